@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Whole small files: read with a limit, written atomically. */
+#pragma once
+
+#include <sys/types.h>
+
+#include "lib/error.h"
+#include "lib/util.h"
+
+/* Reads a whole regular file of at most max bytes. *ret is zero-terminated and owned by the
+ * caller; ret_length may be NULL. -EFBIG over the limit, and open(2)'s and read(2)'s errors;
+ * the sentence names the path. */
+int file_read(const char *path, size_t max, char **ret, size_t *ret_length, struct error *err)
+	_must_check_;
+
+/* Replaces path by a file with this content: written beside it, synced, renamed, the folder
+ * synced. After a failure the old file is as it was. */
+int file_write_atomic(const char *path, const void *data, size_t length, mode_t mode,
+		      struct error *err) _must_check_;
+
+/* Writes all of data, also past EINTR and short writes. */
+int write_all(int fd, const void *data, size_t length) _must_check_;

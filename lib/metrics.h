@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Prometheus text metrics (exposition format 0.0.4): a registry of families, written in the
+ * order of registration. Names follow Prometheus' rules: base units, _total for counters.
+ */
+#pragma once
+
+#include <event2/buffer.h>
+
+#include "lib/util.h"
+
+struct metrics;
+struct metric;
+
+enum metric_type {
+	METRIC_COUNTER,
+	METRIC_GAUGE,
+	METRIC_HISTOGRAM,
+};
+
+#define METRIC_LABELS_MAX 4
+/* Series of one family; further label values are dropped and counted in
+ * portico_metrics_dropped_series_total. */
+#define METRIC_SERIES_MAX 10000
+
+int metrics_new(struct metrics **ret) _must_check_;
+void metrics_free(struct metrics *metrics); /* NULL is fine */
+
+/* Registers a family. name and help are copied; labels is a NULL-terminated array of label
+ * names (copied) or NULL. A family without labels is written from the start with value 0. NULL when
+ * out of memory; a NULL metric is accepted by every call below. Belongs to the registry. */
+struct metric *metrics_register(struct metrics *metrics, enum metric_type type, const char *name,
+				const char *help, const char *const *labels);
+/* A histogram with these upper bounds (ascending, copied); +Inf is added. */
+struct metric *metrics_register_histogram(struct metrics *metrics, const char *name,
+					  const char *help, const char *const *labels,
+					  const double *bounds, size_t n_bounds);
+
+/* values has one string for each label (NULL for a family without labels). Strings are copied and
+ * escaped. */
+void metric_add(struct metric *metric, const char *const *values, double delta);
+void metric_set(struct metric *metric, const char *const *values, double value);
+void metric_observe(struct metric *metric, const char *const *values, double value);
+/* Forgets all series of a family: for gauges by subject, before they are set anew. */
+void metric_clear(struct metric *metric);
+double metric_value(const struct metric *metric, const char *const *values);
+
+/* collect runs at the start of each metrics_write, to set what is read from elsewhere. */
+int metrics_on_write(struct metrics *metrics, void (*collect)(void *userdata), void *userdata)
+	_must_check_;
+
+/* Appends all families to out. -ENOMEM. */
+int metrics_write(struct metrics *metrics, struct evbuffer *out) _must_check_;
+#define METRICS_CONTENT_TYPE "text/plain; version=0.0.4; charset=utf-8"
+
+DEFINE_CLEANUP(struct metrics *, metrics_free, cleanup_metrics)

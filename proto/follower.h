@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The follower's side of the protocol, the same for gatewayd and agentd: register, watch the
+ * desired state, report what is; reconnect with back-off; refuse a lower epoch.
+ *
+ * It never gives up and never blocks. What has been received stays valid while schedd is away.
+ */
+#pragma once
+
+#include <event2/event.h>
+
+#include "lib/error.h"
+#include "lib/http_client.h"
+#include "lib/json.h"
+#include "proto/watch.h"
+
+struct follower;
+
+enum follower_state {
+	FOLLOWER_CONNECTING,
+	FOLLOWER_SYNCED, /* a snapshot has arrived and the stream is open */
+	FOLLOWER_WAITING, /* between two tries; the reason says why */
+};
+
+struct follower_config {
+	const char *server;      /* "http://10.0.0.1:8000", copied; or "unix:/path" */
+	const char *collection;  /* "hosts" or "gateways", static */
+	const char *name;        /* our id, copied */
+	const char *token;       /* bearer token, copied; NULL: none */
+	uint32_t heartbeat_ms;   /* a report at least this often */
+	uint64_t min_epoch;      /* highest epoch ever seen, from a state file; 0: none */
+};
+
+struct follower_events {
+	struct watch_events watch;
+	/* The registration's body, a new reference; NULL: cannot register yet, ask again later. */
+	json_t *(*registration)(void *userdata);
+	/* The report's body, a new reference; NULL: nothing to report yet. */
+	json_t *(*report)(void *userdata);
+	/* At each change of state, for the log. reason is a sentence for WAITING, else "". */
+	void (*on_state)(void *userdata, enum follower_state state, const char *reason);
+};
+
+/* Starts to connect at once, from the event loop. */
+int follower_new(struct follower **ret, struct event_base *base, struct http_client *client,
+		 const struct follower_config *config, const struct follower_events *events,
+		 void *userdata) _must_check_;
+void follower_free(struct follower *follower); /* NULL is fine */
+
+/* There is something new to report: one is sent as soon as none is on its way. */
+void follower_touch(struct follower *follower);
+/* The registration has changed: it is sent again. */
+void follower_register(struct follower *follower);
+
+enum follower_state follower_state(const struct follower *follower);
+uint64_t follower_epoch(const struct follower *follower); /* highest seen, 0 before */
+
+DEFINE_CLEANUP(struct follower *, follower_free, cleanup_follower)
