@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* One server that schedctl talks to, call by call: schedd over TCP or a Unix socket, or gatewayd's
+ * local API. Each call runs its own event loop to completion, since a person waits for it. Errors
+ * have the errno values of exit_status_of and a sentence that says what to do next.
+ */
+#pragma once
+
+#include "lib/error.h"
+#include "lib/json.h"
+#include "proto/watch.h"
+
+#define CLIENT_PATH_MAX 512
+
+struct client;
+
+/* server: "http://HOST:PORT", "https://…" or "unix:/PATH". gateway: the path of gatewayd's
+ * socket; with it, server is not used. Both are copied. -EINVAL where server has another form. */
+int client_new(struct client **ret, const char *server, const char *gateway, struct error *err)
+	_must_check_;
+void client_free(struct client *client); /* NULL is fine */
+
+/* Writes "COLLECTION/ID?QUERY" with ID percent-encoded; id and query may be NULL. -EINVAL for an
+ * empty or too long id. */
+int client_path(char path[CLIENT_PATH_MAX], const char *collection, const char *id,
+		const char *query, struct error *err) _must_check_;
+
+/* One request. body may be NULL and is borrowed. *ret (may be NULL) gets the answer, owned by the
+ * caller. -ENOENT for 404, -EPERM for another 4xx, -ENOTCONN where there is no answer or 503,
+ * -EPROTO for what is not the API's. */
+int client_call(struct client *client, const char *method, const char *path, json_t *body,
+		json_t **ret, struct error *err) _must_check_;
+
+/* Follows a watch stream until client_stop is called from an event. A stream that was open and is
+ * lost is opened again with back-off; events then start with a snapshot again, and on_lost (may be
+ * NULL) is told why. timeout_ms 0: no end. -ETIMEDOUT, or client_call's errors. */
+int client_watch(struct client *client, const char *path, const struct watch_events *events,
+		 void (*on_lost)(void *userdata, const char *reason), void *userdata,
+		 uint64_t timeout_ms, struct error *err) _must_check_;
+/* Ends the running client_watch with 0. */
+void client_stop(struct client *client);
+
+DEFINE_CLEANUP(struct client *, client_free, cleanup_client)

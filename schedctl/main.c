@@ -1,0 +1,171 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* schedctl's way from the command line to the exit status. */
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "schedctl/command.h"
+#include "schedctl/exit_status.h"
+#include "schedctl/settings.h"
+
+/* What has been understood of the command line. */
+struct invocation {
+	const struct noun *noun;
+	const struct command *command;
+};
+
+static int on_noun(struct invocation *invocation, const char *word, struct error *err)
+{
+	invocation->noun = command_find_noun(word);
+	if (!invocation->noun)
+		return error_set(err, -EINVAL, "usage", NULL,
+				 "there is no \"%s\"; see schedctl --help", word);
+	return 1;
+}
+
+static int on_verb(struct invocation *invocation, const char *word, struct args_table *options,
+		   struct error *err)
+{
+	const struct command *command = command_find(invocation->noun, word);
+
+	if (!command)
+		return error_set(err, -EINVAL, "usage", NULL,
+				 "%s has no verb \"%s\"; see schedctl %s --help",
+				 invocation->noun->name, word, invocation->noun->name);
+	invocation->command = command;
+	if (command->options)
+		*options = *command->options;
+	return 1;
+}
+
+static int on_word(void *userdata, const char *word, struct args_table *options, bool *verbatim,
+		   struct error *err)
+{
+	struct invocation *invocation = userdata;
+
+	if (!invocation->noun)
+		return on_noun(invocation, word, err);
+	if (!invocation->command)
+		return on_verb(invocation, word, options, err);
+	*verbatim = invocation->command->verbatim;
+	return 0;
+}
+
+static int check_arguments(const struct invocation *invocation, const struct args *args,
+			   struct error *err)
+{
+	const struct command *command = invocation->command;
+	const char *noun = invocation->noun ? invocation->noun->name : NULL;
+
+	if (!noun)
+		return error_set(err, -EINVAL, "usage", NULL,
+				 "say what to do: schedctl NOUN VERB; see schedctl --help");
+	if (!command)
+		return error_set(err, -EINVAL, "usage", NULL,
+				 "say what to do with %s; see schedctl %s --help", noun, noun);
+	if (args->n_positional < command->min_arguments)
+		return error_set(err, -EINVAL, "usage", NULL,
+				 "%s %s needs %s; see schedctl %s %s "
+				 "--help",
+				 noun, command->verb, command->arguments, noun, command->verb);
+	if (args->n_positional > command->max_arguments)
+		return error_set(err, -EINVAL, "usage", NULL,
+				 "%s %s does not know what to do with "
+				 "\"%s\"; see schedctl %s %s --help",
+				 noun, command->verb, args->positional[command->max_arguments],
+				 noun, command->verb);
+	return 0;
+}
+
+static int choose_side(const struct invocation *invocation, const struct settings *settings,
+		       enum command_side *ret, struct error *err)
+{
+	const struct command *command = invocation->command;
+	enum command_side side = settings->gateway ? SIDE_GATEWAY : SIDE_SCHEDD;
+
+	*ret = side;
+	if (command->sides & side)
+		return 0;
+	if (side == SIDE_SCHEDD)
+		return error_set(err, -EINVAL, "usage", "gateway",
+				 "%s %s works on one gateway: add --gateway SOCKET, usually "
+				 "/run/portico/gatewayd.sock",
+				 invocation->noun->name, command->verb);
+	return error_set(err, -EINVAL, "usage", "gateway",
+			 "%s %s asks schedd, not a gateway: leave out --gateway",
+			 invocation->noun->name, command->verb);
+}
+
+static int run_command(const struct invocation *invocation, const struct args *args,
+		       const struct settings *settings, struct error *err)
+{
+	_cleanup_(cleanup_client) struct client *client = NULL;
+	enum output_format format = output_format_parse(settings->output);
+	struct context context;
+	int r;
+
+	if (format == OUTPUT_INVALID)
+		return error_set(err, -EINVAL, "usage", "output",
+				 "output \"%s\" is not table, wide, json or name",
+				 settings->output);
+	context.output = output_detect(format);
+	r = choose_side(invocation, settings, &context.side, err);
+	if (r < 0)
+		return r;
+	r = client_new(&client, settings->server, settings->gateway, err);
+	if (r < 0)
+		return r;
+	context.client = client;
+	return invocation->command->run(&context, args, err);
+}
+
+static int run(int argc, char **argv, struct error *err)
+{
+	_cleanup_(settings_clear) struct settings settings = { 0 };
+	_cleanup_(args_clear) struct args args = { 0 };
+	struct invocation invocation = { 0 };
+	const struct args_grammar grammar = {
+		.global = command_global_options,
+		.on_word = on_word,
+		.userdata = &invocation,
+	};
+	int r;
+
+	r = args_parse(argc, argv, &grammar, &args, err);
+	if (r < 0)
+		return r;
+	if (args_flag(&args, "help")) {
+		command_help(stdout, invocation.noun, invocation.command);
+		return 0;
+	}
+	if (args_flag(&args, "version")) {
+		(void)puts("schedctl " PORTICO_VERSION);
+		return 0;
+	}
+	r = check_arguments(&invocation, &args, err);
+	if (r < 0)
+		return r;
+	r = settings_load(&args, &settings, err);
+	if (r < 0)
+		return r;
+	return run_command(&invocation, &args, &settings, err);
+}
+
+int main(int argc, char **argv)
+{
+	struct error err = ERROR_INIT;
+	int r;
+
+	/* A server that goes away is an error of the call, not the end of the program. */
+	(void)signal(SIGPIPE, SIG_IGN);
+	r = run(argc, argv, &err);
+	if (r == 0)
+		r = output_finish(&err);
+	else
+		(void)fflush(stdout);
+	if (r < 0)
+		note_error(error_text(&err, r));
+	return (int)exit_status_of(r);
+}

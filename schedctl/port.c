@@ -1,0 +1,316 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The noun "port": schedd's ports listed, or, with --gateway, one gateway's mappings listed, opened
+ * and closed without any scheduler.
+ */
+
+#include <errno.h>
+#include <inttypes.h>
+#include <string.h>
+
+#include "lib/address.h"
+#include "proto/mapping.h"
+#include "schedctl/command.h"
+#include "schedctl/show.h"
+#include "schedctl/text.h"
+
+#define PORTS "/v1/ports"
+#define MAPPINGS "/v1/mappings"
+
+static const struct table_column port_columns[] = {
+	{ .title = "PORT" },    { .title = "STATE" },  { .title = "ENVIRONMENT" },
+	{ .title = "SERVICE" }, { .title = "TARGET" }, { .title = "UNTIL", .wide_only = true },
+};
+
+static const struct table_column mapping_columns[] = {
+	{ .title = "PORT" },
+	{ .title = "TARGET" },
+	{ .title = "ENVIRONMENT" },
+	{ .title = "SERVICE" },
+	{ .title = "CONNECTIONS", .right = true },
+	{ .title = "PACKETS", .right = true },
+	{ .title = "BYTES", .right = true },
+	{ .title = "EXPIRES", .wide_only = true },
+};
+
+/* "203.0.113.10:30001/tcp"; also the item's name. A new string. */
+static char *port_text(const json_t *item)
+{
+	const char *address = text_field(item, "address");
+
+	return text_format(strchr(address, ':') ? "[%s]:%" PRIu64 "/%s" : "%s:%" PRIu64 "/%s",
+			   address, number_field(item, "port"), text_field(item, "protocol"));
+}
+
+static enum table_style state_style(const char *state)
+{
+	return strcmp(state, "published") == 0 ? STYLE_GOOD : STYLE_PENDING;
+}
+
+static void add_port(struct table *table, json_t *item)
+{
+	_cleanup_free_ char *text = port_text(item);
+	const char *state = text_field(item, "state");
+
+	table_cell(table, STYLE_PLAIN, text);
+	table_cell(table, state_style(state), state);
+	table_cell(table, STYLE_PLAIN, text_field(item, "environment"));
+	table_cell(table, STYLE_PLAIN, text_field(item, "service"));
+	show_endpoint_cell(table, json_object_get(item, "target"));
+	table_cell(table, STYLE_PLAIN, text_field(item, "until"));
+}
+
+static void add_mapping(struct table *table, json_t *item)
+{
+	_cleanup_free_ char *text = port_text(item);
+
+	table_cell(table, STYLE_PLAIN, text);
+	show_endpoint_cell(table, json_object_get(item, "target"));
+	table_cell(table, STYLE_PLAIN, text_field(item, "environment"));
+	table_cell(table, STYLE_PLAIN, text_field(item, "service"));
+	table_cellf(table, "%" PRIu64, number_field(item, "connections"));
+	table_cellf(table, "%" PRIu64, number_field(item, "packets"));
+	table_cellf(table, "%" PRIu64, number_field(item, "bytes"));
+	table_cell(table, STYLE_PLAIN, text_field(item, "expires_at"));
+}
+
+/* A port has no field that names it, so that the list is given one for -o name. */
+static int add_names(json_t *answer)
+{
+	json_t *item;
+	size_t i;
+
+	json_array_foreach (json_object_get(answer, "items"), i, item) {
+		_cleanup_free_ char *text = port_text(item);
+
+		if (!text || json_object_set_new(item, "name", json_string(text)) < 0)
+			return -ENOMEM;
+	}
+	return 0;
+}
+
+static int run_list(struct context *context, const struct args *args, struct error *err)
+{
+	static const struct output_list ports = { .columns = port_columns,
+						  .n_columns = ARRAY_SIZE(port_columns),
+						  .name_key = "name",
+						  .row = add_port };
+	static const struct output_list mappings = { .columns = mapping_columns,
+						     .n_columns = ARRAY_SIZE(mapping_columns),
+						     .name_key = "name",
+						     .row = add_mapping };
+	bool local = context->side == SIDE_GATEWAY;
+	_cleanup_json_ json_t *answer = NULL;
+	int r;
+
+	r = client_call(context->client, "GET", local ? MAPPINGS : PORTS, NULL, &answer, err);
+	if (r == 0 && context->output.format == OUTPUT_NAME)
+		r = add_names(answer);
+	if (r < 0)
+		return r;
+	return output_list(&context->output, local ? &mappings : &ports, answer, err);
+}
+
+/* The key that the command line names. */
+struct port_key {
+	uint16_t port;
+	const char *protocol, *address; /* address NULL: the gateway's first */
+};
+
+static int parse_key(const struct args *args, struct port_key *ret, struct error *err)
+{
+	const char *text = args->positional[0];
+	const char *protocol = args_text(args, "protocol");
+	struct address address;
+
+	*ret = (struct port_key){ .protocol = protocol ? protocol : "tcp",
+				  .address = args_text(args, "address") };
+	if (port_parse(text, &ret->port) < 0)
+		return error_set(err, -EINVAL, "usage", "port", "port \"%s\" is not in 1…65535",
+				 text);
+	if (protocol_parse(ret->protocol) == PROTOCOL_INVALID)
+		return error_set(err, -EINVAL, "usage", "protocol",
+				 "--protocol \"%s\" is not tcp or udp", protocol);
+	if (ret->address && address_parse(ret->address, &address) < 0)
+		return error_set(err, -EINVAL, "usage", "address",
+				 "--address \"%s\" is not an IP address", ret->address);
+	return 0;
+}
+
+static bool is_key(const json_t *mapping, const struct port_key *key)
+{
+	struct address wanted, have;
+
+	if (number_field(mapping, "port") != key->port ||
+	    strcmp(text_field(mapping, "protocol"), key->protocol) != 0)
+		return false;
+	if (!key->address)
+		return true;
+	return address_parse(key->address, &wanted) == 0 &&
+	       address_parse(text_field(mapping, "address"), &have) == 0 &&
+	       address_equal(&wanted, &have);
+}
+
+/* All mappings of that key, which may be several where no address is named. */
+static int find_mappings(struct context *context, const struct port_key *key, json_t **ret,
+			 struct error *err)
+{
+	_cleanup_json_ json_t *answer = NULL, *found = json_array();
+	char path[CLIENT_PATH_MAX];
+	json_t *mapping;
+	size_t i;
+	int r;
+
+	(void)snprintf(path, sizeof(path), MAPPINGS "?port=%u", key->port);
+	r = client_call(context->client, "GET", path, NULL, &answer, err);
+	if (r < 0)
+		return r;
+	json_array_foreach (json_object_get(answer, "items"), i, mapping) {
+		if (is_key(mapping, key) && json_array_append(found, mapping) < 0)
+			return -ENOMEM;
+	}
+	*ret = TAKE_PTR(found);
+	return 0;
+}
+
+/* One change, in one atomic request. Takes over change. */
+static int apply(struct context *context, json_t *change, struct error *err)
+{
+	_cleanup_json_ json_t *body = json_pack("{s:[o]}", "changes", change);
+
+	if (!body)
+		return -ENOMEM;
+	return client_call(context->client, "POST", MAPPINGS ":apply", body, NULL, err);
+}
+
+static bool has_target(const json_t *mapping, const struct endpoint *target)
+{
+	const json_t *have = json_object_get(mapping, "target");
+	struct endpoint endpoint = { .port = (uint16_t)number_field(have, "port") };
+
+	return address_parse(text_field(have, "address"), &endpoint.address) == 0 &&
+	       endpoint_compare(&endpoint, target) == 0;
+}
+
+/* "put" would silently take the port away from whoever has it. */
+static int refuse_taken(struct context *context, const struct port_key *key,
+			const struct endpoint *target, struct error *err)
+{
+	_cleanup_json_ json_t *found = NULL;
+	json_t *mapping;
+	size_t i;
+	int r;
+
+	r = find_mappings(context, key, &found, err);
+	if (r < 0)
+		return r;
+	json_array_foreach (found, i, mapping) {
+		const json_t *have = json_object_get(mapping, "target");
+
+		if (!has_target(mapping, target))
+			return error_set(err, -EPERM, "refused", "port",
+					 "port %u/%s already leads to %s port %" PRIu64
+					 "; close it first or add --replace",
+					 key->port, key->protocol, text_field(have, "address"),
+					 number_field(have, "port"));
+	}
+	return 0;
+}
+
+static int run_open(struct context *context, const struct args *args, struct error *err)
+{
+	char address[ADDRESS_STRING_MAX];
+	struct endpoint target;
+	struct port_key key;
+	json_t *mapping;
+	int r;
+
+	r = parse_key(args, &key, err);
+	if (r < 0)
+		return r;
+	if (endpoint_parse(args->positional[1], &target) < 0)
+		return error_set(err, -EINVAL, "usage", "target",
+				 "target \"%s\" is not ADDRESS:PORT, as in 10.0.0.5:22",
+				 args->positional[1]);
+	if (!args_flag(args, "replace"))
+		r = refuse_taken(context, &key, &target, err);
+	if (r < 0)
+		return r;
+	mapping = json_pack("{s:i, s:s, s:s*, s:{s:s, s:i}}", "port", (int)key.port, "protocol",
+			    key.protocol, "address", key.address, "target", "address",
+			    address_format(&target.address, address), "port", (int)target.port);
+	r = apply(context, json_pack("{s:s, s:o}", "op", "put", "mapping", mapping), err);
+	if (r == 0)
+		note("port %u/%s leads to %s", key.port, key.protocol, args->positional[1]);
+	return r;
+}
+
+static int run_close(struct context *context, const struct args *args, struct error *err)
+{
+	_cleanup_json_ json_t *found = NULL;
+	struct port_key key;
+	int r;
+
+	r = parse_key(args, &key, err);
+	if (r == 0)
+		r = find_mappings(context, &key, &found, err);
+	if (r < 0)
+		return r;
+	if (json_array_size(found) == 0)
+		return error_set(err, -ENOENT, "not_found", "port",
+				 "port %u/%s is not open; schedctl port list shows what is",
+				 key.port, key.protocol);
+	if (json_array_size(found) > 1)
+		return error_set(err, -EPERM, "refused", "address",
+				 "port %u/%s is open on %zu addresses; say which with --address",
+				 key.port, key.protocol, json_array_size(found));
+	r = apply(context,
+		  json_pack("{s:s, s:s, s:s, s:i}", "op", "delete", "address",
+			    text_field(json_array_get(found, 0), "address"), "protocol",
+			    key.protocol, "port", (int)key.port),
+		  err);
+	if (r == 0)
+		note("port %u/%s is closed", key.port, key.protocol);
+	return r;
+}
+
+static const struct args_option open_options[] = {
+	{ .name = "protocol", .argument = "PROTOCOL", .help = "tcp (default) or udp" },
+	{ .name = "address",
+	  .argument = "ADDRESS",
+	  .help = "public address (default: the gateway's first)" },
+	{ .name = "replace", .help = "take the port over where it leads elsewhere" },
+};
+
+static const struct args_table open_table = { open_options, ARRAY_SIZE(open_options) };
+/* All but the last. */
+static const struct args_table close_table = { open_options, ARRAY_SIZE(open_options) - 1 };
+
+static const struct command commands[] = {
+	{ .verb = "list",
+	  .summary = "List ports; with --gateway, the mappings of that gateway",
+	  .sides = SIDE_SCHEDD | SIDE_GATEWAY,
+	  .run = run_list },
+	{ .verb = "open",
+	  .arguments = "PORT TARGET",
+	  .summary = "Lead a public port to ADDRESS:PORT on one gateway, without schedd",
+	  .options = &open_table,
+	  .min_arguments = 2,
+	  .max_arguments = 2,
+	  .sides = SIDE_GATEWAY,
+	  .run = run_open },
+	{ .verb = "close",
+	  .arguments = "PORT",
+	  .summary = "Close a port of one gateway; its connections end",
+	  .options = &close_table,
+	  .min_arguments = 1,
+	  .max_arguments = 1,
+	  .sides = SIDE_GATEWAY,
+	  .run = run_close },
+};
+
+const struct noun noun_port = {
+	.name = "port",
+	.summary = "Public ports and where they lead",
+	.commands = commands,
+	.n_commands = ARRAY_SIZE(commands),
+};

@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* schedctl's few settings: command line over PORTICO_SERVER over /etc/portico/schedctl.conf over
+ * defaults. No file is needed.
+ */
+#pragma once
+
+#include "lib/error.h"
+#include "lib/util.h"
+#include "schedctl/args.h"
+
+struct settings {
+	char *server;
+	char *gateway; /* NULL: schedd is meant */
+	char *output;
+};
+
+/* -EINVAL with a sentence, -ENOMEM. *ret is overwritten, also on failure: free it with
+ * settings_clear. */
+int settings_load(const struct args *args, struct settings *ret, struct error *err) _must_check_;
+void settings_clear(struct settings *settings);

@@ -1,0 +1,150 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Waiting for an environment, along its watch stream. */
+
+#include <errno.h>
+#include <string.h>
+
+#include "lib/clock.h"
+#include "schedctl/progress.h"
+#include "schedctl/text.h"
+#include "schedctl/wait.h"
+
+enum outcome {
+	OUTCOME_OPEN,
+	OUTCOME_REACHED,
+	OUTCOME_MISSED,
+};
+
+struct waiter {
+	struct context *context;
+	struct progress progress;
+	enum wait_goal goal;
+	enum outcome outcome;
+	json_t *last; /* owned */
+};
+
+int wait_timeout(const struct args *args, uint64_t *ret_ms, struct error *err)
+{
+	const char *text = args_text(args, "timeout");
+
+	if (!text) {
+		*ret_ms = WAIT_TIMEOUT_DEFAULT_MS;
+		return 0;
+	}
+	if (duration_parse(text, ret_ms) < 0)
+		return error_set(err, -EINVAL, "usage", "timeout",
+				 "--timeout \"%s\" is not a duration like 90s, 10m or 2h", text);
+	return 0;
+}
+
+static void finish(struct waiter *waiter, enum outcome outcome)
+{
+	if (waiter->outcome == OUTCOME_OPEN)
+		waiter->outcome = outcome;
+	client_stop(waiter->context->client);
+}
+
+static void see_gone(struct waiter *waiter)
+{
+	finish(waiter, waiter->goal == WAIT_GONE ? OUTCOME_REACHED : OUTCOME_MISSED);
+}
+
+static void see(struct waiter *waiter, json_t *environment)
+{
+	const char *phase = text_field(environment, "phase");
+
+	json_decref(waiter->last);
+	waiter->last = json_incref(environment);
+	progress_show(&waiter->progress, environment);
+	if (strcmp(phase, "deleted") == 0)
+		see_gone(waiter);
+	else if (waiter->goal != WAIT_RUNNING)
+		return;
+	else if (strcmp(phase, "running") == 0)
+		finish(waiter, OUTCOME_REACHED);
+	else if (strcmp(phase, "failed") == 0 || strcmp(phase, "deleting") == 0)
+		finish(waiter, OUTCOME_MISSED);
+}
+
+static void on_snapshot(void *userdata, uint64_t epoch, uint64_t revision, json_t *items)
+{
+	struct waiter *waiter = userdata;
+
+	if (json_array_size(items) == 0)
+		see_gone(waiter);
+	else
+		see(waiter, json_array_get(items, 0));
+}
+
+static void on_change(void *userdata, uint64_t epoch, uint64_t revision, json_t *put,
+		      json_t *deleted)
+{
+	struct waiter *waiter = userdata;
+	json_t *environment;
+	size_t i;
+
+	json_array_foreach (put, i, environment)
+		see(waiter, environment);
+	if (json_array_size(deleted) > 0)
+		see_gone(waiter);
+}
+
+static void on_lost(void *userdata, const char *reason)
+{
+	struct waiter *waiter = userdata;
+
+	progress_note(&waiter->progress, reason);
+}
+
+/* Why the goal was not reached, with the next step. */
+static int explain(const struct waiter *waiter, const char *name, int r, struct error *err)
+{
+	char phase[64] = "unknown";
+	const char *reason = "";
+
+	if (waiter->last) {
+		(void)progress_phase(waiter->last, phase, sizeof(phase));
+		reason = text_field(waiter->last, "reason");
+	}
+	if (r == -ETIMEDOUT)
+		return error_set(
+			err, r, "timeout", NULL,
+			"%s is still %s%s%s; it goes on without us, see schedctl env show %s", name,
+			phase, *reason ? ": " : "", reason, name);
+	if (strcmp(phase, "failed") == 0)
+		return error_set(err, -ECANCELED, "failed", NULL,
+				 "%s failed: %s; schedctl env delete %s removes it", name,
+				 *reason ? reason : "no reason was given", name);
+	return error_set(err, -ECANCELED, "deleted", NULL, "%s was deleted meanwhile", name);
+}
+
+int wait_for(struct context *context, const char *id, const char *name, enum wait_goal goal,
+	     uint64_t timeout_ms, json_t **ret_last, struct error *err)
+{
+	static const struct watch_events events = { .on_snapshot = on_snapshot,
+						    .on_change = on_change };
+	struct waiter waiter = {
+		.context = context,
+		.progress = { .interactive = context->output.interactive },
+		.goal = goal,
+	};
+	char path[CLIENT_PATH_MAX];
+	int r;
+
+	r = client_path(path, "/v1/environments", id, "watch=1", err);
+	if (r == 0)
+		r = client_watch(context->client, path, &events, on_lost, &waiter, timeout_ms, err);
+	progress_end(&waiter.progress);
+	/* Gone so completely that there is nothing left to follow. */
+	if (r == -ENOENT && goal == WAIT_GONE) {
+		if (err)
+			*err = ERROR_INIT;
+		r = 0;
+	} else if (r == -ETIMEDOUT || (r == 0 && waiter.outcome == OUTCOME_MISSED)) {
+		r = explain(&waiter, name, r, err);
+	}
+	if (ret_last)
+		*ret_last = TAKE_PTR(waiter.last);
+	json_decref(waiter.last);
+	return r;
+}
