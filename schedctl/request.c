@@ -120,16 +120,21 @@ static int build_count(const struct args *args, const char *option, const char *
 	return set_uint(body, key, value, option, err);
 }
 
-static int build_strings(const struct args *args, json_t *body)
+static int build_strings(const struct args *args, json_t *body, struct error *err)
 {
 	static const char *const names[] = { "name", "image", "policy", "pool", "restart" };
 	int r = 0;
 
 	for (size_t i = 0; r == 0 && i < ARRAY_SIZE(names); i++) {
 		const char *text = args_text(args, names[i]);
+		json_t *value;
 
-		if (text)
-			r = set(body, names[i], json_string(text));
+		if (!text)
+			continue;
+		value = json_string(text);
+		if (!value)
+			return fail_form(err, names[i], text, "UTF-8");
+		r = set(body, names[i], value);
 	}
 	if (r == 0 && args_flag(args, "no-queue"))
 		r = set(body, "queue", json_false());
@@ -315,7 +320,7 @@ static int build_all(const struct args *args, json_t *body, struct error *err)
 {
 	int r;
 
-	r = build_strings(args, body);
+	r = build_strings(args, body, err);
 	if (r == 0)
 		r = build_amounts(args, body, err);
 	if (r == 0)

@@ -1,0 +1,346 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The follower's events go to the reconciler, its changes to the follower's next report. */
+#include "agentd/agent.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "agentd/agent_metrics.h"
+#include "agentd/docker_driver.h"
+#include "agentd/epoch_file.h"
+#include "agentd/reconcile.h"
+#include "agentd/resources.h"
+#include "lib/http_client.h"
+#include "lib/http_server.h"
+#include "lib/log.h"
+#include "proto/follower.h"
+#include "proto/report.h"
+
+struct agent {
+	const struct options *options;
+	struct agent_metrics metrics;
+	struct http_client *client;
+	struct http_server *server; /* NULL: no metrics listener */
+	struct driver *driver;
+	struct reconcile *reconcile;
+	struct follower *follower;
+	struct capacity capacity;
+	uint64_t min_epoch;       /* from the file */
+	uint64_t epoch, revision; /* received last */
+};
+
+/* ---- the follower ---- */
+
+/* Durable before it is acted upon, so that a kill cannot make us forget it. */
+static bool accept_epoch(struct agent *agent, uint64_t epoch)
+{
+	struct error err = ERROR_INIT;
+	int r;
+
+	if (epoch <= agent->min_epoch)
+		return true;
+	r = epoch_file_write(agent->options->data_dir, epoch, &err);
+	if (r < 0) {
+		log_error("scheduler", "cannot keep its epoch, so its orders have to wait: %s",
+			  error_text(&err, r));
+		return false;
+	}
+	agent->min_epoch = epoch;
+	return true;
+}
+
+static void on_snapshot(void *userdata, uint64_t epoch, uint64_t revision, json_t *items)
+{
+	struct agent *agent = userdata;
+
+	if (!accept_epoch(agent, epoch))
+		return;
+	agent->epoch = epoch;
+	agent->revision = revision;
+	log_info("scheduler", "assignments=%zu epoch=%" PRIu64 " revision=%" PRIu64,
+		 json_array_size(items), epoch, revision);
+	reconcile_snapshot(agent->reconcile, epoch, items);
+}
+
+static void on_change(void *userdata, uint64_t epoch, uint64_t revision, json_t *put,
+		      json_t *deleted)
+{
+	struct agent *agent = userdata;
+
+	if (!accept_epoch(agent, epoch))
+		return;
+	agent->epoch = epoch;
+	agent->revision = revision;
+	log_debug("scheduler", "put=%zu deleted=%zu epoch=%" PRIu64 " revision=%" PRIu64,
+		  json_array_size(put), json_array_size(deleted), epoch, revision);
+	reconcile_apply(agent->reconcile, epoch, put, deleted);
+}
+
+static void on_bookmark(void *userdata, uint64_t epoch, uint64_t revision)
+{
+	struct agent *agent = userdata;
+
+	agent->epoch = epoch;
+	agent->revision = revision;
+}
+
+static json_t *make_registration(void *userdata)
+{
+	struct agent *agent = userdata;
+	const struct host_registration registration = {
+		.name = agent->options->name,
+		.address = agent->options->host_address,
+		.pool = agent->options->pool,
+		.labels = agent->options->label_object,
+		.capacity = agent->capacity,
+		.version = (char *)PORTICO_VERSION,
+	};
+
+	return host_registration_encode(&registration);
+}
+
+/* Nothing is reported before Docker was seen in full: an absent environment means a removed one. */
+static json_t *make_report(void *userdata)
+{
+	struct agent *agent = userdata;
+	struct host_report report = { .epoch = agent->epoch, .revision = agent->revision };
+	const char *engine_error = reconcile_engine_error(agent->reconcile);
+	json_t *json = NULL;
+
+	if (!reconcile_looked(agent->reconcile))
+		return NULL;
+	report.capacity = agent->capacity;
+	report.engine_error = (char *)engine_error;
+	if (reconcile_report(agent->reconcile, &report) == 0)
+		json = host_report_encode(&report);
+	else
+		log_error(NULL, "cannot make a report: out of memory");
+	/* Borrowed. */
+	memset(&report.capacity, 0, sizeof(report.capacity));
+	report.engine_error = NULL;
+	host_report_clear(&report);
+	return json;
+}
+
+static void on_state(void *userdata, enum follower_state state, const char *reason)
+{
+	switch (state) {
+	case FOLLOWER_CONNECTING:
+		log_debug("scheduler", "connecting");
+		return;
+	case FOLLOWER_SYNCED:
+		log_info("scheduler", "is followed");
+		loop_ready("Following the scheduler");
+		return;
+	case FOLLOWER_WAITING:
+		log_warning("scheduler", "cannot be followed: %s", reason);
+		loop_status("Waiting for the scheduler");
+		return;
+	}
+}
+
+static void on_reconciled(void *userdata)
+{
+	struct agent *agent = userdata;
+
+	if (agent->follower)
+		follower_touch(agent->follower);
+}
+
+/* ---- metrics and health ---- */
+
+static void collect(void *userdata)
+{
+	struct agent *agent = userdata;
+	struct agent_metrics *metrics = &agent->metrics;
+	size_t counts[CONTAINER_STATE_MAX];
+	bool synced = agent->follower && follower_state(agent->follower) == FOLLOWER_SYNCED;
+	bool up = reconcile_looked(agent->reconcile) && !reconcile_engine_error(agent->reconcile);
+
+	reconcile_count(agent->reconcile, counts);
+	for (int i = 0; i < CONTAINER_STATE_MAX; i++)
+		metric_set(metrics->containers, (const char *[]){ container_state_name(i) },
+			   (double)counts[i]);
+	metric_set(metrics->follower_connected, NULL, synced);
+	metric_set(metrics->engine_up, NULL, up);
+	metric_set(metrics->revision, NULL, (double)agent->revision);
+	metric_set(metrics->epoch, NULL, (double)agent->epoch);
+	metric_set(metrics->cpu_milli, NULL, (double)agent->capacity.cpu_milli);
+	metric_set(metrics->memory_bytes, NULL, (double)agent->capacity.memory_bytes);
+}
+
+static void handle_metrics(struct http_request *request, void *userdata)
+{
+	struct agent *agent = userdata;
+	struct evbuffer *out = evbuffer_new();
+	struct error err = ERROR_INIT;
+
+	if (out && metrics_write(agent->metrics.registry, out) == 0) {
+		http_reply_buffer(request, 200, METRICS_CONTENT_TYPE, out);
+	} else {
+		error_set(&err, -ENOMEM, "internal", NULL, "out of memory");
+		http_reply_error(request, &err);
+	}
+	if (out)
+		evbuffer_free(out);
+}
+
+static void handle_health(struct http_request *request, void *userdata)
+{
+	http_reply_json(request, 200, json_pack("{s:s}", "status", "ok"));
+}
+
+static void handle_ready(struct http_request *request, void *userdata)
+{
+	struct agent *agent = userdata;
+	const char *engine_error = reconcile_engine_error(agent->reconcile);
+	struct error err = ERROR_INIT;
+
+	if (engine_error || !reconcile_looked(agent->reconcile))
+		error_set(&err, -EAGAIN, "unavailable", NULL, "%s",
+			  engine_error ? engine_error : "Docker has not been seen in full yet");
+	else if (follower_state(agent->follower) != FOLLOWER_SYNCED)
+		error_set(&err, -EAGAIN, "unavailable", NULL, "the scheduler is not followed");
+	if (err.errnum)
+		http_reply_error(request, &err);
+	else
+		http_reply_json(request, 200, json_pack("{s:s}", "status", "ok"));
+}
+
+static int start_server(struct agent *agent, struct event_base *base, struct error *err)
+{
+	static const struct http_route routes[] = {
+		{ HTTP_GET, "/metrics", handle_metrics },
+		{ HTTP_GET, "/healthz", handle_health },
+		{ HTTP_GET, "/readyz", handle_ready },
+	};
+	const struct endpoint *endpoint = &agent->options->metrics_endpoint;
+	char address[ADDRESS_STRING_MAX];
+	int r;
+
+	r = metrics_on_write(agent->metrics.registry, collect, agent);
+	if (r < 0 || endpoint->port == 0)
+		return r;
+	r = http_server_new(&agent->server, base, NULL);
+	if (r < 0)
+		return r;
+	r = http_server_routes(agent->server, routes, ARRAY_SIZE(routes), agent);
+	if (r < 0)
+		return r;
+	return http_server_listen_tcp(agent->server, address_format(&endpoint->address, address),
+				      endpoint->port, NULL, err);
+}
+
+/* ---- life ---- */
+
+static int start_driver(struct agent *agent, struct event_base *base, struct error *err)
+{
+	const struct options *options = agent->options;
+	int r;
+
+	r = docker_driver_new(&agent->driver,
+			      &(struct docker_driver_config){
+				      .base = base,
+				      .client = agent->client,
+				      .docker = options->docker,
+				      .host = options->name,
+				      .address = options->host_address,
+				      .data_dir = options->data_dir,
+				      .errors = agent->metrics.docker_errors,
+			      },
+			      err);
+	if (r < 0)
+		return r;
+	return reconcile_new(&agent->reconcile, &(struct reconcile_config){
+							.base = base,
+							.driver = agent->driver,
+							.parallel = (unsigned)options->parallel,
+							.seconds = agent->metrics.reconcile_seconds,
+							.on_change = on_reconciled,
+							.userdata = agent,
+						});
+}
+
+static int start_follower(struct agent *agent, struct event_base *base)
+{
+	static const struct follower_events events = {
+		.watch = {
+			.on_snapshot = on_snapshot,
+			.on_change = on_change,
+			.on_bookmark = on_bookmark,
+		},
+		.registration = make_registration,
+		.report = make_report,
+		.on_state = on_state,
+	};
+	const struct follower_config config = {
+		.server = agent->options->server,
+		.collection = "hosts",
+		.name = agent->options->name,
+		.token = agent->options->token,
+		.heartbeat_ms = (uint32_t)agent->options->heartbeat_ms,
+		.min_epoch = agent->min_epoch,
+	};
+
+	return follower_new(&agent->follower, base, agent->client, &config, &events, agent);
+}
+
+static int start(struct agent *agent, struct event_base *base, struct error *err)
+{
+	const struct resource_limits limits = options_limits(agent->options);
+	int r;
+
+	r = resources_read(&limits, &agent->capacity, err);
+	if (r < 0)
+		return r;
+	r = agent_metrics_init(&agent->metrics);
+	if (r < 0)
+		return r;
+	r = http_client_new(&agent->client, base);
+	if (r < 0)
+		return r;
+	/* Makes the data folder, in which the epoch is kept. */
+	r = start_driver(agent, base, err);
+	if (r < 0)
+		return r;
+	r = epoch_file_read(agent->options->data_dir, &agent->min_epoch, err);
+	if (r < 0)
+		return r;
+	r = start_server(agent, base, err);
+	if (r < 0)
+		return r;
+	return start_follower(agent, base);
+}
+
+int agent_new(struct agent **ret, struct loop *loop, const struct options *options,
+	      struct error *err)
+{
+	_cleanup_(cleanup_agent) struct agent *agent = calloc(1, sizeof(*agent));
+	int r;
+
+	if (!agent)
+		return -ENOMEM;
+	agent->options = options;
+	r = start(agent, loop_base(loop), err);
+	if (r < 0)
+		return r;
+	*ret = TAKE_PTR(agent);
+	return 0;
+}
+
+void agent_free(struct agent *agent)
+{
+	if (!agent)
+		return;
+	follower_free(agent->follower);
+	agent->follower = NULL;
+	http_server_free(agent->server);
+	reconcile_free(agent->reconcile);
+	driver_free(agent->driver);
+	http_client_free(agent->client);
+	agent_metrics_release(&agent->metrics);
+	capacity_release(&agent->capacity);
+	free(agent);
+}

@@ -1,0 +1,176 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The table of options, and what is derived from their text. */
+#include "agentd/options.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "lib/file.h"
+#include "proto/report.h"
+
+#define TOKEN_MAX 4096
+
+static const struct option_spec specs[] = {
+	{ "name", OPTION_STRING, offsetof(struct options, name), NULL, "NAME",
+	  "name of this host to the scheduler (default: the host name)" },
+	{ "address", OPTION_STRING, offsetof(struct options, address), NULL, "ADDRESS",
+	  "private address of this host that the gateways reach; services are published on it alone" },
+	{ "server", OPTION_STRING, offsetof(struct options, server), "http://127.0.0.1:8000", "URL",
+	  "the scheduler" },
+	{ "token-file", OPTION_STRING, offsetof(struct options, token_file), NULL, "FILE",
+	  "file with the bearer token for the scheduler" },
+	{ "docker", OPTION_STRING, offsetof(struct options, docker), "unix:///var/run/docker.sock",
+	  "URL", "the Docker Engine" },
+	{ "data-dir", OPTION_STRING, offsetof(struct options, data_dir), "/data", "FOLDER",
+	  "folder of the environments' local volumes" },
+	{ "pool", OPTION_STRING, offsetof(struct options, pool), "default", "NAME",
+	  "pool of hosts that this one belongs to" },
+	{ "labels", OPTION_LIST, offsetof(struct options, labels), NULL, "KEY=VALUE",
+	  "labels that placement can ask for" },
+	{ "cpu-milli", OPTION_UINT, offsetof(struct options, cpu_milli), NULL, "N",
+	  "offer this many thousandths of a core (default: all cores, less the reserve)",
+	  .max = 100000000 },
+	{ "memory-bytes", OPTION_UINT, offsetof(struct options, memory_bytes), NULL, "BYTES",
+	  "offer this much memory (default: all memory, less the reserve)",
+	  .max = (uint64_t)1 << 60 },
+	{ "cpu-reserve", OPTION_UINT, offsetof(struct options, cpu_reserve), "0", "N",
+	  "thousandths of a core that are kept for the machine itself", .max = 100000000 },
+	{ "memory-reserve", OPTION_UINT, offsetof(struct options, memory_reserve), "0", "BYTES",
+	  "memory that is kept for the machine itself", .max = (uint64_t)1 << 60 },
+	{ "heartbeat", OPTION_DURATION, offsetof(struct options, heartbeat_ms), "10s", "TIME",
+	  "report to the scheduler at least this often", .min = 100, .max = 3600000 },
+	{ "parallel", OPTION_UINT, offsetof(struct options, parallel), "4", "N",
+	  "environments that are made, and as many that are removed, at the same time", .min = 1,
+	  .max = 256 },
+	{ "metrics-listen", OPTION_STRING, offsetof(struct options, metrics_listen),
+	  "127.0.0.1:9470", "ADDRESS:PORT", "Prometheus metrics and health; empty: none" },
+	{ "log-level", OPTION_STRING, offsetof(struct options, log_level), "info", "LEVEL",
+	  "error, warning, info or debug" },
+	{ "check", OPTION_BOOL, offsetof(struct options, check), NULL, NULL,
+	  "check configuration and machine, print findings with their remedies, and exit",
+	  .command_line_only = true },
+};
+
+const struct program_spec agentd_program = {
+	.name = "agentd",
+	.summary = "Runs the environments that Portico's scheduler assigns to this host.",
+	.options = specs,
+	.n_options = ARRAY_SIZE(specs),
+	.default_file = "/etc/portico/agentd.conf",
+};
+
+static int default_name(struct options *options)
+{
+	char name[HOST_NAME_MAX + 1];
+
+	if (options->name)
+		return 0;
+	if (gethostname(name, sizeof(name)) < 0)
+		return -errno;
+	name[sizeof(name) - 1] = '\0';
+	options->name = strdup(name);
+	return options->name ? 0 : -ENOMEM;
+}
+
+static int resolve_address(struct options *options, struct error *err)
+{
+	if (!options->address)
+		return error_set(err, -EINVAL, "missing", "address",
+				 "address is required: the private address of this host that the "
+				 "gateways reach");
+	if (address_parse(options->address, &options->host_address) < 0)
+		return error_set(err, -EINVAL, "invalid", "address",
+				 "address '%s' is no IP address", options->address);
+	if (!address_is_unicast(&options->host_address))
+		return error_set(err, -EINVAL, "invalid", "address",
+				 "address '%s' is not the address of one host", options->address);
+	return 0;
+}
+
+static int resolve_labels(struct options *options, struct error *err)
+{
+	options->label_object = json_object();
+	if (!options->label_object)
+		return -ENOMEM;
+	for (size_t i = 0; i < options->labels.n; i++) {
+		const char *text = options->labels.items[i];
+		const char *equals = strchr(text, '=');
+		_cleanup_free_ char *key = NULL;
+
+		if (!equals || equals == text)
+			return error_set(err, -EINVAL, "invalid", "labels",
+					 "labels '%s' is not KEY=VALUE", text);
+		key = strndup(text, (size_t)(equals - text));
+		if (!key)
+			return -ENOMEM;
+		if (json_object_set_new(options->label_object, key, json_string(equals + 1)) < 0)
+			return error_set(err, -EINVAL, "invalid", "labels",
+					 "labels '%s' is no UTF-8 text", text);
+	}
+	return 0;
+}
+
+static int resolve_token(struct options *options, struct error *err)
+{
+	int r;
+
+	if (!options->token_file)
+		return 0;
+	r = file_read(options->token_file, TOKEN_MAX, &options->token, NULL, err);
+	if (r < 0)
+		return r;
+	options->token[strcspn(options->token, "\r\n")] = '\0';
+	if (options->token[0] == '\0')
+		return error_set(err, -EINVAL, "invalid", "token-file", "token-file '%s' is empty",
+				 options->token_file);
+	return 0;
+}
+
+int options_resolve(struct options *options, struct error *err)
+{
+	int r;
+
+	options->level = log_level_parse(options->log_level);
+	if (options->level == LOG_LEVEL_INVALID)
+		return error_set(err, -EINVAL, "invalid", "log-level",
+				 "log-level '%s' is none of error, warning, info, debug",
+				 options->log_level);
+	if (options->metrics_listen && options->metrics_listen[0] != '\0' &&
+	    endpoint_parse(options->metrics_listen, &options->metrics_endpoint) < 0)
+		return error_set(err, -EINVAL, "invalid", "metrics-listen",
+				 "metrics-listen '%s' is not ADDRESS:PORT",
+				 options->metrics_listen);
+	if (options->data_dir[0] != '/')
+		return error_set(err, -EINVAL, "invalid", "data-dir",
+				 "data-dir '%s' is no absolute path", options->data_dir);
+	r = default_name(options);
+	if (r == 0)
+		r = resolve_address(options, err);
+	if (r == 0)
+		r = resolve_labels(options, err);
+	if (r == 0)
+		r = resolve_token(options, err);
+	return r;
+}
+
+void options_clear(struct options *options)
+{
+	config_clear(&agentd_program, options);
+	json_decref(options->label_object);
+	if (options->token)
+		explicit_bzero(options->token, strlen(options->token));
+	free(options->token);
+	memset(options, 0, sizeof(*options));
+}
+
+struct resource_limits options_limits(const struct options *options)
+{
+	return (struct resource_limits){
+		.cpu_milli = options->cpu_milli,
+		.memory_bytes = options->memory_bytes,
+		.cpu_reserve = options->cpu_reserve,
+		.memory_reserve = options->memory_reserve,
+	};
+}

@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* What an environment keeps on this host's disk: its local volumes, and the mark that it was
+ *stopped on request. Everything is below the data folder, and nothing else is touched there.
+ *
+ *	DATA/environments/ENV/{code,output,…}   bound into the container; owned by its user
+ *	DATA/environments/ENV/.stopped          see volumes_hold
+ *	DATA/trash/…                            being deleted, by a thread of its own
+ */
+#pragma once
+
+#include <sys/types.h>
+
+#include "lib/error.h"
+#include "lib/util.h"
+
+struct volumes;
+
+/* Makes the folders (0700 root) and goes on with deletions that an earlier process left. data_dir
+ * is absolute. */
+int volumes_new(struct volumes **ret, const char *data_dir, struct error *err) _must_check_;
+/* Waits for the entry that is being deleted, not for the rest. NULL is fine. */
+void volumes_free(struct volumes *volumes);
+
+/* [a-z0-9-]{1,63}, not beginning with '-': one element of a path. */
+bool volumes_name_valid(const char *name);
+
+/* Makes the folder of one volume where it is missing. The caller frees *ret_path. */
+int volumes_make(struct volumes *volumes, const char *environment, const char *name,
+		 char **ret_path, struct error *err) _must_check_;
+/* Gives a volume to its user, where it still belongs to root. */
+int volumes_give(struct volumes *volumes, const char *environment, const char *name, uid_t uid,
+		 gid_t gid, struct error *err) _must_check_;
+
+/* Out of sight at once and by rename, so that it is whole or gone; deleted later. 0 where there is
+ * none. */
+int volumes_discard(struct volumes *volumes, const char *environment, struct error *err)
+	_must_check_;
+
+/* The mark that an environment was stopped on request, durable across restarts of agentd. */
+int volumes_hold(struct volumes *volumes, const char *environment, struct error *err) _must_check_;
+int volumes_release(struct volumes *volumes, const char *environment, struct error *err)
+	_must_check_;
+bool volumes_held(struct volumes *volumes, const char *environment);
+
+DEFINE_CLEANUP(struct volumes *, volumes_free, cleanup_volumes)

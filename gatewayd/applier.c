@@ -1,0 +1,429 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The applier makes the kernel's table what the ledger says: it runs plan, encode, transact and dump
+ * until there is no difference, and decides what each outcome of a transaction means. It never
+ * decides what should be.
+ */
+#include "gatewayd/applier.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+#include "gatewayd/encode.h"
+#include "gatewayd/transact.h"
+#include "lib/clock.h"
+
+#define RECEIVE_BYTES ((size_t)1 << 20)
+#define TRANSACTION_TIMEOUT_MS 5000
+#define ATTEMPTS_MAX 8
+/* From so many elements on a new table is filled before it is hooked. */
+#define FILL_FIRST_MIN 1000
+
+const char *resync_reason_name(enum resync_reason reason)
+{
+	static const char *const names[RESYNC_REASON_MAX] = {
+		[RESYNC_START] = "start",
+		[RESYNC_AUDIT] = "audit",
+		[RESYNC_FOREIGN] = "foreign",
+		[RESYNC_CONFLICT] = "conflict",
+		[RESYNC_GENERATION] = "generation",
+		[RESYNC_UNKNOWN] = "unknown",
+	};
+
+	return names[reason];
+}
+
+static int open_socket(struct applier *applier)
+{
+	int r;
+
+	netlink_close(&applier->netlink);
+	r = netlink_open(&applier->netlink, RECEIVE_BYTES);
+	if (r < 0)
+		return r;
+	if (applier->hooks.on_socket)
+		applier->hooks.on_socket(applier->netlink.port_id, applier->hooks.userdata);
+	return 0;
+}
+
+int applier_open(struct applier *ret, const struct shape *shape, struct ledger *ledger,
+		 const struct applier_hooks *hooks, struct error *err)
+{
+	struct applier applier = {
+		.shape = *shape,
+		.ledger = ledger,
+		.netlink = NETLINK_INIT,
+		.why = RESYNC_START,
+	};
+	int r;
+
+	if (hooks)
+		applier.hooks = *hooks;
+	r = open_socket(&applier);
+	if (r == 0)
+		r = transact_probe(&applier.netlink, &applier.receipt);
+	if (r == -EPERM)
+		error_set(err, r, "privilege", NULL,
+			  "CAP_NET_ADMIN is missing in this network namespace's user namespace: "
+			  "run as root, or with AmbientCapabilities=CAP_NET_ADMIN");
+	else if (r < 0)
+		error_set(err, r, "kernel", NULL, "nf_tables does not answer: %s", strerror(-r));
+	if (r < 0) {
+		applier_close(&applier);
+		return r;
+	}
+	*ret = applier;
+	return 0;
+}
+
+void applier_close(struct applier *applier)
+{
+	netlink_close(&applier->netlink);
+	structure_clear(&applier->structure);
+}
+
+void applier_doubt(struct applier *applier, enum resync_reason reason)
+{
+	if (applier->current)
+		applier->why = reason;
+	applier->current = false;
+}
+
+/* ---- reading ---- */
+
+static int take_elements(struct applier *applier, const struct dump *dump,
+			 bool (*adopt)(const struct dump_element *element, void *userdata),
+			 void *userdata)
+{
+	struct ledger *ledger = applier->ledger;
+	int r;
+
+	for (size_t i = 0; i < dump->n_elements; i++) {
+		const struct dump_element *element = &dump->elements[i];
+		struct entry *entry;
+
+		r = ledger_install(ledger, &element->key, &element->target, element->comment,
+				   &entry);
+		if (r < 0)
+			return r;
+		entry->flags |= ENTRY_MARKED;
+		if (!adopt || (entry->flags & ENTRY_DESIRED) || !adopt(element, userdata))
+			continue;
+		r = ledger_desire(ledger, &element->key, &element->target, element->comment, 0,
+				  NULL);
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}
+
+/* Whatever the dump did not have is not installed; nothing is, where the table has to go. */
+static void forget_others(struct applier *applier, bool all)
+{
+	struct entry *entry;
+	size_t index = 0;
+
+	while ((entry = ledger_next(applier->ledger, &index))) {
+		if (all || !(entry->flags & ENTRY_MARKED))
+			ledger_uninstall(applier->ledger, entry);
+		entry->flags &= (uint8_t)~ENTRY_MARKED;
+	}
+	ledger_settle(applier->ledger);
+}
+
+int applier_read(struct applier *applier,
+		 bool (*adopt)(const struct dump_element *element, void *userdata), void *userdata,
+		 struct error *err)
+{
+	struct dump dump = { 0 };
+	int r;
+
+	if (applier->current)
+		return 0;
+	applier->stats.resyncs[applier->why]++;
+	r = dump_table(&applier->netlink, &applier->shape, &dump);
+	if (r < 0) {
+		(void)open_socket(applier);
+		return error_set(err, r, "kernel", NULL, "cannot read the table back: %s",
+				 strerror(-r));
+	}
+	r = take_elements(applier, &dump, adopt, userdata);
+	forget_others(applier, dump.structure.stale);
+	structure_clear(&applier->structure);
+	applier->structure = dump.structure;
+	memset(&dump.structure, 0, sizeof(dump.structure));
+	applier->generation = dump.generation;
+	dump_clear(&dump);
+	if (r < 0)
+		return error_set(err, r, "kernel", NULL, "cannot read the table back: %s",
+				 strerror(-r));
+	applier->current = true;
+	return 0;
+}
+
+/* ---- one transaction ---- */
+
+struct attempt {
+	struct plan plan;
+	struct batch batch;
+	struct transact_result result;
+	bool one_by_one; /* one element per message, so that each failure has its own answer */
+};
+
+static void attempt_clear(struct attempt *attempt)
+{
+	batch_clear(&attempt->batch);
+	plan_clear(&attempt->plan);
+}
+
+static int make_batch(struct applier *applier, struct attempt *attempt)
+{
+	struct encode_options options = {
+		.first_sequence = netlink_sequences(&applier->netlink,
+						    batch_sequences_max(&attempt->plan)),
+		.generation = applier->generation,
+		.elements_per_message = attempt->one_by_one ? 1 : 0,
+	};
+
+	return encode_plan(&attempt->plan, &applier->shape, &options, &attempt->batch);
+}
+
+static double seconds_now(void)
+{
+	struct timespec now = { 0 };
+
+	(void)clock_gettime(CLOCK_MONOTONIC, &now);
+	return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
+}
+
+static int send_batch(struct applier *applier, struct attempt *attempt, struct error *err)
+{
+	double begin = seconds_now();
+	int r;
+
+	r = make_batch(applier, attempt);
+	if (r < 0)
+		return error_set(err, r, "internal", NULL, "cannot make a transaction: %s",
+				 strerror(-r));
+	r = transact(&applier->netlink, &attempt->batch, applier->receipt, TRANSACTION_TIMEOUT_MS,
+		     &attempt->result, err);
+	if (r < 0)
+		return r;
+	applier->stats.last_seconds = seconds_now() - begin;
+	if (applier->hooks.on_transaction)
+		applier->hooks.on_transaction(applier->stats.last_seconds, applier->hooks.userdata);
+	return 0;
+}
+
+/* A batch is done as a whole or not at all, so any one of its operations is a witness: the last,
+ * which is an addition wherever there is one. */
+static bool witness_agrees(struct applier *applier, const struct plan *plan)
+{
+	const struct operation *last;
+	struct endpoint target;
+	bool exists;
+
+	if (plan->n_operations == 0)
+		return false;
+	last = &plan->operations[plan->n_operations - 1];
+	/* An element that only got another comment looks the same before and after. */
+	if (last->kind == OPERATION_ADD && (last->entry->flags & ENTRY_INSTALLED) &&
+	    endpoint_compare(&last->entry->target, &last->entry->installed) == 0)
+		return false;
+	if (dump_element(&applier->netlink, &last->entry->key, &exists, &target) < 0)
+		return false;
+	if (last->kind == OPERATION_DELETE)
+		return !exists;
+	return exists && endpoint_compare(&target, &last->entry->target) == 0;
+}
+
+static void note_committed(struct applier *applier, const struct attempt *attempt,
+			   struct apply_result *ret)
+{
+	applier->stats.transactions[APPLIER_COMMITTED]++;
+	applier->stats.last_at = clock_unix_seconds();
+	applier->stats.last_changes = attempt->plan.n_changes;
+	ret->n_changes += attempt->plan.n_changes;
+	ret->restructured |= attempt->plan.steps != 0;
+	plan_done(&attempt->plan, applier->ledger, &applier->structure);
+	/* From here on we know by our own receipts, whoever else changes other tables. */
+	applier->generation = 0;
+}
+
+static void note_unknown(struct applier *applier)
+{
+	applier->stats.transactions[APPLIER_UNKNOWN]++;
+	applier_doubt(applier, RESYNC_UNKNOWN);
+	(void)open_socket(applier);
+}
+
+enum verdict {
+	VERDICT_AGAIN,
+	VERDICT_DONE,
+	VERDICT_REFUSED,
+	VERDICT_FAILED,
+};
+
+/* Errors that say something of one element, whatever the state of kernel and table. */
+static bool blames_element(int errnum)
+{
+	return errnum == -EINVAL || errnum == -ENFILE || errnum == -EOPNOTSUPP ||
+	       errnum == -ERANGE || errnum == -E2BIG;
+}
+
+static void note_refusal(const struct entry *entry, const struct transact_error *error,
+			 struct apply_result *ret)
+{
+	struct apply_refusal *refusal;
+
+	if (ret->n_refusals == APPLY_REFUSALS_MAX)
+		return;
+	refusal = &ret->refusals[ret->n_refusals++];
+	refusal->key = entry->key;
+	refusal->errnum = error->errnum;
+	(void)snprintf(refusal->reason, sizeof(refusal->reason), "the kernel refuses it: %s%s%s",
+		       strerror(-error->errnum), error->text[0] ? ": " : "", error->text);
+}
+
+static enum verdict fail_with(const struct transact_error *error, struct error *err)
+{
+	error_set(err, error->errnum, "kernel", NULL, "the kernel refuses a transaction: %s%s%s",
+		  strerror(-error->errnum), error->text[0] ? ": " : "", error->text);
+	return VERDICT_FAILED;
+}
+
+static enum verdict judge_error(struct applier *applier, struct attempt *attempt,
+				const struct transact_error *error, struct apply_result *ret,
+				struct error *err)
+{
+	size_t operation;
+	int r;
+
+	/* What should be there is not, or the contrary: we believed something wrong. */
+	if (error->errnum == -EEXIST || error->errnum == -ENOENT || error->errnum == -EBUSY) {
+		applier_doubt(applier, RESYNC_CONFLICT);
+		return VERDICT_AGAIN;
+	}
+	if (!blames_element(error->errnum))
+		return fail_with(error, err);
+	r = batch_find_operation(&attempt->batch, error->sequence, error->offset, &operation);
+	if (r == -ENOENT) {
+		attempt->one_by_one = true;
+		return VERDICT_AGAIN;
+	}
+	if (r < 0)
+		return fail_with(error, err);
+	note_refusal(attempt->plan.operations[operation].entry, error, ret);
+	return VERDICT_REFUSED;
+}
+
+static enum verdict judge_batch_error(struct applier *applier, int errnum, struct error *err)
+{
+	switch (errnum) {
+	case -ERESTART:
+		applier_doubt(applier, RESYNC_GENERATION);
+		return VERDICT_AGAIN;
+	case -EPERM:
+		error_set(err, errnum, "privilege", NULL,
+			  "CAP_NET_ADMIN is missing: the kernel refuses the transaction");
+		return VERDICT_FAILED;
+	default:
+		error_set(err, errnum, "kernel", NULL, "the kernel refuses the transaction: %s",
+			  strerror(-errnum));
+		return VERDICT_FAILED;
+	}
+}
+
+static enum verdict judge_rejected(struct applier *applier, struct attempt *attempt,
+				   struct apply_result *ret, struct error *err)
+{
+	const struct transact_result *result = &attempt->result;
+	enum verdict verdict = VERDICT_FAILED;
+
+	applier->stats.transactions[APPLIER_REJECTED]++;
+	if (result->n_errors == 0)
+		return judge_batch_error(applier, result->batch_error, err);
+	ret->n_refusals = 0;
+	for (size_t i = 0; i < result->n_errors; i++) {
+		verdict = judge_error(applier, attempt, &result->errors[i], ret, err);
+		if (verdict != VERDICT_REFUSED)
+			return verdict;
+	}
+	return verdict;
+}
+
+static enum verdict judge(struct applier *applier, struct attempt *attempt,
+			  struct apply_result *ret, struct error *err)
+{
+	switch (attempt->result.outcome) {
+	case TRANSACT_ACKED:
+		if (!witness_agrees(applier, &attempt->plan)) {
+			note_unknown(applier);
+			return VERDICT_AGAIN;
+		}
+		note_committed(applier, attempt, ret);
+		return VERDICT_AGAIN;
+	case TRANSACT_COMMITTED:
+		note_committed(applier, attempt, ret);
+		return VERDICT_AGAIN; /* to find that nothing is left, or to hook what was filled */
+	case TRANSACT_REJECTED:
+		return judge_rejected(applier, attempt, ret, err);
+	case TRANSACT_UNKNOWN:
+		note_unknown(applier);
+		return VERDICT_AGAIN;
+	}
+	return VERDICT_FAILED;
+}
+
+static enum verdict run_once(struct applier *applier, struct attempt *attempt,
+			     struct apply_result *ret, struct error *err)
+{
+	int r;
+
+	r = applier_read(applier, NULL, NULL, err);
+	if (r < 0)
+		return VERDICT_FAILED;
+	r = plan_make(applier->ledger, &applier->structure,
+		      applier->ledger->n_dirty >= FILL_FIRST_MIN, &attempt->plan);
+	if (r < 0) {
+		error_set(err, r, "internal", NULL, "out of memory");
+		return VERDICT_FAILED;
+	}
+	if (plan_is_empty(&attempt->plan)) {
+		ledger_settle(applier->ledger);
+		return VERDICT_DONE;
+	}
+	if (applier->hooks.on_plan)
+		applier->hooks.on_plan(&attempt->plan, applier->hooks.userdata);
+	r = send_batch(applier, attempt, err);
+	if (r < 0)
+		return VERDICT_FAILED;
+	return judge(applier, attempt, ret, err);
+}
+
+enum apply_outcome applier_run(struct applier *applier, struct apply_result *ret,
+			       struct error *err)
+{
+	struct attempt attempt = { 0 };
+
+	memset(ret, 0, sizeof(*ret));
+	for (unsigned i = 0; i < ATTEMPTS_MAX; i++) {
+		enum verdict verdict = run_once(applier, &attempt, ret, err);
+
+		attempt_clear(&attempt);
+		switch (verdict) {
+		case VERDICT_AGAIN:
+			continue;
+		case VERDICT_DONE:
+			return APPLY_DONE;
+		case VERDICT_REFUSED:
+			return APPLY_REFUSED;
+		case VERDICT_FAILED:
+			return APPLY_FAILED;
+		}
+	}
+	error_set(err, -EAGAIN, "busy", NULL,
+		  "the ruleset of this network namespace keeps changing under our transactions");
+	return APPLY_FAILED;
+}

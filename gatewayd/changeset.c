@@ -1,0 +1,280 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* A changeset: what one caller wants changed, applied to the ledger's desired side with a journal
+ * that can take it back. It knows nothing of the kernel.
+ */
+#include "gatewayd/changeset.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "gatewayd/shape.h"
+
+struct journal_record {
+	struct mapping_key key;
+	bool desired;
+	struct endpoint target;
+	char *label;
+	uint64_t revision;
+};
+
+int changeset_new(struct changeset **ret, size_t n_changes)
+{
+	_cleanup_(cleanup_changeset) struct changeset *changeset = calloc(1, sizeof(*changeset));
+
+	if (!changeset)
+		return -ENOMEM;
+	if (n_changes > 0) {
+		changeset->changes = calloc(n_changes, sizeof(*changeset->changes));
+		if (!changeset->changes)
+			return -ENOMEM;
+	}
+	changeset->n_changes = n_changes;
+	*ret = TAKE_PTR(changeset);
+	return 0;
+}
+
+void changeset_free(struct changeset *changeset)
+{
+	if (!changeset)
+		return;
+	for (size_t i = 0; i < changeset->n_changes; i++)
+		free(changeset->changes[i].label);
+	free(changeset->changes);
+	free(changeset->refusals);
+	free(changeset);
+}
+
+int change_put(struct change *change, const struct mapping *mapping, const char *path,
+	       struct error *err)
+{
+	char label[SHAPE_COMMENT_MAX];
+	int r;
+
+	r = shape_label_format(mapping->environment, mapping->service,
+			       mapping->on_remove == ON_REMOVE_DRAIN, label);
+	if (r < 0) {
+		char field[ERROR_FIELD_MAX];
+
+		(void)snprintf(field, sizeof(field), "%s%sservice", path, *path ? "." : "");
+		return error_set(err, r, "too_long", field,
+				 "environment and service together are longer than an element's "
+				 "comment may be");
+	}
+	if (label[0]) {
+		change->label = strdup(label);
+		if (!change->label)
+			return error_set(err, -ENOMEM, "internal", NULL, "out of memory");
+	}
+	change->key = mapping->key;
+	change->target = mapping->target;
+	change->revision = mapping->revision;
+	return 0;
+}
+
+void change_remove(struct change *change, const struct mapping_key *key)
+{
+	change->removal = true;
+	change->key = *key;
+}
+
+/* ---- journal ---- */
+
+void journal_clear(struct journal *journal)
+{
+	for (size_t i = 0; i < journal->n; i++)
+		free(journal->records[i].label);
+	free(journal->records);
+	memset(journal, 0, sizeof(*journal));
+}
+
+/* Notes the desired side of a key as it is now. */
+static int note(struct journal *journal, const struct ledger *ledger, const struct mapping_key *key)
+{
+	const struct entry *entry = ledger_find(ledger, key);
+	struct journal_record record = { .key = *key };
+
+	if (journal->n == journal->allocated) {
+		size_t wanted = journal->allocated ? 2 * journal->allocated : 16;
+		struct journal_record *grown =
+			reallocarray(journal->records, wanted, sizeof(*journal->records));
+
+		if (!grown)
+			return -ENOMEM;
+		journal->records = grown;
+		journal->allocated = wanted;
+	}
+	if (entry && (entry->flags & ENTRY_DESIRED)) {
+		record.desired = true;
+		record.target = entry->target;
+		record.revision = entry->revision;
+		if (entry->label) {
+			record.label = strdup(entry->label);
+			if (!record.label)
+				return -ENOMEM;
+		}
+	}
+	journal->records[journal->n++] = record;
+	return 0;
+}
+
+int journal_rollback(struct journal *journal, size_t first, struct ledger *ledger)
+{
+	int result = 0;
+
+	while (journal->n > first) {
+		struct journal_record *record = &journal->records[--journal->n];
+		struct entry *entry;
+		int r = 0;
+
+		if (record->desired) {
+			r = ledger_desire(ledger, &record->key, &record->target, record->label,
+					  record->revision, NULL);
+		} else {
+			entry = ledger_find(ledger, &record->key);
+			if (entry)
+				ledger_undesire(ledger, entry);
+		}
+		free(record->label);
+		if (result == 0)
+			result = r;
+	}
+	return result;
+}
+
+/* ---- applying ---- */
+
+static int add_refusal(struct changeset *changeset, const struct mapping_key *key,
+		       const char *reason)
+{
+	struct refusal *refusals = reallocarray(changeset->refusals, changeset->n_refusals + 1,
+						sizeof(*refusals));
+
+	if (!refusals)
+		return -ENOMEM;
+	changeset->refusals = refusals;
+	refusals[changeset->n_refusals].key = *key;
+	(void)snprintf(refusals[changeset->n_refusals].reason, sizeof(refusals->reason), "%s",
+		       reason);
+	changeset->n_refusals++;
+	return 0;
+}
+
+static bool map_is_full(const struct ledger *ledger, const struct mapping_key *key, size_t map_size)
+{
+	const struct entry *entry = ledger_find(ledger, key);
+	bool v6 = key->address.family == AF_INET6;
+	size_t n = v6 ? ledger->n_desired6 : ledger->n_desired - ledger->n_desired6;
+
+	return n >= map_size && !(entry && (entry->flags & ENTRY_DESIRED));
+}
+
+static int apply_put(struct changeset *changeset, struct change *change, struct ledger *ledger,
+		     size_t map_size, uint64_t revision, struct journal *journal)
+{
+	char name[MAPPING_STRING_MAX];
+	int r;
+
+	if (map_is_full(ledger, &change->key, map_size)) {
+		change->refused = true;
+		mapping_key_format(&change->key, name);
+		if (changeset->atomic)
+			return error_set(&changeset->error, -ENOSPC, "map_full", NULL,
+					 "no room for %s: the map holds %zu mappings of a family; "
+					 "raise map-size",
+					 name, map_size);
+		return add_refusal(changeset, &change->key, "the map is full; raise map-size");
+	}
+	r = note(journal, ledger, &change->key);
+	if (r < 0)
+		return r;
+	return ledger_desire(ledger, &change->key, &change->target, change->label,
+			     change->revision ? change->revision : revision, NULL);
+}
+
+static int apply_removal(struct entry *entry, struct ledger *ledger, struct journal *journal)
+{
+	int r;
+
+	if (!entry || !(entry->flags & ENTRY_DESIRED))
+		return 0;
+	r = note(journal, ledger, &entry->key);
+	if (r < 0)
+		return r;
+	ledger_undesire(ledger, entry);
+	return 0;
+}
+
+/* Removes what a replacement does not name. */
+static int remove_others(const struct changeset *changeset, struct ledger *ledger,
+			 struct journal *journal)
+{
+	struct entry *entry;
+	size_t index = 0;
+	int result = 0;
+
+	for (size_t i = 0; i < changeset->n_changes; i++) {
+		entry = ledger_find(ledger, &changeset->changes[i].key);
+		if (entry && !changeset->changes[i].refused)
+			entry->flags |= ENTRY_MARKED;
+	}
+	while ((entry = ledger_next(ledger, &index))) {
+		if (!(entry->flags & ENTRY_MARKED) && result == 0)
+			result = apply_removal(entry, ledger, journal);
+		entry->flags &= (uint8_t)~ENTRY_MARKED;
+	}
+	return result;
+}
+
+static int apply_changes(struct changeset *changeset, struct ledger *ledger, size_t map_size,
+			 uint64_t revision, struct journal *journal)
+{
+	int r = 0;
+
+	if (changeset->replace)
+		r = remove_others(changeset, ledger, journal);
+	for (size_t i = 0; r == 0 && i < changeset->n_changes; i++) {
+		struct change *change = &changeset->changes[i];
+
+		if (change->refused)
+			continue;
+		if (change->removal)
+			r = apply_removal(ledger_find(ledger, &change->key), ledger, journal);
+		else
+			r = apply_put(changeset, change, ledger, map_size, revision, journal);
+	}
+	return r;
+}
+
+int changeset_apply(struct changeset *changeset, struct ledger *ledger, size_t map_size,
+		    uint64_t revision, struct journal *journal)
+{
+	size_t first = journal->n;
+	int r;
+
+	r = apply_changes(changeset, ledger, map_size,
+			  changeset->revision ? changeset->revision : revision, journal);
+	if (r == 0)
+		return 0;
+	(void)journal_rollback(journal, first, ledger);
+	return error_set(&changeset->error, r, "internal", NULL, "out of memory");
+}
+
+bool changeset_refuse(struct changeset *changeset, const struct mapping_key *key, int errnum,
+		      const char *reason)
+{
+	char name[MAPPING_STRING_MAX];
+
+	for (size_t i = 0; i < changeset->n_changes; i++) {
+		struct change *change = &changeset->changes[i];
+
+		if (change->removal || change->refused || mapping_key_compare(&change->key, key) != 0)
+			continue;
+		change->refused = true;
+		if (changeset->atomic || add_refusal(changeset, key, reason) < 0)
+			error_set(&changeset->error, errnum, "refused", NULL, "%s: %s",
+				  mapping_key_format(key, name), reason);
+		return true;
+	}
+	return false;
+}

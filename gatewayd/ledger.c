@@ -1,0 +1,296 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The ledger: for each mapping what should be (desired) and what the kernel has (installed), side by
+ * side in one entry, so that the difference is known without a search. It holds memory only; it
+ * neither plans nor applies.
+ */
+#include "gatewayd/ledger.h"
+
+#include <errno.h>
+#include <string.h>
+
+#define SLOTS_FIRST 64
+
+static uint64_t mix(uint64_t hash)
+{
+	hash ^= hash >> 32;
+	hash *= UINT64_C(0xd6e8feb86659fd93);
+	hash ^= hash >> 32;
+	return hash;
+}
+
+static size_t hash_of(const struct mapping_key *key)
+{
+	uint64_t parts[2];
+
+	memcpy(parts, key->address.bytes, sizeof(parts));
+	return mix(mix(parts[0]) ^ parts[1] ^
+		   ((uint64_t)key->port << 16 | (uint64_t)key->protocol << 8 | key->address.family));
+}
+
+static bool key_equal(const struct mapping_key *a, const struct mapping_key *b)
+{
+	return a->port == b->port && a->protocol == b->protocol &&
+	       address_equal(&a->address, &b->address);
+}
+
+/* The slot of this key, or the empty one where it would be. */
+static size_t slot_of(const struct ledger *ledger, const struct mapping_key *key)
+{
+	size_t mask = ledger->n_slots - 1;
+	size_t slot = hash_of(key) & mask;
+
+	while (ledger->slots[slot] && !key_equal(&ledger->slots[slot]->key, key))
+		slot = (slot + 1) & mask;
+	return slot;
+}
+
+static int grow(struct ledger *ledger)
+{
+	struct ledger grown = *ledger;
+
+	grown.n_slots = ledger->n_slots ? ledger->n_slots * 2 : SLOTS_FIRST;
+	grown.slots = calloc(grown.n_slots, sizeof(*grown.slots));
+	if (!grown.slots)
+		return -ENOMEM;
+	for (size_t i = 0; i < ledger->n_slots; i++)
+		if (ledger->slots[i])
+			grown.slots[slot_of(&grown, &ledger->slots[i]->key)] = ledger->slots[i];
+	free(ledger->slots);
+	*ledger = grown;
+	return 0;
+}
+
+static void entry_free(struct entry *entry)
+{
+	free(entry->label);
+	free(entry);
+}
+
+void ledger_clear(struct ledger *ledger)
+{
+	for (size_t i = 0; i < ledger->n_slots; i++)
+		if (ledger->slots[i])
+			entry_free(ledger->slots[i]);
+	free(ledger->slots);
+	*ledger = LEDGER_INIT;
+}
+
+struct entry *ledger_find(const struct ledger *ledger, const struct mapping_key *key)
+{
+	return ledger->n_slots ? ledger->slots[slot_of(ledger, key)] : NULL;
+}
+
+static int find_or_make(struct ledger *ledger, const struct mapping_key *key, struct entry **ret)
+{
+	struct entry *entry = ledger_find(ledger, key);
+	int r;
+
+	if (!entry) {
+		/* Three quarters full at most: probing stays short and a slot costs little. */
+		if (4 * (ledger->n_entries + 1) > 3 * ledger->n_slots) {
+			r = grow(ledger);
+			if (r < 0)
+				return r;
+		}
+		entry = calloc(1, sizeof(*entry));
+		if (!entry)
+			return -ENOMEM;
+		entry->key = *key;
+		ledger->slots[slot_of(ledger, key)] = entry;
+		ledger->n_entries++;
+	}
+	*ret = entry;
+	return 0;
+}
+
+/* Takes the entry out of the table, closing the gap that probing would stumble over. */
+static void drop(struct ledger *ledger, struct entry *entry)
+{
+	size_t mask = ledger->n_slots - 1;
+	size_t hole = slot_of(ledger, &entry->key);
+
+	for (size_t next = (hole + 1) & mask; ledger->slots[next]; next = (next + 1) & mask) {
+		size_t home = hash_of(&ledger->slots[next]->key) & mask;
+
+		/* It may move into the hole unless its home lies behind the hole. */
+		if (((next - home) & mask) >= ((next - hole) & mask)) {
+			ledger->slots[hole] = ledger->slots[next];
+			hole = next;
+		}
+	}
+	ledger->slots[hole] = NULL;
+	ledger->n_entries--;
+	entry_free(entry);
+}
+
+void ledger_touch(struct ledger *ledger, struct entry *entry)
+{
+	if (entry->flags & ENTRY_DIRTY)
+		return;
+	entry->flags |= ENTRY_DIRTY;
+	entry->next_dirty = ledger->dirty;
+	ledger->dirty = entry;
+	ledger->n_dirty++;
+}
+
+static bool label_equal(const char *a, const char *b)
+{
+	return strcmp(a ? a : "", b ? b : "") == 0;
+}
+
+static int set_label(struct entry *entry, const char *label)
+{
+	char *copy = NULL;
+
+	if (label_equal(entry->label, label))
+		return 0;
+	if (label && *label) {
+		copy = strdup(label);
+		if (!copy)
+			return -ENOMEM;
+	}
+	free(entry->label);
+	entry->label = copy;
+	return 0;
+}
+
+static void count_desired(struct ledger *ledger, const struct entry *entry, int delta)
+{
+	ledger->n_desired += (size_t)delta;
+	if (entry->key.address.family == AF_INET6)
+		ledger->n_desired6 += (size_t)delta;
+}
+
+bool entry_settled(const struct entry *entry)
+{
+	bool desired = entry->flags & ENTRY_DESIRED, installed = entry->flags & ENTRY_INSTALLED;
+
+	if (!desired || !installed)
+		return desired == installed;
+	return !(entry->flags & ENTRY_LABEL_DIFFERS) &&
+	       endpoint_compare(&entry->target, &entry->installed) == 0;
+}
+
+int ledger_desire(struct ledger *ledger, const struct mapping_key *key,
+		  const struct endpoint *target, const char *label, uint64_t revision,
+		  struct entry **ret)
+{
+	struct entry *entry;
+	bool relabelled;
+	int r;
+
+	r = find_or_make(ledger, key, &entry);
+	if (r < 0)
+		return r;
+	relabelled = !label_equal(entry->label, label);
+	r = set_label(entry, label);
+	if (r < 0) {
+		ledger_touch(ledger, entry); /* a new one without sides goes with the next settle */
+		return r;
+	}
+	/* Once different it counts as different until the kernel has been written or read again. */
+	if (relabelled && (entry->flags & ENTRY_INSTALLED))
+		entry->flags |= ENTRY_LABEL_DIFFERS;
+	if (!(entry->flags & ENTRY_DESIRED))
+		count_desired(ledger, entry, 1);
+	entry->flags |= ENTRY_DESIRED;
+	entry->target = *target;
+	entry->revision = revision;
+	if (!entry_settled(entry))
+		ledger_touch(ledger, entry);
+	if (ret)
+		*ret = entry;
+	return 0;
+}
+
+void ledger_undesire(struct ledger *ledger, struct entry *entry)
+{
+	if (!(entry->flags & ENTRY_DESIRED))
+		return;
+	count_desired(ledger, entry, -1);
+	entry->flags &= (uint8_t)~ENTRY_DESIRED;
+	ledger_touch(ledger, entry);
+}
+
+int ledger_install(struct ledger *ledger, const struct mapping_key *key,
+		   const struct endpoint *target, const char *comment, struct entry **ret)
+{
+	struct entry *entry;
+	int r;
+
+	r = find_or_make(ledger, key, &entry);
+	if (r < 0)
+		return r;
+	if (!(entry->flags & ENTRY_DESIRED)) {
+		r = set_label(entry, comment);
+		if (r < 0) {
+			ledger_touch(ledger, entry);
+			return r;
+		}
+	}
+	if (!(entry->flags & ENTRY_INSTALLED))
+		ledger->n_installed++;
+	entry->flags |= ENTRY_INSTALLED;
+	entry->installed = *target;
+	if (label_equal(entry->label, comment))
+		entry->flags &= (uint8_t)~ENTRY_LABEL_DIFFERS;
+	else
+		entry->flags |= ENTRY_LABEL_DIFFERS;
+	if (!entry_settled(entry))
+		ledger_touch(ledger, entry);
+	if (ret)
+		*ret = entry;
+	return 0;
+}
+
+void ledger_uninstall(struct ledger *ledger, struct entry *entry)
+{
+	if (!(entry->flags & ENTRY_INSTALLED))
+		return;
+	ledger->n_installed--;
+	entry->flags &= (uint8_t) ~(ENTRY_INSTALLED | ENTRY_LABEL_DIFFERS);
+	ledger_touch(ledger, entry);
+}
+
+void ledger_confirm(struct ledger *ledger, struct entry *entry)
+{
+	if (!(entry->flags & ENTRY_DESIRED)) {
+		ledger_uninstall(ledger, entry);
+		return;
+	}
+	if (!(entry->flags & ENTRY_INSTALLED))
+		ledger->n_installed++;
+	entry->flags |= ENTRY_INSTALLED;
+	entry->flags &= (uint8_t)~ENTRY_LABEL_DIFFERS;
+	entry->installed = entry->target;
+}
+
+void ledger_settle(struct ledger *ledger)
+{
+	struct entry *entry = ledger->dirty;
+
+	ledger->dirty = NULL;
+	ledger->n_dirty = 0;
+	while (entry) {
+		struct entry *next = entry->next_dirty;
+
+		entry->flags &= (uint8_t)~ENTRY_DIRTY;
+		entry->next_dirty = NULL;
+		if (!(entry->flags & (ENTRY_DESIRED | ENTRY_INSTALLED)))
+			drop(ledger, entry);
+		else if (!entry_settled(entry))
+			ledger_touch(ledger, entry);
+		entry = next;
+	}
+}
+
+struct entry *ledger_next(const struct ledger *ledger, size_t *index)
+{
+	while (*index < ledger->n_slots) {
+		struct entry *entry = ledger->slots[(*index)++];
+
+		if (entry)
+			return entry;
+	}
+	return NULL;
+}

@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The ledger: for each mapping what should be (desired) and what the kernel has (installed), side by
+ * side in one entry, so that the difference is known without a search. It holds memory only; it
+ * neither plans nor applies.
+ *
+ * An entry exists while it is desired or installed. Entries whose two sides may differ are in the
+ * dirty list. Pointers to entries stay valid until the entry is dropped.
+ */
+#pragma once
+
+#include "proto/mapping.h"
+
+enum entry_flags {
+	ENTRY_DESIRED = 1 << 0,
+	ENTRY_INSTALLED = 1 << 1,
+	ENTRY_DIRTY = 1 << 2,
+	ENTRY_LABEL_DIFFERS = 1 << 3, /* the kernel's comment is not this label */
+	ENTRY_MARKED = 1 << 4,        /* scratch for whole-table passes */
+};
+
+struct entry {
+	struct mapping_key key;
+	struct endpoint target;    /* where ENTRY_DESIRED */
+	struct endpoint installed; /* where ENTRY_INSTALLED */
+	uint8_t flags;
+	uint64_t revision; /* of the desired side */
+	char *label;       /* owned; see shape_label_format; NULL: none. Of the desired side, or of the
+			    * kernel's element where only that exists */
+	struct entry *next_dirty;
+};
+
+struct ledger {
+	struct entry **slots; /* open addressing with linear probing; a power of two */
+	size_t n_slots, n_entries;
+	size_t n_desired, n_desired6; /* all, and those of IPv6 */
+	size_t n_installed;
+	struct entry *dirty;
+	size_t n_dirty;
+};
+
+#define LEDGER_INIT ((struct ledger){ 0 })
+
+void ledger_clear(struct ledger *ledger);
+
+/* NULL if there is none. */
+struct entry *ledger_find(const struct ledger *ledger, const struct mapping_key *key);
+
+/* Sets the desired side, making the entry where there is none. label may be NULL; it is copied. The
+ * entry gets dirty where the kernel has something else. */
+int ledger_desire(struct ledger *ledger, const struct mapping_key *key,
+		  const struct endpoint *target, const char *label, uint64_t revision,
+		  struct entry **ret) _must_check_;
+/* Ends the desired side. An entry that is not installed either is dropped with the next
+ * ledger_settle. */
+void ledger_undesire(struct ledger *ledger, struct entry *entry);
+
+/* The kernel has this element: for a dump of the table, and after a commit. comment may be NULL. An
+ * entry that is not desired takes it as its label. */
+int ledger_install(struct ledger *ledger, const struct mapping_key *key,
+		   const struct endpoint *target, const char *comment, struct entry **ret)
+	_must_check_;
+/* The kernel does not have this element (any more). */
+void ledger_uninstall(struct ledger *ledger, struct entry *entry);
+/* The kernel has exactly the desired side. */
+void ledger_confirm(struct ledger *ledger, struct entry *entry);
+
+/* Whether both sides are the same, so that there is nothing to do. */
+bool entry_settled(const struct entry *entry);
+void ledger_touch(struct ledger *ledger, struct entry *entry); /* puts it into the dirty list */
+
+/* Empties the dirty list of what is settled, and drops entries that neither side wants. */
+void ledger_settle(struct ledger *ledger);
+
+/* Walks all entries: index starts at 0 and is advanced; NULL at the end. Entries may be changed but
+ * neither made nor dropped meanwhile. */
+struct entry *ledger_next(const struct ledger *ledger, size_t *index);

@@ -1,0 +1,431 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The reconciler: takes changesets from the local API and from schedd, joins those of one turn of the
+ * event loop into one kernel transaction, answers each when its own is committed, and repairs the
+ * table when it is not what it should be. It owns the ledger.
+ */
+#include "gatewayd/reconcile.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "gatewayd/sweeper.h"
+#include "lib/backoff.h"
+#include "lib/log.h"
+#include "lib/loop.h"
+
+/* A foreign change is often one of several: look once they are through. */
+#define DOUBT_DELAY_MS 50
+#define RETRY_FIRST_MS 200
+#define RETRY_MAX_MS 10000
+#define SUBJECT "table inet portico"
+
+struct reconciler {
+	struct reconciler_config config;
+	struct event_base *base;
+	struct ledger ledger;
+	struct applier applier;
+	struct sweeper *sweeper;
+	struct changeset *queue, **queue_tail;
+	struct journal journal;
+	uint64_t revision;
+	bool in_sync;
+	char reason[ERROR_MESSAGE_MAX];
+	struct event commit, audit, retry;
+	struct backoff backoff;
+	void (*on_socket)(uint32_t port_id, void *userdata);
+	void *on_socket_userdata;
+	struct metric *transaction_seconds;
+};
+
+static void touch(struct reconciler *reconciler)
+{
+	if (reconciler->config.on_change)
+		reconciler->config.on_change(reconciler->config.userdata);
+}
+
+/* ---- hooks of the applier ---- */
+
+static void on_plan(const struct plan *plan, void *userdata)
+{
+	struct reconciler *reconciler = userdata;
+
+	sweeper_note(reconciler->sweeper, plan);
+}
+
+static void on_transaction(double seconds, void *userdata)
+{
+	struct reconciler *reconciler = userdata;
+
+	metric_observe(reconciler->transaction_seconds, NULL, seconds);
+}
+
+static void on_socket(uint32_t port_id, void *userdata)
+{
+	struct reconciler *reconciler = userdata;
+
+	if (reconciler->on_socket)
+		reconciler->on_socket(port_id, reconciler->on_socket_userdata);
+}
+
+/* ---- running ---- */
+
+/* The desired side once more, from what is left of the queue. Those that fail are left in the queue
+ * with their error and are answered by settle(). */
+static void apply_queue(struct reconciler *reconciler)
+{
+	for (struct changeset *c = reconciler->queue; c; c = c->next) {
+		if (c->error.errnum != 0)
+			continue;
+		/* The error is in the changeset. */
+		(void)!changeset_apply(c, &reconciler->ledger, reconciler->config.shape.map_size,
+				       reconciler->revision + 1, &reconciler->journal);
+	}
+}
+
+static void roll_back(struct reconciler *reconciler)
+{
+	if (journal_rollback(&reconciler->journal, 0, &reconciler->ledger) < 0)
+		log_error(SUBJECT, "out of memory while taking changes back");
+}
+
+/* A mapping that the kernel refuses and that no queued changeset brought: adopted, or of a time when
+ * the kernel took it. It cannot be kept. */
+static void give_up(struct reconciler *reconciler, const struct apply_refusal *refusal)
+{
+	struct entry *entry = ledger_find(&reconciler->ledger, &refusal->key);
+	char name[MAPPING_STRING_MAX];
+
+	log_error(mapping_key_format(&refusal->key, name), "given up: %s", refusal->reason);
+	if (entry)
+		ledger_undesire(&reconciler->ledger, entry);
+}
+
+static void take_refusals(struct reconciler *reconciler, const struct apply_result *result)
+{
+	roll_back(reconciler);
+	for (size_t i = 0; i < result->n_refusals; i++) {
+		const struct apply_refusal *refusal = &result->refusals[i];
+		bool found = false;
+
+		for (struct changeset *c = reconciler->queue; c; c = c->next)
+			found |= changeset_refuse(c, &refusal->key, refusal->errnum,
+						  refusal->reason);
+		if (!found)
+			give_up(reconciler, refusal);
+	}
+}
+
+/* Until the kernel has what the ledger says, or cannot be brought to it for now. */
+static enum apply_outcome converge(struct reconciler *reconciler, struct apply_result *result,
+				   struct error *err)
+{
+	for (;;) {
+		enum apply_outcome outcome;
+
+		apply_queue(reconciler);
+		outcome = applier_run(&reconciler->applier, result, err);
+		if (outcome != APPLY_REFUSED)
+			return outcome;
+		if (result->n_refusals == 0)
+			return APPLY_FAILED;
+		take_refusals(reconciler, result);
+	}
+}
+
+static void answer(struct changeset *changeset)
+{
+	if (changeset->on_done)
+		changeset->on_done(changeset, changeset->userdata);
+	changeset_free(changeset);
+}
+
+/* Takes out of the queue those that are done with, and answers them. */
+static void settle(struct reconciler *reconciler, bool done)
+{
+	struct changeset *finished = NULL, **finished_tail = &finished;
+	struct changeset **link = &reconciler->queue;
+
+	while (*link) {
+		struct changeset *c = *link;
+
+		if (!done && c->error.errnum == 0) {
+			link = &c->next;
+			continue;
+		}
+		*link = c->next;
+		c->next = NULL;
+		*finished_tail = c;
+		finished_tail = &c->next;
+	}
+	reconciler->queue_tail = link;
+	while (finished) {
+		struct changeset *c = finished;
+
+		finished = c->next;
+		answer(c);
+	}
+}
+
+/* The revision that is in the kernel now: the sender's where it counts, else our own count. */
+static void advance_revision(struct reconciler *reconciler)
+{
+	bool counted = false;
+
+	for (struct changeset *c = reconciler->queue; c; c = c->next) {
+		if (c->error.errnum != 0)
+			continue;
+		if (c->revision > 0)
+			reconciler->revision = c->revision;
+		else if (c->replace || c->n_changes > 0)
+			counted = true;
+	}
+	if (counted)
+		reconciler->revision++;
+}
+
+static void set_reason(struct reconciler *reconciler, const char *reason)
+{
+	reconciler->in_sync = reason[0] == '\0';
+	(void)snprintf(reconciler->reason, sizeof(reconciler->reason), "%s", reason);
+}
+
+static void on_done(struct reconciler *reconciler)
+{
+	advance_revision(reconciler);
+	journal_clear(&reconciler->journal);
+	set_reason(reconciler, "");
+	backoff_reset(&reconciler->backoff);
+	evtimer_del(&reconciler->retry);
+	sweeper_run(reconciler->sweeper, &reconciler->ledger);
+	settle(reconciler, true);
+	touch(reconciler);
+}
+
+/* Whoever waits for an answer gets it; what is not atomic stays queued, since its sender's state is
+ * what should be whenever the kernel allows it. */
+static void on_failed(struct reconciler *reconciler, const struct error *err)
+{
+	uint32_t delay = backoff_next_ms(&reconciler->backoff);
+
+	if (reconciler->in_sync || strcmp(reconciler->reason, err->message) != 0)
+		log_error(SUBJECT, "%s; trying again retry_ms=%u", error_text(err, -EIO), delay);
+	roll_back(reconciler);
+	ledger_settle(&reconciler->ledger);
+	for (struct changeset *c = reconciler->queue; c; c = c->next)
+		if (c->atomic && c->error.errnum == 0)
+			c->error = *err;
+	set_reason(reconciler, error_text(err, -EIO));
+	sweeper_forget(reconciler->sweeper);
+	(void)loop_timer_arm(&reconciler->retry, delay);
+	settle(reconciler, false);
+	touch(reconciler);
+}
+
+static bool run(struct reconciler *reconciler, struct apply_result *result)
+{
+	struct error err = ERROR_INIT;
+
+	if (converge(reconciler, result, &err) == APPLY_DONE) {
+		on_done(reconciler);
+		return true;
+	}
+	if (err.errnum == 0)
+		error_set(&err, -EIO, "kernel", NULL, "the kernel refuses the transaction");
+	on_failed(reconciler, &err);
+	return false;
+}
+
+static void on_commit(evutil_socket_t fd, short what, void *userdata)
+{
+	struct reconciler *reconciler = userdata;
+	struct apply_result result;
+
+	(void)run(reconciler, &result);
+}
+
+static void on_retry(evutil_socket_t fd, short what, void *userdata)
+{
+	struct reconciler *reconciler = userdata;
+	struct apply_result result;
+
+	if (run(reconciler, &result))
+		log_info(SUBJECT, "in sync again changes=%zu", result.n_changes);
+}
+
+/* Level-triggered: the table is read and compared whether or not anybody said that it changed. */
+static void on_audit(evutil_socket_t fd, short what, void *userdata)
+{
+	struct reconciler *reconciler = userdata;
+	struct apply_result result;
+	enum resync_reason why;
+
+	applier_doubt(&reconciler->applier, RESYNC_AUDIT);
+	why = reconciler->applier.why;
+	if (run(reconciler, &result) && (result.n_changes > 0 || result.restructured))
+		log_warning(SUBJECT, "was changed by someone else and is repaired changes=%zu "
+				     "structure=%s found_by=%s",
+			    result.n_changes, result.restructured ? "remade" : "intact",
+			    resync_reason_name(why));
+	(void)loop_timer_arm(&reconciler->audit, reconciler->config.audit_ms);
+}
+
+void reconciler_submit(struct reconciler *reconciler, struct changeset *changeset)
+{
+	changeset->next = NULL;
+	*reconciler->queue_tail = changeset;
+	reconciler->queue_tail = &changeset->next;
+	/* At the end of this turn: what else is ready to be read now joins the transaction. */
+	if (!evtimer_pending(&reconciler->commit, NULL))
+		(void)loop_timer_arm(&reconciler->commit, 0);
+}
+
+void reconciler_doubt(struct reconciler *reconciler)
+{
+	applier_doubt(&reconciler->applier, RESYNC_FOREIGN);
+	(void)loop_timer_arm(&reconciler->audit, DOUBT_DELAY_MS);
+}
+
+/* ---- start ---- */
+
+static bool is_ours(const struct reconciler *reconciler, const struct address *address)
+{
+	for (size_t i = 0; i < reconciler->config.n_addresses; i++)
+		if (address_equal(&reconciler->config.addresses[i], address))
+			return true;
+	return false;
+}
+
+static bool adopt(const struct dump_element *element, void *userdata)
+{
+	const struct reconciler *reconciler = userdata;
+	char name[MAPPING_STRING_MAX];
+
+	if (is_ours(reconciler, &element->key.address) &&
+	    protocol_name(element->key.protocol) != NULL && element->key.port > 0 &&
+	    element->target.port > 0)
+		return true;
+	log_warning(mapping_key_format(&element->key, name),
+		    "not adopted: not a port of this gateway's addresses");
+	return false;
+}
+
+static int start(struct reconciler *reconciler, struct error *err)
+{
+	const struct applier_hooks hooks = {
+		.on_plan = on_plan,
+		.on_transaction = on_transaction,
+		.on_socket = on_socket,
+		.userdata = reconciler,
+	};
+	struct apply_result result;
+	size_t adopted;
+	int r;
+
+	r = applier_open(&reconciler->applier, &reconciler->config.shape, &reconciler->ledger,
+			 &hooks, err);
+	if (r < 0)
+		return r;
+	r = applier_read(&reconciler->applier, adopt, reconciler, err);
+	if (r < 0)
+		return r;
+	adopted = reconciler->ledger.n_desired;
+	if (run(reconciler, &result))
+		log_info(SUBJECT, "adopted mappings=%zu changes=%zu structure=%s", adopted,
+			 result.n_changes, result.restructured ? "made" : "intact");
+	return 0;
+}
+
+static void assign_events(struct reconciler *reconciler)
+{
+	(void)evtimer_assign(&reconciler->commit, reconciler->base, on_commit, reconciler);
+	(void)evtimer_assign(&reconciler->audit, reconciler->base, on_audit, reconciler);
+	(void)evtimer_assign(&reconciler->retry, reconciler->base, on_retry, reconciler);
+}
+
+int reconciler_new(struct reconciler **ret, struct event_base *base,
+		   const struct reconciler_config *config, struct metrics *metrics,
+		   struct error *err)
+{
+	static const double bounds[] = { 0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005,
+					 0.01,    0.025,  0.05,    0.1,    0.25,  0.5,    1 };
+	_cleanup_(cleanup_reconciler) struct reconciler *reconciler = NULL;
+	int r;
+
+	reconciler = calloc(1, sizeof(*reconciler));
+	if (!reconciler)
+		return error_set(err, -ENOMEM, "internal", NULL, "out of memory");
+	reconciler->config = *config;
+	reconciler->base = base;
+	reconciler->applier.netlink = NETLINK_INIT;
+	reconciler->queue_tail = &reconciler->queue;
+	reconciler->in_sync = true;
+	reconciler->backoff =
+		(struct backoff){ .first_ms = RETRY_FIRST_MS, .max_ms = RETRY_MAX_MS };
+	reconciler->transaction_seconds = metrics_register_histogram(
+		metrics, "portico_gateway_transaction_seconds",
+		"Time of a kernel transaction, from encoding to the receipt", NULL, bounds,
+		ARRAY_SIZE(bounds));
+	assign_events(reconciler);
+	r = sweeper_new(&reconciler->sweeper, base);
+	if (r < 0)
+		return error_set(err, r, "kernel", NULL, "cannot open a conntrack socket: %s",
+				 strerror(-r));
+	r = start(reconciler, err);
+	if (r < 0)
+		return r;
+	(void)loop_timer_arm(&reconciler->audit, reconciler->config.audit_ms);
+	*ret = TAKE_PTR(reconciler);
+	return 0;
+}
+
+void reconciler_free(struct reconciler *reconciler)
+{
+	if (!reconciler)
+		return;
+	evtimer_del(&reconciler->commit);
+	evtimer_del(&reconciler->audit);
+	evtimer_del(&reconciler->retry);
+	for (struct changeset *c = reconciler->queue; c; c = c->next)
+		error_set(&c->error, -ECANCELED, "stopping", NULL, "gatewayd is stopping");
+	settle(reconciler, true);
+	sweeper_free(reconciler->sweeper);
+	applier_close(&reconciler->applier);
+	journal_clear(&reconciler->journal);
+	ledger_clear(&reconciler->ledger);
+	free(reconciler);
+}
+
+/* ---- looking ---- */
+
+const struct ledger *reconciler_ledger(const struct reconciler *reconciler)
+{
+	return &reconciler->ledger;
+}
+
+void reconciler_status(const struct reconciler *reconciler, struct reconciler_status *ret)
+{
+	*ret = (struct reconciler_status){
+		.revision = reconciler->revision,
+		.mappings = reconciler->ledger.n_installed,
+		.desired = reconciler->ledger.n_desired,
+		.in_sync = reconciler->in_sync,
+		.reason = reconciler->reason,
+		.applier = reconciler->applier.stats,
+		.conntrack_deleted = sweeper_deleted(reconciler->sweeper),
+		.conntrack_pending = sweeper_pending(reconciler->sweeper),
+	};
+}
+
+uint32_t reconciler_port_id(const struct reconciler *reconciler)
+{
+	return reconciler->applier.netlink.port_id;
+}
+
+void reconciler_on_socket(struct reconciler *reconciler,
+			  void (*callback)(uint32_t port_id, void *userdata), void *userdata)
+{
+	reconciler->on_socket = callback;
+	reconciler->on_socket_userdata = userdata;
+	callback(reconciler->applier.netlink.port_id, userdata);
+}

@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The expressions of our rules, in the order and registers that nft itself would choose, so that
+ * its listing reads like the rules an operator would have written; and their comparison.
+ */
+#pragma once
+
+#include <libnftnl/rule.h>
+#include <libnftnl/udata.h>
+
+#include "lib/util.h"
+
+/* tcp flags & (fin|syn|rst|ack) != syn return */
+int rule_add_syn_only(struct nftnl_rule *rule) _must_check_;
+/* meta mark set meta mark & mask | bits */
+int rule_add_mark(struct nftnl_rule *rule, uint32_t mask, uint32_t bits) _must_check_;
+/* dnat ip to ip daddr . meta l4proto . th dport map @map; ip6 for AF_INET6 */
+int rule_add_dnat(struct nftnl_rule *rule, int family, const char *map, uint32_t map_id)
+	_must_check_;
+/* meta mark & bits == bits ct status dnat masquerade */
+int rule_add_masquerade(struct nftnl_rule *rule, uint32_t bits) _must_check_;
+
+/* Whether both have the same expressions. */
+bool rule_equal(const struct nftnl_rule *a, const struct nftnl_rule *b);
+
+DEFINE_CLEANUP(struct nftnl_udata_buf *, nftnl_udata_buf_free, cleanup_nftnl_udata)

@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The sweeper: which mappings' connections have to be looked through after a change, and doing so
+ * until it worked. It decides by mapping; conntrack.c decides by connection.
+ */
+#pragma once
+
+#include <event2/event.h>
+
+#include "gatewayd/ledger.h"
+#include "gatewayd/plan.h"
+
+struct sweeper;
+
+int sweeper_new(struct sweeper **ret, struct event_base *base) _must_check_;
+void sweeper_free(struct sweeper *sweeper); /* NULL is fine */
+
+/* Notes the mappings of a plan whose connections may lead to a wrong place once it is done: every
+ * UDP port that is put, changed or removed, and TCP ports that are re-pointed or removed unless
+ * their mapping says drain. */
+void sweeper_note(struct sweeper *sweeper, const struct plan *plan);
+/* The plans were not done after all. */
+void sweeper_forget(struct sweeper *sweeper);
+/* The plans are done: looks through the connections of what was noted. What fails is tried again. */
+void sweeper_run(struct sweeper *sweeper, const struct ledger *ledger);
+
+uint64_t sweeper_deleted(const struct sweeper *sweeper);
+size_t sweeper_pending(const struct sweeper *sweeper);

@@ -1,0 +1,184 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The rows that schedd keeps: hosts, gateways, environments and ports, as plain data with copy and
+ * free. A row is a version: what a commit made is never edited again, so the large parts that
+ * do not change are shared by reference (the origins).
+ *
+ * No row knows how it is stored (store_rows.c), shown (answers.c) or indexed (state.c).
+ */
+#pragma once
+
+#include "lib/json.h"
+#include "proto/environment.h"
+#include "proto/mapping.h"
+#include "proto/report.h"
+
+#define REASON_MAX 400
+#define SERVICE_NAME_MAX 32
+#define RECORD_ID_MAX 64 /* of any kind, with the terminating zero */
+
+enum record_kind {
+	RECORD_HOST,
+	RECORD_GATEWAY,
+	RECORD_ENVIRONMENT,
+	RECORD_PORT,
+	RECORD_KIND_MAX,
+};
+
+/* First member of each row. */
+struct record {
+	enum record_kind kind;
+	bool gone;         /* this version says that the row is no more */
+	uint64_t revision; /* of the commit that made this version */
+};
+
+/* What an operator wants of a host; whether it is heard of is `online`. */
+enum host_mode {
+	HOST_ACTIVE,
+	HOST_CORDONED,
+	HOST_DRAINING,
+	HOST_MAINTENANCE,
+	HOST_MODE_MAX,
+	HOST_MODE_INVALID = -1,
+};
+
+struct host_origin {
+	unsigned references;
+	struct host_registration registration;
+};
+
+struct host {
+	struct record record;
+	struct host_origin *origin;
+	bool online;
+	enum host_mode mode;
+	int64_t status_since; /* of online */
+};
+
+struct gateway_origin {
+	unsigned references;
+	struct gateway_registration registration;
+};
+
+struct gateway {
+	struct record record;
+	struct gateway_origin *origin;
+	bool online;
+	int64_t status_since;
+	/* Revision at which its addresses changed last: until it has confirmed that one it may still
+	 * hold mappings of addresses that it served before. */
+	uint64_t addresses_revision;
+};
+
+enum environment_stage {
+	STAGE_NONE,
+	STAGE_PLACING,
+	STAGE_PULLING,
+	STAGE_CREATING,
+	STAGE_STARTING,
+	STAGE_PUBLISHING,
+	STAGE_MAX,
+	STAGE_INVALID = -1,
+};
+
+enum assignment_state {
+	ASSIGNMENT_NONE, /* not in a host's desired state */
+	ASSIGNMENT_RUNNING,
+	ASSIGNMENT_STOPPED,
+	ASSIGNMENT_MAX,
+	ASSIGNMENT_INVALID = -1,
+};
+
+/* What of an environment never changes. It holds secrets: never log it. */
+struct environment_origin {
+	unsigned references;
+	char id[ENVIRONMENT_ID_MAX + 1];
+	struct environment_spec spec;
+	char *login;
+	char *password_hash;       /* NULL once deleted */
+	char *ssh_host_key;        /* private, OpenSSH format; NULL once deleted */
+	char *ssh_host_key_public; /* "ssh-ed25519 AAAA…" */
+	int64_t created_at;
+};
+
+struct environment {
+	struct record record;
+	struct environment_origin *origin;
+	enum environment_phase phase;
+	enum environment_stage stage;
+	enum assignment_state assignment;
+	bool power;                   /* it is wanted to run */
+	uint64_t assignment_revision; /* at which the host's item changed last, removal included */
+	int64_t phase_since;
+	char host[FOLLOWER_NAME_MAX + 1]; /* whose resources it holds; "" for none */
+	json_t *gpus;                     /* [{"uuid","milli"}], immutable; NULL for none */
+	char reason[REASON_MAX];
+};
+
+enum port_state {
+	PORT_RESERVED,  /* owned; in the gateways' desired state once it has a target */
+	PORT_PUBLISHED, /* gateways have confirmed it */
+	PORT_WITHDRAWING,
+	PORT_QUARANTINED,
+	PORT_STATE_MAX,
+	PORT_STATE_INVALID = -1,
+};
+
+struct port {
+	struct record record;
+	struct mapping_key key;
+	char environment[ENVIRONMENT_ID_MAX + 1];
+	char service[SERVICE_NAME_MAX + 1];
+	enum port_state state;
+	bool has_target;
+	struct endpoint target;
+	uint64_t mapping_revision; /* at which the gateways' item changed last, removal included */
+	int64_t since;             /* of state */
+	int64_t quarantined_until; /* 0 but in quarantine */
+};
+
+const char *host_mode_name(enum host_mode mode);
+enum host_mode host_mode_parse(const char *text);
+/* "online", "offline", "draining" or "maintenance"; a cordoned host is "draining" to a reader of
+ * the status: it takes nothing new. */
+const char *host_status_name(const struct host *host);
+const char *stage_name(enum environment_stage stage);
+enum environment_stage stage_parse(const char *text);
+const char *assignment_name(enum assignment_state assignment);
+enum assignment_state assignment_parse(const char *text);
+const char *port_state_name(enum port_state state);
+enum port_state port_state_parse(const char *text);
+const char *record_kind_name(enum record_kind kind);
+
+/* The mapping is in the desired state of the gateways that serve its address. */
+bool port_is_mapped(const struct port *port);
+/* Does this registration name the address? */
+bool gateway_serves(const struct gateway *gateway, const struct address *address);
+
+/* A new version with the same content, to be edited. NULL when out of memory. */
+struct record *record_copy(const struct record *record);
+void record_free(struct record *record); /* NULL is fine */
+
+/* New zeroed rows with one reference to an empty origin where there is one. NULL: no memory. */
+struct host *host_new(void);
+struct gateway *gateway_new(void);
+struct environment *environment_new(void);
+struct port *port_new(void);
+
+/* Replaces a version's origin by an empty one that it alone holds. NULL when out of memory. */
+struct host_origin *host_renew_origin(struct host *host);
+struct gateway_origin *gateway_renew_origin(struct gateway *gateway);
+/* Replaces the origin by a copy without secrets. */
+int environment_drop_secrets(struct environment *environment) _must_check_;
+
+#define DEFINE_RECORD_CLEANUP(type)                             \
+	static inline _unused_ void cleanup_##type(struct type **row) \
+	{                                                         \
+		if (*row)                                         \
+			record_free((struct record *)*row);       \
+	}
+
+DEFINE_RECORD_CLEANUP(record)
+DEFINE_RECORD_CLEANUP(host)
+DEFINE_RECORD_CLEANUP(gateway)
+DEFINE_RECORD_CLEANUP(environment)
+DEFINE_RECORD_CLEANUP(port)
