@@ -1,0 +1,136 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: GPL-2.0-or-later
+# shellcheck disable=SC2317 # bats calls the tests
+# The units, users and folders for systemd, checked by systemd's own tools on an installed tree. BUILD_DIR
+# names the build folder (default: build).
+
+bats_require_minimum_version 1.5.0
+
+DAEMONS=(gatewayd schedd agentd)
+
+# Installs into a folder of its own; there each unit's program is the one that was built.
+setup_file() {
+	cd "$BATS_TEST_DIRNAME/.." || return 1
+	local build=${BUILD_DIR:-build} daemon
+	export TREE="$BATS_FILE_TMPDIR/tree" UNITS="$BATS_FILE_TMPDIR/units"
+	for daemon in "${DAEMONS[@]}" schedctl; do
+		[ -x "$build/$daemon/$daemon" ] || return 0
+	done
+	DESTDIR="$TREE" meson install -C "$build" --no-rebuild --quiet || return 1
+	mkdir "$UNITS"
+	find "$TREE" \( -name 'portico-*.service' -o -name 'portico-*.socket' \) -exec cp -t "$UNITS" {} +
+	sed -i -E "s|^ExecStart=|&$TREE|" "$UNITS"/*.service
+}
+
+setup() {
+	[ -d "$UNITS" ] || skip "not all programs are built"
+	command -v systemd-analyze >/dev/null || skip "systemd-analyze is not installed"
+}
+
+installed() {
+	find "$TREE" -path "*/$1" -type f
+}
+
+@test "all units are there" {
+	local daemon
+	for daemon in "${DAEMONS[@]}"; do
+		[ -f "$UNITS/portico-$daemon.service" ]
+	done
+	[ -f "$UNITS/portico-gatewayd.socket" ]
+}
+
+@test "systemd-analyze verify has nothing to say" {
+	local unit
+	for unit in "$UNITS"/*; do
+		run systemd-analyze verify --man=no --recursive-errors=no "$unit"
+		echo "$unit: $output"
+		[ "$status" -eq 0 ]
+		# Unknown keys are only warned of; what is said of the machine's own units is not ours.
+		[[ $output != *"$UNITS"* && $output != *portico* ]]
+	done
+}
+
+# exposure UNIT MAXIMUM, in systemd's scale of 0 (nothing) to 10, times 10.
+exposure() {
+	systemd-analyze security --offline=yes --no-pager --threshold="$2" "$UNITS/$1"
+}
+
+@test "gatewayd is exposed to little" {
+	exposure portico-gatewayd.service 20
+}
+
+@test "schedd is exposed to little" {
+	exposure portico-schedd.service 16
+}
+
+@test "agentd is exposed to little" {
+	exposure portico-agentd.service 25
+}
+
+@test "each daemon has a user of its own, and it is made" {
+	local daemon user sysusers
+	sysusers=$(installed 'sysusers.d/portico.conf')
+	for daemon in "${DAEMONS[@]}"; do
+		user=$(sed -n 's/^User=//p' "$UNITS/portico-$daemon.service")
+		[ "$user" != root ]
+		grep -q "^u $user " "$sysusers"
+		echo "$user"
+	done | sort | uniq -d | { ! grep .; }
+}
+
+@test "only gatewayd has a capability, and it is CAP_NET_ADMIN" {
+	grep -qx 'AmbientCapabilities=CAP_NET_ADMIN' "$UNITS/portico-gatewayd.service"
+	grep -qx 'CapabilityBoundingSet=CAP_NET_ADMIN' "$UNITS/portico-gatewayd.service"
+	grep -qx 'CapabilityBoundingSet=' "$UNITS/portico-schedd.service"
+	grep -qx 'CapabilityBoundingSet=' "$UNITS/portico-agentd.service"
+	[ "$(grep -l AmbientCapabilities "$UNITS"/*)" = "$UNITS/portico-gatewayd.service" ]
+}
+
+@test "stopping gatewayd runs nothing that could take the table away" {
+	run ! grep -E '^ExecStop(Post)?=' "$UNITS/portico-gatewayd.service"
+}
+
+@test "each daemon is watched and started again for ever" {
+	local daemon
+	for daemon in "${DAEMONS[@]}"; do
+		grep -qx 'Type=notify' "$UNITS/portico-$daemon.service"
+		grep -qE '^WatchdogSec=[1-9]' "$UNITS/portico-$daemon.service"
+		grep -qx 'Restart=always' "$UNITS/portico-$daemon.service"
+		grep -qx 'StartLimitIntervalSec=0' "$UNITS/portico-$daemon.service"
+	done
+}
+
+@test "systemd-sysusers makes the users in an empty root" {
+	local root="$BATS_TEST_TMPDIR/root" user
+	mkdir -p "$root/etc"
+	run systemd-sysusers --root="$root" "$(installed 'sysusers.d/portico.conf')"
+	echo "$output"
+	[ "$status" -eq 0 ]
+	for user in portico-gateway portico-sched portico-agent; do
+		grep -q "^$user:" "$root/etc/passwd"
+	done
+	grep -q '^portico:' "$root/etc/group"
+	grep -qE '^docker:.*portico-agent' "$root/etc/group"
+}
+
+@test "systemd-tmpfiles makes the folders in an empty root" {
+	local root="$BATS_TEST_TMPDIR/root"
+	mkdir -p "$root"
+	run systemd-tmpfiles --create --root="$root" "$(installed 'tmpfiles.d/portico.conf')"
+	echo "$output"
+	[ "$status" -eq 0 ]
+	[ "$(stat -c '%a %U' "$root/run/portico")" = '755 root' ]
+	[ "$(stat -c '%a %U' "$root/var/lib/portico")" = '755 root' ]
+}
+
+@test "an installation overwrites no configuration" {
+	[ "$(find "$TREE/etc/portico" -type f ! -name '*.example' | wc -l)" -eq 0 ]
+	[ "$(find "$TREE/etc/portico" -name '*.conf.example' | wc -l)" -eq 4 ]
+}
+
+@test "what is taken away from gatewayd leaves it its sockets" {
+	local families
+	families=$(sed -n 's/^RestrictAddressFamilies=//p' "$UNITS/portico-gatewayd.service")
+	[[ $families == *AF_NETLINK* && $families == *AF_UNIX* && $families == *AF_INET6* ]]
+	[[ $(sed -n 's/^RestrictAddressFamilies=//p' "$UNITS/portico-agentd.service") == *AF_UNIX* ]]
+}
