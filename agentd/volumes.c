@@ -249,7 +249,7 @@ int volumes_give(struct volumes *volumes, const char *environment, const char *n
 	volume = r;
 	if (fstat(volume, &status) < 0)
 		return fail(err, -errno, "open", environment);
-	if (status.st_uid == 0 && fchown(volume, uid, gid) < 0)
+	if (status.st_uid == geteuid() && fchown(volume, uid, gid) < 0)
 		return fail(err, -errno, "give away", environment);
 	return 0;
 }

@@ -27,7 +27,7 @@ bool volumes_name_valid(const char *name);
 /* Makes the folder of one volume where it is missing. The caller frees *ret_path. */
 int volumes_make(struct volumes *volumes, const char *environment, const char *name,
 		 char **ret_path, struct error *err) _must_check_;
-/* Gives a volume to its user, where it still belongs to root. */
+/* Gives a volume to its user, where it still belongs to us. */
 int volumes_give(struct volumes *volumes, const char *environment, const char *name, uid_t uid,
 		 gid_t gid, struct error *err) _must_check_;
 
