@@ -1,0 +1,114 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The event loop of a daemon: libevent, ended by a signal, in touch with systemd. */
+#include "lib/loop.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <systemd/sd-daemon.h>
+
+struct loop {
+	struct event_base *base;
+	struct event terminate, interrupt, watchdog;
+	uint64_t watchdog_ms; /* between two signs of life; 0: nobody waits for them */
+	bool signals;         /* terminate and interrupt are assigned */
+};
+
+static void on_signal(evutil_socket_t fd, short what, void *userdata)
+{
+	loop_stop(userdata);
+}
+
+static void on_watchdog(evutil_socket_t fd, short what, void *userdata)
+{
+	struct loop *loop = userdata;
+
+	sd_notify(0, "WATCHDOG=1");
+	(void)loop_timer_arm(&loop->watchdog, loop->watchdog_ms);
+}
+
+static int start_watchdog(struct loop *loop)
+{
+	uint64_t usec = 0;
+
+	if (sd_watchdog_enabled(0, &usec) <= 0)
+		return 0;
+	loop->watchdog_ms = MAX(usec / 1000 / 3, (uint64_t)1);
+	evtimer_assign(&loop->watchdog, loop->base, on_watchdog, loop);
+	return loop_timer_arm(&loop->watchdog, loop->watchdog_ms);
+}
+
+int loop_new(struct loop **ret)
+{
+	_cleanup_(cleanup_loop) struct loop *loop = calloc(1, sizeof(*loop));
+	int r;
+
+	if (!loop)
+		return -ENOMEM;
+	if (signal(SIGPIPE, SIG_IGN) == SIG_ERR)
+		return -errno;
+	loop->base = event_base_new();
+	if (!loop->base || event_base_priority_init(loop->base, 2) < 0)
+		return -ENOMEM;
+	if (evsignal_assign(&loop->terminate, loop->base, SIGTERM, on_signal, loop) < 0 ||
+	    evsignal_assign(&loop->interrupt, loop->base, SIGINT, on_signal, loop) < 0)
+		return -ENOMEM;
+	loop->signals = true;
+	if (evsignal_add(&loop->terminate, NULL) < 0 || evsignal_add(&loop->interrupt, NULL) < 0)
+		return -ENOMEM;
+	r = start_watchdog(loop);
+	if (r < 0)
+		return r;
+	*ret = TAKE_PTR(loop);
+	return 0;
+}
+
+void loop_free(struct loop *loop)
+{
+	if (!loop)
+		return;
+	if (loop->signals) {
+		event_del(&loop->terminate);
+		event_del(&loop->interrupt);
+	}
+	if (loop->watchdog_ms > 0)
+		event_del(&loop->watchdog);
+	if (loop->base)
+		event_base_free(loop->base);
+	free(loop);
+}
+
+struct event_base *loop_base(struct loop *loop)
+{
+	return loop->base;
+}
+
+int loop_run(struct loop *loop)
+{
+	int r = event_base_dispatch(loop->base);
+
+	sd_notify(0, "STOPPING=1");
+	return r < 0 ? -EIO : 0;
+}
+
+void loop_stop(struct loop *loop)
+{
+	event_base_loopbreak(loop->base);
+}
+
+void loop_ready(const char *status)
+{
+	sd_notifyf(0, "READY=1\nSTATUS=%s", status);
+}
+
+void loop_status(const char *status)
+{
+	sd_notifyf(0, "STATUS=%s", status);
+}
+
+int loop_timer_arm(struct event *timer, uint64_t ms)
+{
+	struct timeval delay = { .tv_sec = (time_t)(ms / 1000),
+				 .tv_usec = (suseconds_t)(ms % 1000) * 1000 };
+
+	return evtimer_add(timer, &delay) < 0 ? -ENOMEM : 0;
+}
