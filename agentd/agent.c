@@ -33,30 +33,28 @@ struct agent {
 
 /* ---- the follower ---- */
 
-/* Durable before it is acted upon, so that a kill cannot make us forget it. */
-static bool accept_epoch(struct agent *agent, uint64_t epoch)
+/* Durable before it is acted upon, so that a kill cannot make us forget it. Where the disk refuses,
+ * going on is the smaller evil: the follower itself still refuses older ones until we end. */
+static void keep_epoch(struct agent *agent, uint64_t epoch)
 {
 	struct error err = ERROR_INIT;
 	int r;
 
 	if (epoch <= agent->min_epoch)
-		return true;
+		return;
 	r = epoch_file_write(agent->options->data_dir, epoch, &err);
-	if (r < 0) {
-		log_error("scheduler", "cannot keep its epoch, so its orders have to wait: %s",
-			  error_text(&err, r));
-		return false;
-	}
-	agent->min_epoch = epoch;
-	return true;
+	if (r < 0)
+		log_warning("scheduler", "its epoch cannot be kept across a restart: %s",
+			    error_text(&err, r));
+	else
+		agent->min_epoch = epoch;
 }
 
 static void on_snapshot(void *userdata, uint64_t epoch, uint64_t revision, json_t *items)
 {
 	struct agent *agent = userdata;
 
-	if (!accept_epoch(agent, epoch))
-		return;
+	keep_epoch(agent, epoch);
 	agent->epoch = epoch;
 	agent->revision = revision;
 	log_info("scheduler", "assignments=%zu epoch=%" PRIu64 " revision=%" PRIu64,
@@ -69,8 +67,7 @@ static void on_change(void *userdata, uint64_t epoch, uint64_t revision, json_t 
 {
 	struct agent *agent = userdata;
 
-	if (!accept_epoch(agent, epoch))
-		return;
+	keep_epoch(agent, epoch);
 	agent->epoch = epoch;
 	agent->revision = revision;
 	log_debug("scheduler", "put=%zu deleted=%zu epoch=%" PRIu64 " revision=%" PRIu64,

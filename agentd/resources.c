@@ -11,22 +11,34 @@
 #include "agentd/gpu.h"
 #include "lib/file.h"
 
+static int parse_number(const char **at, uint64_t max, uint64_t *ret)
+{
+	uint64_t value = 0;
+
+	if (**at < '0' || **at > '9')
+		return -EINVAL;
+	for (; **at >= '0' && **at <= '9'; (*at)++) {
+		uint64_t digit = (uint64_t)(**at - '0');
+
+		if (value > (max - digit) / 10)
+			return -EINVAL;
+		value = value * 10 + digit;
+	}
+	*ret = value;
+	return 0;
+}
+
 int resources_parse_meminfo(const char *text, uint64_t *ret)
 {
 	static const char key[] = "MemTotal:";
 	const char *at = strstr(text, key);
-	unsigned long long kib;
-	char *end;
+	uint64_t kib;
 
 	if (!at || (at != text && at[-1] != '\n'))
 		return -EINVAL;
 	at += sizeof(key) - 1;
 	at += strspn(at, " \t");
-	if (*at < '0' || *at > '9')
-		return -EINVAL;
-	errno = 0;
-	kib = strtoull(at, &end, 10);
-	if (errno != 0 || strncmp(end, " kB", 3) != 0 || kib > UINT64_MAX / 1024)
+	if (parse_number(&at, UINT64_MAX / 1024, &kib) < 0 || strncmp(at, " kB", 3) != 0)
 		return -EINVAL;
 	*ret = kib * 1024;
 	return 0;

@@ -15,7 +15,7 @@
 
 struct volumes;
 
-/* Makes the folders (0700 root) and goes on with deletions that an earlier process left. data_dir
+/* Makes the folders (0700, ours) and goes on with deletions that an earlier process left. data_dir
  * is absolute. */
 int volumes_new(struct volumes **ret, const char *data_dir, struct error *err) _must_check_;
 /* Waits for the entry that is being deleted, not for the rest. NULL is fine. */

@@ -1,0 +1,439 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Runs the planned step of one environment, with back-off after failures, and keeps the state that
+ * is reported.
+ */
+#include "agentd/entry.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "lib/clock.h"
+#include "lib/log.h"
+#include "lib/loop.h"
+#include "lib/metrics.h"
+
+#define FAILURE_FIRST_MS 1000
+#define FAILURE_MAX_MS 60000
+
+/* ---- what is told ---- */
+
+static void tell(struct entry *entry, enum container_state state, const char *reason)
+{
+	enum container_state old = entry->state;
+
+	if (state == old && strcmp(reason, entry->reason) == 0)
+		return;
+	entry->state = state;
+	snprintf(entry->reason, sizeof(entry->reason), "%s", reason);
+	if (state != old)
+		log_info(entry->subject, "is %s%s%s", container_state_name(state),
+			 reason[0] ? ": " : "", reason);
+	else
+		log_debug(entry->subject, "is %s: %s", container_state_name(state), reason);
+	entry->context->on_change(entry->context);
+}
+
+static void on_health(void *userdata)
+{
+	struct entry *entry = userdata;
+
+	entry->context->look_again(entry);
+}
+
+static void drop_health(struct entry *entry)
+{
+	health_free(entry->health);
+	entry->health = NULL;
+}
+
+/* A running instance is ready when its services answer. */
+static void tell_health(struct entry *entry)
+{
+	const struct environment_spec *spec = &entry->desired->assignment.spec;
+	char reason[REASON_MAX];
+
+	if (entry->health && !health_matches(entry->health, spec, &entry->instance))
+		drop_health(entry);
+	if (!entry->health && health_new(&entry->health, entry->context->base, spec,
+					 &entry->instance, on_health, entry) < 0) {
+		tell(entry, CONTAINER_STARTING, strerror(ENOMEM));
+		return;
+	}
+	if (health_ready(entry->health)) {
+		backoff_reset(&entry->restarts);
+		tell(entry, CONTAINER_READY, "");
+		return;
+	}
+	tell(entry, CONTAINER_STARTING, health_reason(entry->health, reason, sizeof(reason)));
+}
+
+/* Nothing is to be done. */
+static void rest(struct entry *entry, const struct plan *plan)
+{
+	bool running = entry->exists && entry->instance.status == INSTANCE_RUNNING;
+
+	backoff_reset(&entry->failures);
+	entry->failure[0] = '\0';
+	if (running && plan->state == CONTAINER_STARTING && entry->desired) {
+		tell_health(entry);
+		return;
+	}
+	drop_health(entry);
+	tell(entry, plan->state, plan->reason);
+}
+
+/* ---- waiting ---- */
+
+static void on_retry(evutil_socket_t fd, short what, void *userdata)
+{
+	struct entry *entry = userdata;
+
+	entry->delayed = false;
+	entry->context->look_again(entry);
+}
+
+static void delay(struct entry *entry, uint64_t ms)
+{
+	entry->delayed = loop_timer_arm(&entry->retry, ms) == 0;
+}
+
+/* What is told of an environment whose step has to wait. */
+static enum container_state waiting_state(const struct plan *plan)
+{
+	switch (plan->action) {
+	case PLAN_STOP:
+		return CONTAINER_STOPPING;
+	case PLAN_REMOVE:
+		return CONTAINER_REMOVING;
+	case PLAN_NOTHING:
+	case PLAN_CREATE:
+	case PLAN_START:
+	case PLAN_FORGET:
+		break;
+	}
+	return CONTAINER_WAITING;
+}
+
+void entry_hurry(struct entry *entry)
+{
+	event_del(&entry->retry);
+	entry->delayed = false;
+	entry->context->look_again(entry);
+}
+
+/* ---- a step ---- */
+
+static unsigned *slots_of(struct entry *entry, enum driver_action action)
+{
+	bool making = action == DRIVER_CREATE || action == DRIVER_START;
+
+	return making ? &entry->context->making : &entry->context->ending;
+}
+
+static enum driver_action action_of(enum plan_action action)
+{
+	switch (action) {
+	case PLAN_CREATE:
+		return DRIVER_CREATE;
+	case PLAN_START:
+		return DRIVER_START;
+	case PLAN_STOP:
+		return DRIVER_STOP;
+	case PLAN_REMOVE:
+		return DRIVER_REMOVE;
+	case PLAN_NOTHING:
+	case PLAN_FORGET:
+		break;
+	}
+	return DRIVER_ACTION_MAX;
+}
+
+static void end_operation(struct entry *entry)
+{
+	entry->operation = NULL;
+	(*slots_of(entry, entry->action))--;
+	desired_unref(TAKE_PTR(entry->operated));
+	free(TAKE_PTR(entry->operated_instance));
+	entry->context->on_turn(entry->context);
+	entry->context->look_again(entry);
+}
+
+static void fail(struct entry *entry, const char *message)
+{
+	uint32_t ms = backoff_next_ms(&entry->failures);
+
+	snprintf(entry->failure, sizeof(entry->failure), "cannot %s it: %s",
+		 driver_action_name(entry->action), message);
+	log_warning(entry->subject, "%s retry_ms=%u", entry->failure, ms);
+	delay(entry, ms);
+}
+
+static void on_progress(void *userdata, enum container_state state, const char *reason)
+{
+	struct entry *entry = userdata;
+
+	tell(entry, state, reason);
+}
+
+static void on_done(void *userdata, int error, const char *message)
+{
+	struct entry *entry = userdata;
+	double seconds = (double)(clock_monotonic_ms() - entry->began_ms) / 1000;
+
+	metric_observe(entry->context->seconds,
+		       (const char *[]){ driver_action_name(entry->action) }, seconds);
+	if (error < 0) {
+		fail(entry, message);
+	} else {
+		entry->failure[0] = '\0';
+		if (entry->action == DRIVER_START)
+			entry->not_before_ms =
+				clock_monotonic_ms() + backoff_next_ms(&entry->restarts);
+		else
+			backoff_reset(&entry->failures);
+		log_debug(entry->subject, "%s done seconds=%.3f", driver_action_name(entry->action),
+			  seconds);
+	}
+	end_operation(entry);
+}
+
+static enum container_state operation_state(const struct plan *plan)
+{
+	switch (plan->action) {
+	case PLAN_CREATE:
+		return CONTAINER_CREATING;
+	case PLAN_START:
+		return CONTAINER_STARTING;
+	case PLAN_STOP:
+		return CONTAINER_STOPPING;
+	case PLAN_REMOVE:
+		return CONTAINER_REMOVING;
+	case PLAN_NOTHING:
+	case PLAN_FORGET:
+		break;
+	}
+	return plan->state;
+}
+
+static int run(struct entry *entry, const struct plan *plan)
+{
+	struct entry_context *context = entry->context;
+	struct driver_request request = {
+		.action = action_of(plan->action),
+		.environment = entry->environment,
+		.epoch = context->epoch,
+		.hold = plan->hold,
+		.purge = plan->purge,
+		.on_progress = on_progress,
+		.on_done = on_done,
+		.userdata = entry,
+	};
+	int r;
+
+	if (entry->exists) {
+		entry->operated_instance = strdup(entry->instance.id);
+		if (!entry->operated_instance)
+			return -ENOMEM;
+		request.instance = entry->operated_instance;
+	}
+	if (entry->desired) {
+		entry->operated = desired_ref(entry->desired);
+		request.assignment = &entry->operated->assignment;
+		request.digest = entry->operated->digest;
+	}
+	r = context->driver->ops->run(context->driver, &request, &entry->operation);
+	if (r < 0) {
+		desired_unref(TAKE_PTR(entry->operated));
+		free(TAKE_PTR(entry->operated_instance));
+		return r;
+	}
+	entry->action = request.action;
+	entry->began_ms = clock_monotonic_ms();
+	(*slots_of(entry, request.action))++;
+	return 0;
+}
+
+static void begin(struct entry *entry, const struct plan *plan)
+{
+	int r;
+
+	if (plan->action == PLAN_STOP || plan->action == PLAN_REMOVE)
+		drop_health(entry);
+	entry->action = action_of(plan->action);
+	r = run(entry, plan);
+	if (r < 0) {
+		fail(entry, strerror(-r));
+		tell(entry, waiting_state(plan), entry->failure);
+		return;
+	}
+	tell(entry, operation_state(plan), plan->reason);
+}
+
+/* A create may take long: it is ended where its result would be thrown away. */
+static bool outdated(const struct entry *entry)
+{
+	if (entry->action != DRIVER_CREATE)
+		return false;
+	return !entry->desired || entry->desired->refusal ||
+	       strcmp(entry->desired->digest, entry->operated->digest) != 0;
+}
+
+static void cancel(struct entry *entry)
+{
+	entry->context->driver->ops->cancel(entry->context->driver, entry->operation);
+	end_operation(entry);
+}
+
+/* Whether the step can be taken now; says why not. */
+static bool may_begin(struct entry *entry, const struct plan *plan)
+{
+	enum driver_action action = action_of(plan->action);
+	uint64_t now = clock_monotonic_ms();
+
+	if (!entry->context->able) {
+		tell(entry, waiting_state(plan), "the container engine does not answer");
+		return false;
+	}
+	if (!entry->delayed && action == DRIVER_START && now < entry->not_before_ms) {
+		delay(entry, entry->not_before_ms - now);
+		snprintf(entry->failure, sizeof(entry->failure), "%s", plan->reason);
+	}
+	if (entry->delayed) {
+		tell(entry, waiting_state(plan), entry->failure);
+		return false;
+	}
+	if (*slots_of(entry, action) >= entry->context->parallel) {
+		entry->queued = true;
+		tell(entry, waiting_state(plan), "waits for other environments of this host");
+		return false;
+	}
+	return true;
+}
+
+bool entry_step(struct entry *entry)
+{
+	const struct plan_input input = {
+		.assignment = entry->desired ? &entry->desired->assignment : NULL,
+		.refusal = entry->desired ? entry->desired->refusal : NULL,
+		.digest = entry->desired ? entry->desired->digest : NULL,
+		.instance = entry->exists ? &entry->instance : NULL,
+		.complete = entry->context->complete,
+	};
+	struct plan plan;
+
+	entry->queued = false;
+	if (entry->operation) {
+		if (outdated(entry))
+			cancel(entry);
+		return true;
+	}
+	plan_next(&input, &plan);
+	if (plan.action == PLAN_FORGET)
+		return false;
+	if (plan.action == PLAN_NOTHING)
+		rest(entry, &plan);
+	else if (may_begin(entry, &plan))
+		begin(entry, &plan);
+	return true;
+}
+
+/* ---- life ---- */
+
+int entry_new(struct entry **ret, struct entry_context *context, const char *environment)
+{
+	struct entry *entry = calloc(1, sizeof(*entry));
+
+	if (!entry)
+		return -ENOMEM;
+	entry->environment = strdup(environment);
+	if (!entry->environment) {
+		free(entry);
+		return -ENOMEM;
+	}
+	entry->context = context;
+	entry->state = CONTAINER_WAITING;
+	entry->failures =
+		(struct backoff){ .first_ms = FAILURE_FIRST_MS, .max_ms = FAILURE_MAX_MS };
+	entry->restarts = entry->failures;
+	snprintf(entry->subject, sizeof(entry->subject), "environment %s", environment);
+	evtimer_assign(&entry->retry, context->base, on_retry, entry);
+	*ret = entry;
+	return 0;
+}
+
+void entry_free(struct entry *entry)
+{
+	if (entry->operation) {
+		entry->context->driver->ops->cancel(entry->context->driver, entry->operation);
+		(*slots_of(entry, entry->action))--;
+	}
+	desired_unref(entry->operated);
+	desired_unref(entry->desired);
+	drop_health(entry);
+	event_del(&entry->retry);
+	instance_clear(&entry->instance);
+	free(entry->operated_instance);
+	free(entry->environment);
+	free(entry);
+}
+
+static bool same_assignment(const struct desired *a, const struct desired *b)
+{
+	if (!a || !b || a->refusal || b->refusal)
+		return false;
+	return a->assignment.running == b->assignment.running && strcmp(a->digest, b->digest) == 0;
+}
+
+void entry_assign(struct entry *entry, struct desired *desired)
+{
+	bool same = same_assignment(entry->desired, desired);
+
+	desired_unref(entry->desired);
+	entry->desired = desired;
+	if (!same) {
+		backoff_reset(&entry->failures);
+		backoff_reset(&entry->restarts);
+		entry->not_before_ms = 0;
+		entry_hurry(entry);
+	}
+	entry->context->look_again(entry);
+}
+
+static char *copy_text(const char *text)
+{
+	return strdup(text ? text : "");
+}
+
+int entry_observe(struct entry *entry, const struct instance *instance)
+{
+	struct instance copy = *instance;
+
+	copy.ports = calloc(MAX(instance->n_ports, (size_t)1), sizeof(*copy.ports));
+	copy.environment = copy_text(instance->environment);
+	copy.id = copy_text(instance->id);
+	copy.digest = copy_text(instance->digest);
+	copy.started = copy_text(instance->started);
+	copy.error = instance->error ? strdup(instance->error) : NULL;
+	if (!copy.ports || !copy.environment || !copy.id || !copy.digest || !copy.started ||
+	    (instance->error && !copy.error)) {
+		instance_clear(&copy);
+		return -ENOMEM;
+	}
+	if (instance->n_ports > 0)
+		memcpy(copy.ports, instance->ports, instance->n_ports * sizeof(*copy.ports));
+	instance_clear(&entry->instance);
+	entry->instance = copy;
+	entry->exists = true;
+	entry->context->look_again(entry);
+	return 0;
+}
+
+void entry_gone(struct entry *entry, const char *id)
+{
+	if (!entry->exists || strcmp(entry->instance.id, id) != 0)
+		return;
+	instance_clear(&entry->instance);
+	entry->exists = false;
+	entry->context->look_again(entry);
+}
