@@ -69,7 +69,7 @@ int json_reader_fail(struct json_reader *reader, int errnum, const char *code, c
 static int note_seen(struct json_reader *reader, const char *field)
 {
 	if (reader->n_seen == JSON_READER_FIELDS_MAX)
-		return json_reader_fail(reader, -E2BIG, "invalid", field, "more than %d fields",
+		return json_reader_fail(reader, -EINVAL, "invalid", field, "more than %d fields",
 					JSON_READER_FIELDS_MAX);
 	reader->seen[reader->n_seen++] = field;
 	return 0;
@@ -170,7 +170,7 @@ int json_read_array(struct json_reader *reader, const char *field, enum json_pre
 	if (!json_is_array(value))
 		return wrong_type(reader, field, "an array", value);
 	if (json_array_size(value) > max_items)
-		return json_reader_fail(reader, -E2BIG, "too_large", field,
+		return json_reader_fail(reader, -EINVAL, "too_large", field,
 					"has %zu items, more than %zu", json_array_size(value),
 					max_items);
 	*ret = value;
