@@ -256,7 +256,8 @@ int changeset_apply(struct changeset *changeset, struct ledger *ledger, size_t m
 			  changeset->revision ? changeset->revision : revision, journal);
 	if (r == 0)
 		return 0;
-	(void)journal_rollback(journal, first, ledger);
+	if (journal_rollback(journal, first, ledger) < 0)
+		r = -ENOMEM;
 	return error_set(&changeset->error, r, "internal", NULL, "out of memory");
 }
 

@@ -121,6 +121,7 @@ static int put_batch_mark(struct encoder *encoder, uint16_t type, uint16_t flags
 	if (generation > 0)
 		mnl_attr_put_u32(header, NFNL_BATCH_GENID, htonl(generation));
 	encoder->batch.length += MNL_ALIGN(header->nlmsg_len);
+	encoder->batch.end_length = MNL_ALIGN(header->nlmsg_len);
 	return 0;
 }
 

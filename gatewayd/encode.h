@@ -19,6 +19,7 @@ struct batch_slot {
 struct batch {
 	uint8_t *data;
 	size_t length, allocated;
+	size_t end_length;        /* of BATCH_END, which stands last */
 	struct batch_slot *slots; /* one for each operation of the plan, in its order */
 	size_t n_slots;
 	uint32_t begin_sequence; /* of BATCH_BEGIN: errors of the whole batch */

@@ -170,18 +170,15 @@ static void settle(struct reconciler *reconciler, bool done)
 /* The revision that is in the kernel now: the sender's where it counts, else our own count. */
 static void advance_revision(struct reconciler *reconciler)
 {
-	bool counted = false;
+	uint64_t own = reconciler->revision + 1;
 
 	for (struct changeset *c = reconciler->queue; c; c = c->next) {
 		if (c->error.errnum != 0)
 			continue;
-		if (c->revision > 0)
-			reconciler->revision = c->revision;
-		else if (c->replace || c->n_changes > 0)
-			counted = true;
+		if (c->revision == 0)
+			c->revision = own;
+		reconciler->revision = c->revision;
 	}
-	if (counted)
-		reconciler->revision++;
 }
 
 static void set_reason(struct reconciler *reconciler, const char *reason)

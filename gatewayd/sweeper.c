@@ -21,6 +21,7 @@
 /* A packet that was on its way through the kernel during the commit enters its connection a moment
  * later: everything is looked through once more. */
 #define AGAIN_MS 500
+#define OUT_OF_MEMORY "out of memory: connections of a changed mapping may go on"
 
 struct sweep_list {
 	struct sweep *items;
@@ -95,11 +96,18 @@ static bool needs_sweep(const struct operation *operation)
 
 void sweeper_note(struct sweeper *sweeper, const struct plan *plan)
 {
-	for (size_t i = 0; i < plan->n_operations; i++)
-		if (needs_sweep(&plan->operations[i]) &&
-		    list_add(&sweeper->noted, &plan->operations[i].entry->key) < 0)
-			log_error("conntrack", "out of memory: connections of a changed mapping may "
-					       "go on");
+	for (size_t i = 0; i < plan->n_operations; i++) {
+		const struct operation *operation = &plan->operations[i];
+
+		if (needs_sweep(operation)) {
+			if (list_add(&sweeper->noted, &operation->entry->key) < 0)
+				log_error("conntrack", OUT_OF_MEMORY);
+		} else if (operation->kind == OPERATION_DELETE) {
+			/* It drains. Whatever was to be looked through a second time might hold
+			 * this very port, and to end one connection too many is worse than one too few. */
+			sweeper->again.n = 0;
+		}
+	}
 }
 
 void sweeper_forget(struct sweeper *sweeper)
@@ -169,7 +177,7 @@ void sweeper_run(struct sweeper *sweeper, const struct ledger *ledger)
 	if (sweeper->noted.n == 0)
 		return;
 	if (list_move(&sweeper->pending, &sweeper->noted) < 0)
-		log_error("conntrack", "out of memory: connections of a changed mapping may go on");
+		log_error("conntrack", OUT_OF_MEMORY);
 	run_pending(sweeper);
 }
 

@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Which mappings this gateway takes, beyond what makes a mapping well-formed: its own addresses only,
+ * and nothing that it would have to ignore.
+ */
+#include "gatewayd/admit.h"
+
+#include <errno.h>
+#include <stdio.h>
+
+static int fail(struct error *err, const char *code, const char *path, const char *field,
+		const char *message)
+{
+	char full[ERROR_FIELD_MAX];
+
+	(void)snprintf(full, sizeof(full), "%s%s%s", path, *path ? "." : "", field);
+	return error_set(err, -EINVAL, code, full, "%s: %s", full, message);
+}
+
+int admit_key(const struct admission *admission, const struct mapping_key *key, const char *path,
+	      struct error *err)
+{
+	char text[ADDRESS_STRING_MAX], message[ADDRESS_STRING_MAX + 64];
+
+	for (size_t i = 0; i < admission->n_addresses; i++)
+		if (address_equal(&admission->addresses[i], &key->address))
+			return 0;
+	(void)snprintf(message, sizeof(message), "%s is not an address of this gateway",
+		       address_format(&key->address, text));
+	return fail(err, "not_ours", path, "address", message);
+}
+
+/* A limit that would be taken and then not enforced opens a port wider than its owner believes. */
+static int refuse_unsupported(const struct mapping *mapping, const char *path, struct error *err)
+{
+	static const char *const message = "this gateway does not enforce it yet, so it is refused";
+
+	if (mapping->allow)
+		return fail(err, "unsupported", path, "allow", message);
+	if (mapping->max_connections > 0)
+		return fail(err, "unsupported", path, "max_connections", message);
+	if (mapping->new_connections_per_minute > 0)
+		return fail(err, "unsupported", path, "new_connections_per_minute", message);
+	if (mapping->expires_at != 0)
+		return fail(err, "unsupported", path, "expires_at", message);
+	return 0;
+}
+
+int admit_mapping(const struct admission *admission, const struct mapping *mapping,
+		  const char *path, struct error *err)
+{
+	int r;
+
+	r = admit_key(admission, &mapping->key, path, err);
+	if (r < 0)
+		return r;
+	/* It would need route_localnet, which opens what listens on loopback only to the network. */
+	if (address_is_loopback(&mapping->target.address))
+		return fail(err, "invalid", path, "target.address",
+			    "a loopback address cannot be reached from outside");
+	return refuse_unsupported(mapping, path, err);
+}

@@ -1,0 +1,244 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The local API: HTTP over the Unix socket, and metrics and health over TCP as well. It decodes,
+ * asks the reconciler, and answers when the kernel has committed.
+ */
+#include "gatewayd/api.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "gatewayd/api_decode.h"
+#include "gatewayd/api_encode.h"
+#include "lib/http_server.h"
+
+/* 200,000 mappings with long names in one body. */
+#define BODY_MAX ((size_t)96 << 20)
+#define REQUEST_MS 120000
+#define SOCKET_MODE 0660
+
+struct api {
+	struct api_config config;
+	struct http_server *local, *tcp;
+};
+
+/* ---- changes ---- */
+
+static void on_committed(struct changeset *changeset, void *userdata)
+{
+	struct http_request *request = userdata;
+	size_t puts = 0;
+
+	if (changeset->error.errnum != 0) {
+		http_reply_error(request, &changeset->error);
+		return;
+	}
+	for (size_t i = 0; i < changeset->n_changes; i++)
+		puts += !changeset->changes[i].removal;
+	http_reply_json(request, 200,
+			json_pack("{s:I, s:I, s:I}", "revision",
+				  (json_int_t)changeset->revision, "put", (json_int_t)puts,
+				  "deleted", (json_int_t)(changeset->n_changes - puts)));
+}
+
+static void change(struct http_request *request, struct api *api,
+		   int (*decode)(json_t *body, const struct admission *admission,
+				 struct changeset **ret, struct error *err))
+{
+	_cleanup_json_ json_t *body = NULL;
+	struct changeset *changeset;
+	struct error err = ERROR_INIT;
+	int r;
+
+	if (api->config.upstream) {
+		error_set(&err, -EBUSY, "following", NULL,
+			  "this gateway takes its mappings from %s: change them there",
+			  upstream_server(api->config.upstream));
+		http_reply_error(request, &err);
+		return;
+	}
+	r = http_request_json(request, &body, &err);
+	if (r == 0)
+		r = decode(body, &api->config.admission, &changeset, &err);
+	if (r < 0) {
+		error_set(&err, r, "internal", NULL, "%s", strerror(-r));
+		http_reply_error(request, &err);
+		return;
+	}
+	changeset->on_done = on_committed;
+	changeset->userdata = request;
+	reconciler_submit(api->config.reconciler, changeset);
+}
+
+static void handle_replace(struct http_request *request, void *userdata)
+{
+	change(request, userdata, api_decode_replace);
+}
+
+static void handle_apply(struct http_request *request, void *userdata)
+{
+	change(request, userdata, api_decode_apply);
+}
+
+/* ---- reading ---- */
+
+static void reply_or_fail(struct http_request *request, json_t *body)
+{
+	struct error err = ERROR_INIT;
+
+	if (body) {
+		http_reply_json(request, 200, body);
+		return;
+	}
+	error_set(&err, -ENOMEM, "internal", NULL, "out of memory");
+	http_reply_error(request, &err);
+}
+
+static void handle_list(struct http_request *request, void *userdata)
+{
+	struct api *api = userdata;
+	const char *port = http_request_query(request, "port");
+	struct mapping_filter filter = {
+		.environment = http_request_query(request, "environment"),
+	};
+	struct reconciler_status status;
+	struct error err = ERROR_INIT;
+
+	if (port && port_parse(port, &filter.port) < 0) {
+		error_set(&err, -EINVAL, "invalid", "port", "port: \"%s\" is not in 1 to 65535",
+			  port);
+		http_reply_error(request, &err);
+		return;
+	}
+	reconciler_status(api->config.reconciler, &status);
+	reply_or_fail(request, encode_mappings(reconciler_ledger(api->config.reconciler), &filter,
+					       status.revision));
+}
+
+static void handle_status(struct http_request *request, void *userdata)
+{
+	struct api *api = userdata;
+	const struct status_view view = {
+		.name = api->config.name,
+		.admission = &api->config.admission,
+		.shape = &api->config.shape,
+		.reconciler = api->config.reconciler,
+		.upstream = api->config.upstream,
+	};
+
+	reply_or_fail(request, encode_status(&view));
+}
+
+static void handle_metrics(struct http_request *request, void *userdata)
+{
+	struct api *api = userdata;
+	struct evbuffer *body = evbuffer_new();
+	struct error err = ERROR_INIT;
+
+	if (body && metrics_write(api->config.registry, body) == 0) {
+		http_reply_buffer(request, 200, METRICS_CONTENT_TYPE, body);
+	} else {
+		error_set(&err, -ENOMEM, "internal", NULL, "out of memory");
+		http_reply_error(request, &err);
+	}
+	if (body)
+		evbuffer_free(body);
+}
+
+static void handle_healthz(struct http_request *request, void *userdata)
+{
+	reply_or_fail(request, json_pack("{s:s}", "status", "ok"));
+}
+
+/* Ready: the kernel has what it should. That schedd is away does not make a gateway unready. */
+static void handle_readyz(struct http_request *request, void *userdata)
+{
+	struct api *api = userdata;
+	struct reconciler_status status;
+	struct error err = ERROR_INIT;
+
+	reconciler_status(api->config.reconciler, &status);
+	if (status.in_sync) {
+		reply_or_fail(request, json_pack("{s:s}", "status", "ready"));
+		return;
+	}
+	error_set(&err, -EAGAIN, "not_ready", NULL, "%s", status.reason);
+	http_reply_error(request, &err);
+}
+
+/* ---- setting up ---- */
+
+static const struct http_route local_routes[] = {
+	{ HTTP_GET, "/v1/mappings", handle_list },
+	{ HTTP_PUT, "/v1/mappings", handle_replace },
+	{ HTTP_POST, "/v1/mappings:apply", handle_apply },
+	{ HTTP_GET, "/v1/status", handle_status },
+};
+
+/* Without a word about who connects where, so that they may be read over the network. */
+static const struct http_route common_routes[] = {
+	{ HTTP_GET, "/metrics", handle_metrics },
+	{ HTTP_GET, "/healthz", handle_healthz },
+	{ HTTP_GET, "/readyz", handle_readyz },
+};
+
+static int open_local(struct api *api, struct event_base *base, struct error *err)
+{
+	const struct http_limits limits = { .body_bytes = BODY_MAX, .request_ms = REQUEST_MS };
+	int r;
+
+	r = http_server_new(&api->local, base, &limits);
+	if (r == 0)
+		r = http_server_routes(api->local, local_routes, ARRAY_SIZE(local_routes), api);
+	if (r == 0)
+		r = http_server_routes(api->local, common_routes, ARRAY_SIZE(common_routes), api);
+	if (r < 0)
+		return error_set(err, r, "internal", NULL, "cannot make an HTTP server: %s",
+				 strerror(-r));
+	return http_server_listen_unix(api->local, api->config.socket, SOCKET_MODE, err);
+}
+
+static int open_tcp(struct api *api, struct event_base *base, struct error *err)
+{
+	char address[ADDRESS_STRING_MAX];
+	int r;
+
+	r = http_server_new(&api->tcp, base, NULL);
+	if (r == 0)
+		r = http_server_routes(api->tcp, common_routes, ARRAY_SIZE(common_routes), api);
+	if (r < 0)
+		return error_set(err, r, "internal", NULL, "cannot make an HTTP server: %s",
+				 strerror(-r));
+	return http_server_listen_tcp(
+		api->tcp, address_format(&api->config.metrics_listen.address, address),
+		api->config.metrics_listen.port, NULL, err);
+}
+
+int api_new(struct api **ret, struct event_base *base, const struct api_config *config,
+	    struct error *err)
+{
+	_cleanup_(cleanup_api) struct api *api = calloc(1, sizeof(*api));
+	int r;
+
+	if (!api)
+		return error_set(err, -ENOMEM, "internal", NULL, "out of memory");
+	api->config = *config;
+	r = open_local(api, base, err);
+	if (r < 0)
+		return r;
+	if (config->metrics) {
+		r = open_tcp(api, base, err);
+		if (r < 0)
+			return r;
+	}
+	*ret = TAKE_PTR(api);
+	return 0;
+}
+
+void api_free(struct api *api)
+{
+	if (!api)
+		return;
+	http_server_free(api->local);
+	http_server_free(api->tcp);
+	free(api);
+}

@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The local API: HTTP over the Unix socket, and metrics and health over TCP as well. It decodes,
+ * asks the reconciler, and answers when the kernel has committed. docs/gatewayd.md describes it.
+ */
+#pragma once
+
+#include <event2/event.h>
+
+#include "gatewayd/admit.h"
+#include "gatewayd/reconcile.h"
+#include "gatewayd/upstream.h"
+#include "lib/error.h"
+#include "lib/metrics.h"
+
+struct api;
+
+struct api_config {
+	const char *name;           /* borrowed */
+	const char *socket;         /* borrowed */
+	bool metrics;               /* listen on metrics_listen */
+	struct endpoint metrics_listen;
+	struct admission admission; /* what it points to is borrowed */
+	struct shape shape;
+	struct reconciler *reconciler;
+	struct upstream *upstream;  /* NULL: standalone; else mappings are not written here */
+	struct metrics *registry;
+};
+
+int api_new(struct api **ret, struct event_base *base, const struct api_config *config,
+	    struct error *err) _must_check_;
+/* Requests that wait for the kernel must have been answered: free the reconciler first. */
+void api_free(struct api *api);
+
+DEFINE_CLEANUP(struct api *, api_free, cleanup_api)

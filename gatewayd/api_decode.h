@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* From the bodies of the local API to changesets, with every refusal naming its field. It applies
+ * nothing.
+ */
+#pragma once
+
+#include <jansson.h>
+
+#include "gatewayd/admit.h"
+#include "gatewayd/changeset.h"
+
+#define API_CHANGES_MAX 1000000
+
+/* PUT /v1/mappings: an array of mappings, or {"mappings":[…]}: a changeset that replaces all.
+ * -EINVAL, -ERANGE for what is malformed or not ours, -EEXIST "conflict" for a port twice. */
+int api_decode_replace(json_t *body, const struct admission *admission, struct changeset **ret,
+		       struct error *err) _must_check_;
+
+/* POST /v1/mappings:apply: {"changes":[{"op":"put","mapping":{…}},
+ * {"op":"delete","address","protocol","port"}]}. */
+int api_decode_apply(json_t *body, const struct admission *admission, struct changeset **ret,
+		     struct error *err) _must_check_;

@@ -1,0 +1,192 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* What the local API answers, as JSON. It changes nothing. */
+#include "gatewayd/api_encode.h"
+
+#include <string.h>
+
+#include "gatewayd/findings.h"
+
+/* ---- mappings ---- */
+
+static bool chosen(const struct entry *entry, const struct mapping_filter *filter)
+{
+	struct shape_label label;
+
+	if (!(entry->flags & ENTRY_DESIRED))
+		return false;
+	if (filter->port > 0 && entry->key.port != filter->port)
+		return false;
+	if (!filter->environment)
+		return true;
+	shape_label_parse(entry->label, &label);
+	return strcmp(label.environment, filter->environment) == 0;
+}
+
+static int compare_entries(const void *a, const void *b)
+{
+	const struct entry *const *left = a, *const *right = b;
+
+	return mapping_key_compare(&(*left)->key, &(*right)->key);
+}
+
+static json_t *encode_entry(const struct entry *entry)
+{
+	struct shape_label label;
+	struct mapping mapping = {
+		.key = entry->key,
+		.target = entry->target,
+		.revision = entry->revision,
+	};
+
+	shape_label_parse(entry->label, &label);
+	mapping.environment = label.environment[0] ? label.environment : NULL;
+	mapping.service = label.service[0] ? label.service : NULL;
+	mapping.on_remove = label.drain ? ON_REMOVE_DRAIN : ON_REMOVE_REVOKE;
+	return mapping_encode(&mapping);
+}
+
+static json_t *encode_entries(const struct entry **entries, size_t n)
+{
+	json_t *items = json_array();
+
+	for (size_t i = 0; items && i < n; i++) {
+		if (json_array_append_new(items, encode_entry(entries[i])) < 0) {
+			json_decref(items);
+			return NULL;
+		}
+	}
+	return items;
+}
+
+json_t *encode_mappings(const struct ledger *ledger, const struct mapping_filter *filter,
+			uint64_t revision)
+{
+	_cleanup_free_ const struct entry **entries =
+		calloc(ledger->n_entries + 1, sizeof(*entries));
+	const struct entry *entry;
+	size_t index = 0, n = 0;
+
+	if (!entries)
+		return NULL;
+	while ((entry = ledger_next(ledger, &index)))
+		if (chosen(entry, filter))
+			entries[n++] = entry;
+	qsort(entries, n, sizeof(*entries), compare_entries);
+	return json_pack("{s:o, s:I}", "items", encode_entries(entries, n), "revision",
+			 (json_int_t)revision);
+}
+
+/* ---- status ---- */
+
+static json_t *encode_addresses(const struct admission *admission)
+{
+	json_t *array = json_array();
+	char text[ADDRESS_STRING_MAX];
+
+	for (size_t i = 0; array && i < admission->n_addresses; i++)
+		if (json_array_append_new(array, json_string(address_format(
+							 &admission->addresses[i], text))) < 0) {
+			json_decref(array);
+			return NULL;
+		}
+	return array;
+}
+
+static json_t *encode_last(const struct applier_stats *stats)
+{
+	if (stats->last_at == 0)
+		return json_null();
+	return json_pack("{s:o, s:f, s:I}", "at", json_time(stats->last_at), "seconds",
+			 stats->last_seconds, "changes", (json_int_t)stats->last_changes);
+}
+
+static json_t *encode_resyncs(const struct applier_stats *stats)
+{
+	json_t *object = json_object();
+
+	for (int i = 0; object && i < RESYNC_REASON_MAX; i++)
+		if (json_object_set_new(object, resync_reason_name(i),
+					json_integer((json_int_t)stats->resyncs[i])) < 0) {
+			json_decref(object);
+			return NULL;
+		}
+	return object;
+}
+
+static json_t *encode_findings(const struct status_view *view)
+{
+	struct finding findings[FINDINGS_MAX];
+	size_t n = findings_collect(findings, view->admission,
+				    reconciler_ledger(view->reconciler));
+	json_t *array = json_array();
+
+	for (size_t i = 0; array && i < n; i++) {
+		json_t *item = json_pack("{s:s, s:s, s:s}", "level",
+					 findings[i].error ? "error" : "warning", "message",
+					 findings[i].message, "remedy", findings[i].remedy);
+
+		if (json_array_append_new(array, item) < 0) {
+			json_decref(array);
+			return NULL;
+		}
+	}
+	return array;
+}
+
+static json_t *encode_follower(const struct upstream *upstream)
+{
+	struct upstream_status status;
+
+	if (!upstream)
+		return json_null();
+	upstream_status(upstream, &status);
+	return json_pack("{s:s, s:s, s:s, s:I, s:I, s:I}", "server", upstream_server(upstream),
+			 "state", status.state, "reason", status.reason, "epoch",
+			 (json_int_t)status.epoch, "desired_revision",
+			 (json_int_t)status.desired_revision, "failed",
+			 (json_int_t)status.n_failed);
+}
+
+static uint64_t epoch_of(const struct upstream *upstream)
+{
+	struct upstream_status status = { 0 };
+
+	if (upstream)
+		upstream_status(upstream, &status);
+	return status.epoch;
+}
+
+static uint64_t revision_of(const struct status_view *view, const struct reconciler_status *status)
+{
+	struct upstream_status upstream;
+
+	if (!view->upstream)
+		return status->revision;
+	upstream_status(view->upstream, &upstream);
+	return upstream.applied_revision;
+}
+
+json_t *encode_status(const struct status_view *view)
+{
+	struct reconciler_status status;
+
+	reconciler_status(view->reconciler, &status);
+	return json_pack(
+		"{s:s, s:s, s:I, s:I, s:I, s:I, s:b, s:s, s:o, s:s, s:I, s:o, "
+		"s:{s:I, s:I, s:I}, s:o, s:{s:I, s:I}, s:o, s:o}",
+		"name", view->name, "version", PORTICO_VERSION, "revision",
+		(json_int_t)revision_of(view, &status), "epoch",
+		(json_int_t)epoch_of(view->upstream), "mappings", (json_int_t)status.mappings,
+		"desired", (json_int_t)status.desired, "in_sync", (int)status.in_sync, "reason",
+		status.reason, "addresses", encode_addresses(view->admission), "source",
+		view->shape->masquerade ? "masquerade" : "preserve", "map_size",
+		(json_int_t)view->shape->map_size, "last_transaction",
+		encode_last(&status.applier), "transactions", "committed",
+		(json_int_t)status.applier.transactions[APPLIER_COMMITTED], "rejected",
+		(json_int_t)status.applier.transactions[APPLIER_REJECTED], "unknown",
+		(json_int_t)status.applier.transactions[APPLIER_UNKNOWN], "resyncs",
+		encode_resyncs(&status.applier), "conntrack", "deleted",
+		(json_int_t)status.conntrack_deleted, "pending",
+		(json_int_t)status.conntrack_pending, "follower", encode_follower(view->upstream),
+		"findings", encode_findings(view));
+}

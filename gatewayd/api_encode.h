@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* What the local API answers, as JSON. It changes nothing. */
+#pragma once
+
+#include <jansson.h>
+
+#include "gatewayd/admit.h"
+#include "gatewayd/reconcile.h"
+#include "gatewayd/upstream.h"
+
+struct mapping_filter {
+	uint16_t port;           /* 0: any */
+	const char *environment; /* NULL: any */
+};
+
+/* {"items":[…],"revision":N}: the desired mappings, in order. NULL: out of memory. */
+json_t *encode_mappings(const struct ledger *ledger, const struct mapping_filter *filter,
+			uint64_t revision);
+
+struct status_view {
+	const char *name;
+	const struct admission *admission;
+	const struct shape *shape;
+	const struct reconciler *reconciler;
+	const struct upstream *upstream; /* NULL: standalone */
+};
+
+/* The body of GET /v1/status. NULL: out of memory. */
+json_t *encode_status(const struct status_view *view);

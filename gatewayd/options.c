@@ -1,0 +1,184 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* gatewayd's options: the table, and their validation into what the modules take. */
+#include "gatewayd/options.h"
+
+#include <errno.h>
+#include <stddef.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "lib/file.h"
+#include "proto/report.h"
+
+#define TOKEN_MAX 4096
+
+static const struct option_spec specs[] = {
+	{ .name = "name", .type = OPTION_STRING, .offset = offsetof(struct options, name),
+	  .argument = "NAME", .help = "This gateway's name in schedd (default: the host name)." },
+	{ .name = "addresses", .type = OPTION_LIST, .offset = offsetof(struct options, addresses),
+	  .argument = "ADDRESS,…",
+	  .help = "Public addresses whose ports are mapped; the first is the default. Required." },
+	{ .name = "server", .type = OPTION_STRING, .offset = offsetof(struct options, server),
+	  .argument = "URL", .help = "schedd to follow; without it mappings come by the socket." },
+	{ .name = "token-file", .type = OPTION_STRING,
+	  .offset = offsetof(struct options, token_file), .argument = "FILE",
+	  .help = "File with the bearer token for schedd." },
+	{ .name = "socket", .type = OPTION_STRING, .offset = offsetof(struct options, socket),
+	  .fallback = "/run/portico/gatewayd.sock", .argument = "PATH",
+	  .help = "Unix socket of the local API." },
+	{ .name = "metrics-listen", .type = OPTION_STRING,
+	  .offset = offsetof(struct options, metrics_listen), .fallback = "127.0.0.1:9469",
+	  .argument = "ADDRESS:PORT", .help = "Where /metrics is served over TCP; empty: nowhere." },
+	{ .name = "source", .type = OPTION_STRING, .offset = offsetof(struct options, source),
+	  .fallback = "masquerade", .argument = "masquerade|preserve",
+	  .help = "What hosts see: the gateway's address, or the client's (route back by us)." },
+	{ .name = "map-size", .type = OPTION_UINT, .offset = offsetof(struct options, map_size),
+	  .fallback = "262144", .argument = "N", .min = 1, .max = 8388608,
+	  .help = "Mappings of one address family that the kernel's map can hold." },
+	{ .name = "audit-interval", .type = OPTION_DURATION,
+	  .offset = offsetof(struct options, audit_ms), .fallback = "60s", .argument = "TIME",
+	  .min = 100, .max = 86400000, .help = "How often the kernel's table is compared in full." },
+	{ .name = "heartbeat", .type = OPTION_DURATION,
+	  .offset = offsetof(struct options, heartbeat_ms), .fallback = "10s", .argument = "TIME",
+	  .min = 100, .max = 3600000, .help = "A report to schedd at least this often." },
+	{ .name = "run-directory", .type = OPTION_STRING,
+	  .offset = offsetof(struct options, run_directory), .fallback = "/run/portico",
+	  .argument = "FOLDER", .help = "Where the lock of this network namespace lies." },
+	{ .name = "log-level", .type = OPTION_STRING, .offset = offsetof(struct options, log_level),
+	  .fallback = "info", .argument = "LEVEL", .help = "error, warning, info or debug." },
+	{ .name = "check", .type = OPTION_BOOL, .offset = offsetof(struct options, check),
+	  .help = "Check configuration and machine, print findings, change nothing.",
+	  .command_line_only = true },
+};
+
+const struct program_spec gatewayd_program = {
+	.name = "gatewayd",
+	.summary = "Leads public ports to hosts by programming the kernel's nftables.",
+	.options = specs,
+	.n_options = ARRAY_SIZE(specs),
+	.default_file = "/etc/portico/gatewayd.conf",
+};
+
+static int resolve_name(const struct options *options, struct settings *settings, struct error *err)
+{
+	char host[FOLLOWER_NAME_MAX + 2] = "";
+	const char *name = options->name;
+
+	if (!name || !*name) {
+		if (gethostname(host, sizeof(host) - 1) < 0 || !*host)
+			return error_set(err, -EINVAL, "missing", "name",
+					 "name: there is no host name to use: set it");
+		name = host;
+	}
+	if (strlen(name) > FOLLOWER_NAME_MAX)
+		return error_set(err, -EINVAL, "invalid", "name", "name: longer than %d bytes",
+				 FOLLOWER_NAME_MAX);
+	settings->name = strdup(name);
+	return settings->name ? 0 : error_set(err, -ENOMEM, "internal", NULL, "out of memory");
+}
+
+static int resolve_addresses(const struct options *options, struct settings *settings,
+			     struct error *err)
+{
+	const struct string_list *list = &options->addresses;
+
+	if (list->n == 0)
+		return error_set(err, -EINVAL, "missing", "addresses",
+				 "addresses: name this gateway's public addresses, as in "
+				 "--addresses 203.0.113.10,2001:db8::10");
+	settings->addresses = calloc(list->n, sizeof(*settings->addresses));
+	if (!settings->addresses)
+		return error_set(err, -ENOMEM, "internal", NULL, "out of memory");
+	for (size_t i = 0; i < list->n; i++) {
+		struct address *address = &settings->addresses[i];
+
+		if (address_parse(list->items[i], address) < 0 || !address_is_unicast(address) ||
+		    address_is_loopback(address))
+			return error_set(err, -EINVAL, "invalid", "addresses",
+					 "addresses: \"%s\" is not a public address",
+					 list->items[i]);
+		for (size_t j = 0; j < i; j++)
+			if (address_equal(&settings->addresses[j], address))
+				return error_set(err, -EINVAL, "invalid", "addresses",
+						 "addresses: \"%s\" is named twice",
+						 list->items[i]);
+		settings->n_addresses++;
+	}
+	return 0;
+}
+
+static int resolve_source(const struct options *options, struct settings *settings,
+			  struct error *err)
+{
+	settings->masquerade = strcmp(options->source, "masquerade") == 0;
+	if (!settings->masquerade && strcmp(options->source, "preserve") != 0)
+		return error_set(err, -EINVAL, "invalid", "source",
+				 "source: \"%s\" is neither masquerade nor preserve",
+				 options->source);
+	return 0;
+}
+
+static int resolve_listen(const struct options *options, struct settings *settings,
+			  struct error *err)
+{
+	if (!options->metrics_listen || !*options->metrics_listen)
+		return 0;
+	if (endpoint_parse(options->metrics_listen, &settings->metrics_listen) < 0)
+		return error_set(err, -EINVAL, "invalid", "metrics-listen",
+				 "metrics-listen: \"%s\" is not ADDRESS:PORT",
+				 options->metrics_listen);
+	settings->metrics = true;
+	return 0;
+}
+
+static int resolve_token(const struct options *options, struct settings *settings,
+			 struct error *err)
+{
+	int r;
+
+	if (!options->token_file)
+		return 0;
+	r = file_read(options->token_file, TOKEN_MAX, &settings->token, NULL, err);
+	if (r < 0)
+		return r;
+	settings->token[strcspn(settings->token, "\r\n")] = '\0';
+	if (!*settings->token)
+		return error_set(err, -EINVAL, "invalid", "token-file", "token-file: %s is empty",
+				 options->token_file);
+	return 0;
+}
+
+int options_resolve(const struct options *options, struct settings *ret, struct error *err)
+{
+	struct settings settings = { 0 };
+	int r;
+
+	settings.log_level = log_level_parse(options->log_level);
+	if (settings.log_level == LOG_LEVEL_INVALID)
+		return error_set(err, -EINVAL, "invalid", "log-level",
+				 "log-level: \"%s\" is none of error, warning, info, debug",
+				 options->log_level);
+	r = resolve_name(options, &settings, err);
+	if (r == 0)
+		r = resolve_addresses(options, &settings, err);
+	if (r == 0)
+		r = resolve_source(options, &settings, err);
+	if (r == 0)
+		r = resolve_listen(options, &settings, err);
+	if (r == 0)
+		r = resolve_token(options, &settings, err);
+	if (r < 0) {
+		settings_clear(&settings);
+		return r;
+	}
+	*ret = settings;
+	return 0;
+}
+
+void settings_clear(struct settings *settings)
+{
+	free(settings->name);
+	free(settings->addresses);
+	free(settings->token);
+	memset(settings, 0, sizeof(*settings));
+}

@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* gatewayd's options: the table, and their validation into what the modules take. */
+#pragma once
+
+#include "lib/address.h"
+#include "lib/config.h"
+#include "lib/log.h"
+
+/* As they stand in file and command line. */
+struct options {
+	char *name, *server, *token_file, *socket, *metrics_listen, *source, *run_directory, *log_level;
+	struct string_list addresses;
+	uint64_t audit_ms, heartbeat_ms, map_size;
+	bool check;
+};
+
+/* What they mean. */
+struct settings {
+	char *name;             /* owned; ours in schedd */
+	struct address *addresses; /* owned; at least one */
+	size_t n_addresses;
+	char *token;            /* owned; NULL: none */
+	bool masquerade;
+	bool metrics;           /* there is a TCP listener */
+	struct endpoint metrics_listen;
+	enum log_level log_level;
+};
+
+extern const struct program_spec gatewayd_program;
+
+/* Checks values and reads the token. -EINVAL and others with the option as field. */
+int options_resolve(const struct options *options, struct settings *ret, struct error *err)
+	_must_check_;
+void settings_clear(struct settings *settings);

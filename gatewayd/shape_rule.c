@@ -1,0 +1,240 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The expressions of our rules, in the order and registers that nft itself would choose, so that
+ * its listing reads like the rules an operator would have written; and their comparison.
+ */
+#include "gatewayd/shape_rule.h"
+
+/* Before the kernel's headers, which then leave out what it has. */
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+
+#include <errno.h>
+#include <libnftnl/expr.h>
+#include <linux/netfilter.h>
+#include <linux/netfilter/nf_conntrack_common.h>
+#include <linux/netfilter/nf_tables.h>
+#include <stddef.h>
+#include <string.h>
+
+#define EXPRESSION_TEXT_MAX 256
+
+/* Offset and length of the fields that we load, within their headers. */
+#define IPV4_DESTINATION 16
+#define IPV6_DESTINATION 24
+#define TRANSPORT_DESTINATION_PORT 2
+#define TCP_FLAGS_OFFSET 13
+#define TCP_FLAGS_OF_START (TH_FIN | TH_SYN | TH_RST | TH_ACK)
+
+/* Adds an empty expression to the rule, which owns it. */
+static struct nftnl_expr *add(struct nftnl_rule *rule, const char *name)
+{
+	struct nftnl_expr *expression = nftnl_expr_alloc(name);
+
+	if (expression)
+		nftnl_rule_add_expr(rule, expression);
+	return expression;
+}
+
+static int add_meta(struct nftnl_rule *rule, uint32_t key, uint32_t reg)
+{
+	struct nftnl_expr *e = add(rule, "meta");
+
+	if (!e)
+		return -ENOMEM;
+	nftnl_expr_set_u32(e, NFTNL_EXPR_META_KEY, key);
+	nftnl_expr_set_u32(e, NFTNL_EXPR_META_DREG, reg);
+	return 0;
+}
+
+static int add_payload(struct nftnl_rule *rule, uint32_t base, uint32_t offset, uint32_t length,
+		       uint32_t reg)
+{
+	struct nftnl_expr *e = add(rule, "payload");
+
+	if (!e)
+		return -ENOMEM;
+	nftnl_expr_set_u32(e, NFTNL_EXPR_PAYLOAD_BASE, base);
+	nftnl_expr_set_u32(e, NFTNL_EXPR_PAYLOAD_OFFSET, offset);
+	nftnl_expr_set_u32(e, NFTNL_EXPR_PAYLOAD_LEN, length);
+	nftnl_expr_set_u32(e, NFTNL_EXPR_PAYLOAD_DREG, reg);
+	return 0;
+}
+
+static int add_compare(struct nftnl_rule *rule, uint32_t operator, const void *data, size_t length)
+{
+	struct nftnl_expr *e = add(rule, "cmp");
+
+	if (!e)
+		return -ENOMEM;
+	nftnl_expr_set_u32(e, NFTNL_EXPR_CMP_SREG, NFT_REG_1);
+	nftnl_expr_set_u32(e, NFTNL_EXPR_CMP_OP, operator);
+	return nftnl_expr_set(e, NFTNL_EXPR_CMP_DATA, data, (uint32_t)length);
+}
+
+/* register 1 = (register 1 & mask) ^ bits */
+static int add_bitwise(struct nftnl_rule *rule, const void *mask, const void *bits, size_t length)
+{
+	struct nftnl_expr *e = add(rule, "bitwise");
+
+	if (!e)
+		return -ENOMEM;
+	nftnl_expr_set_u32(e, NFTNL_EXPR_BITWISE_SREG, NFT_REG_1);
+	nftnl_expr_set_u32(e, NFTNL_EXPR_BITWISE_DREG, NFT_REG_1);
+	nftnl_expr_set_u32(e, NFTNL_EXPR_BITWISE_OP, NFT_BITWISE_BOOL);
+	nftnl_expr_set_u32(e, NFTNL_EXPR_BITWISE_LEN, (uint32_t)length);
+	if (nftnl_expr_set(e, NFTNL_EXPR_BITWISE_MASK, mask, (uint32_t)length) < 0 ||
+	    nftnl_expr_set(e, NFTNL_EXPR_BITWISE_XOR, bits, (uint32_t)length) < 0)
+		return -ENOMEM;
+	return 0;
+}
+
+static int add_return(struct nftnl_rule *rule)
+{
+	struct nftnl_expr *e = add(rule, "immediate");
+
+	if (!e)
+		return -ENOMEM;
+	nftnl_expr_set_u32(e, NFTNL_EXPR_IMM_DREG, NFT_REG_VERDICT);
+	nftnl_expr_set_u32(e, NFTNL_EXPR_IMM_VERDICT, (uint32_t)NFT_RETURN);
+	return 0;
+}
+
+int rule_add_syn_only(struct nftnl_rule *rule)
+{
+	const uint8_t tcp = IPPROTO_TCP, mask = TCP_FLAGS_OF_START, none = 0, syn = TH_SYN;
+
+	if (add_meta(rule, NFT_META_L4PROTO, NFT_REG_1) < 0 ||
+	    add_compare(rule, NFT_CMP_EQ, &tcp, 1) < 0 ||
+	    add_payload(rule, NFT_PAYLOAD_TRANSPORT_HEADER, TCP_FLAGS_OFFSET, 1, NFT_REG_1) < 0 ||
+	    add_bitwise(rule, &mask, &none, 1) < 0 || add_compare(rule, NFT_CMP_NEQ, &syn, 1) < 0)
+		return -ENOMEM;
+	return add_return(rule);
+}
+
+int rule_add_mark(struct nftnl_rule *rule, uint32_t mask, uint32_t bits)
+{
+	struct nftnl_expr *e;
+
+	if (add_meta(rule, NFT_META_MARK, NFT_REG_1) < 0 ||
+	    add_bitwise(rule, &mask, &bits, sizeof(mask)) < 0)
+		return -ENOMEM;
+	e = add(rule, "meta");
+	if (!e)
+		return -ENOMEM;
+	nftnl_expr_set_u32(e, NFTNL_EXPR_META_KEY, NFT_META_MARK);
+	nftnl_expr_set_u32(e, NFTNL_EXPR_META_SREG, NFT_REG_1);
+	return 0;
+}
+
+static int add_lookup(struct nftnl_rule *rule, const char *map, uint32_t map_id)
+{
+	struct nftnl_expr *e = add(rule, "lookup");
+
+	if (!e)
+		return -ENOMEM;
+	nftnl_expr_set_u32(e, NFTNL_EXPR_LOOKUP_SREG, NFT_REG_1);
+	nftnl_expr_set_u32(e, NFTNL_EXPR_LOOKUP_DREG, NFT_REG_1);
+	nftnl_expr_set_u32(e, NFTNL_EXPR_LOOKUP_SET_ID, map_id);
+	return nftnl_expr_set_str(e, NFTNL_EXPR_LOOKUP_SET, map);
+}
+
+static int add_nat(struct nftnl_rule *rule, uint32_t family, uint32_t port_reg)
+{
+	struct nftnl_expr *e = add(rule, "nat");
+
+	if (!e)
+		return -ENOMEM;
+	nftnl_expr_set_u32(e, NFTNL_EXPR_NAT_TYPE, NFT_NAT_DNAT);
+	nftnl_expr_set_u32(e, NFTNL_EXPR_NAT_FAMILY, family);
+	nftnl_expr_set_u32(e, NFTNL_EXPR_NAT_REG_ADDR_MIN, NFT_REG_1);
+	nftnl_expr_set_u32(e, NFTNL_EXPR_NAT_REG_PROTO_MIN, port_reg);
+	return 0;
+}
+
+int rule_add_dnat(struct nftnl_rule *rule, int family, const char *map, uint32_t map_id)
+{
+	bool v6 = family == AF_INET6;
+	const uint8_t nfproto = v6 ? NFPROTO_IPV6 : NFPROTO_IPV4;
+	/* The parts of a key lie side by side in 32-bit registers, and so do those of a value. The
+	 * kernel reports a register on a 128-bit boundary by its old number. */
+	uint32_t protocol_reg = v6 ? NFT_REG_2 : NFT_REG32_01;
+	uint32_t port_reg = v6 ? NFT_REG32_05 : NFT_REG32_02;
+	uint32_t target_port_reg = v6 ? NFT_REG_2 : NFT_REG32_01;
+
+	if (add_meta(rule, NFT_META_NFPROTO, NFT_REG_1) < 0 ||
+	    add_compare(rule, NFT_CMP_EQ, &nfproto, 1) < 0 ||
+	    add_payload(rule, NFT_PAYLOAD_NETWORK_HEADER, v6 ? IPV6_DESTINATION : IPV4_DESTINATION,
+			v6 ? 16 : 4, NFT_REG_1) < 0 ||
+	    add_meta(rule, NFT_META_L4PROTO, protocol_reg) < 0 ||
+	    add_payload(rule, NFT_PAYLOAD_TRANSPORT_HEADER, TRANSPORT_DESTINATION_PORT, 2,
+			port_reg) < 0 ||
+	    add_lookup(rule, map, map_id) < 0)
+		return -ENOMEM;
+	return add_nat(rule, nfproto, target_port_reg);
+}
+
+int rule_add_masquerade(struct nftnl_rule *rule, uint32_t bits)
+{
+	const uint32_t none = 0, status = IPS_DST_NAT;
+	struct nftnl_expr *e;
+
+	if (add_meta(rule, NFT_META_MARK, NFT_REG_1) < 0 ||
+	    add_bitwise(rule, &bits, &none, sizeof(bits)) < 0 ||
+	    add_compare(rule, NFT_CMP_EQ, &bits, sizeof(bits)) < 0)
+		return -ENOMEM;
+	e = add(rule, "ct");
+	if (!e)
+		return -ENOMEM;
+	nftnl_expr_set_u32(e, NFTNL_EXPR_CT_KEY, NFT_CT_STATUS);
+	nftnl_expr_set_u32(e, NFTNL_EXPR_CT_DREG, NFT_REG_1);
+	if (add_bitwise(rule, &status, &none, sizeof(status)) < 0 ||
+	    add_compare(rule, NFT_CMP_NEQ, &none, sizeof(none)) < 0)
+		return -ENOMEM;
+	return add(rule, "masq") ? 0 : -ENOMEM;
+}
+
+/* An expression's text has all its registers, keys and constants, and neither handles nor numbers
+ * that the kernel hands out. */
+static bool expression_equal(struct nftnl_expr *a, struct nftnl_expr *b)
+{
+	char text_a[EXPRESSION_TEXT_MAX], text_b[EXPRESSION_TEXT_MAX];
+	const char *name_a = nftnl_expr_get_str(a, NFTNL_EXPR_NAME);
+	const char *name_b = nftnl_expr_get_str(b, NFTNL_EXPR_NAME);
+	int n;
+
+	if (!name_a || !name_b || strcmp(name_a, name_b) != 0)
+		return false;
+	n = nftnl_expr_snprintf(text_a, sizeof(text_a), a, NFTNL_OUTPUT_DEFAULT, 0);
+	if (n < 0 || (size_t)n >= sizeof(text_a))
+		return false;
+	n = nftnl_expr_snprintf(text_b, sizeof(text_b), b, NFTNL_OUTPUT_DEFAULT, 0);
+	if (n < 0 || (size_t)n >= sizeof(text_b))
+		return false;
+	return strcmp(text_a, text_b) == 0;
+}
+
+static bool expressions_equal(struct nftnl_expr_iter *a, struct nftnl_expr_iter *b)
+{
+	for (;;) {
+		struct nftnl_expr *next_a = nftnl_expr_iter_next(a);
+		struct nftnl_expr *next_b = nftnl_expr_iter_next(b);
+
+		if (!next_a || !next_b)
+			return next_a == next_b;
+		if (!expression_equal(next_a, next_b))
+			return false;
+	}
+}
+
+bool rule_equal(const struct nftnl_rule *a, const struct nftnl_rule *b)
+{
+	struct nftnl_expr_iter *iter_a = nftnl_expr_iter_create(a);
+	struct nftnl_expr_iter *iter_b = nftnl_expr_iter_create(b);
+	bool equal = iter_a && iter_b && expressions_equal(iter_a, iter_b);
+
+	if (iter_a)
+		nftnl_expr_iter_destroy(iter_a);
+	if (iter_b)
+		nftnl_expr_iter_destroy(iter_b);
+	return equal;
+}

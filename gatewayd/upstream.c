@@ -1,0 +1,361 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* gatewayd as a follower of schedd: its stream's mappings become changesets, and what became of them
+ * is reported. It never touches the kernel itself.
+ *
+ * A mapping that cannot be applied is left out and reported with its reason; the others go on. It is
+ * taken up again when schedd sends it anew.
+ */
+#include "gatewayd/upstream.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "lib/log.h"
+#include "proto/follower.h"
+#include "proto/report.h"
+
+#define SUBJECT "schedd"
+/* Failures that are remembered; what is beyond is logged only. */
+#define FAILED_MAX REPORT_FAILURES_MAX
+
+struct upstream {
+	struct upstream_config config;
+	struct follower *follower;
+	uint64_t epoch;            /* of what was applied last */
+	uint64_t desired_revision; /* received */
+	uint64_t applied_revision; /* in the kernel */
+	bool applied;              /* a snapshot is in the kernel */
+	unsigned in_flight;        /* changesets that the kernel does not have yet */
+	struct refusal failed[FAILED_MAX];
+	size_t n_failed;
+	char reason[ERROR_MESSAGE_MAX];
+};
+
+/* A changeset on its way. */
+struct delivery {
+	struct upstream *upstream;
+	uint64_t epoch;
+};
+
+/* ---- failures ---- */
+
+static void forget_failure(struct upstream *upstream, const struct mapping_key *key)
+{
+	for (size_t i = 0; i < upstream->n_failed; i++)
+		if (mapping_key_compare(&upstream->failed[i].key, key) == 0) {
+			upstream->failed[i] = upstream->failed[--upstream->n_failed];
+			return;
+		}
+}
+
+static void note_failure(struct upstream *upstream, const struct mapping_key *key,
+			 const char *reason)
+{
+	char name[MAPPING_STRING_MAX];
+	struct refusal *refusal;
+
+	log_warning(mapping_key_format(key, name), "not applied: %s", reason);
+	forget_failure(upstream, key);
+	if (upstream->n_failed == FAILED_MAX)
+		return;
+	refusal = &upstream->failed[upstream->n_failed++];
+	refusal->key = *key;
+	(void)snprintf(refusal->reason, sizeof(refusal->reason), "%s", reason);
+}
+
+/* ---- from the stream to the reconciler ---- */
+
+static void on_done(struct changeset *changeset, void *userdata)
+{
+	_cleanup_free_ struct delivery *delivery = userdata;
+	struct upstream *upstream = delivery->upstream;
+
+	upstream->in_flight--;
+	for (size_t i = 0; i < changeset->n_refusals; i++)
+		note_failure(upstream, &changeset->refusals[i].key, changeset->refusals[i].reason);
+	if (changeset->error.errnum != 0) {
+		if (changeset->error.errnum != -ECANCELED)
+			log_error(SUBJECT, "changes not applied revision=%llu: %s",
+				  (unsigned long long)changeset->revision,
+				  changeset->error.message);
+		return;
+	}
+	upstream->applied = true;
+	upstream->epoch = delivery->epoch;
+	/* Bookmarks that came meanwhile say that nothing more has changed since. */
+	upstream->applied_revision = upstream->in_flight > 0 ? changeset->revision :
+							       upstream->desired_revision;
+	follower_touch(upstream->follower);
+}
+
+static void submit(struct upstream *upstream, struct changeset *changeset, uint64_t epoch,
+		   uint64_t revision)
+{
+	struct delivery *delivery = malloc(sizeof(*delivery));
+
+	if (!delivery) {
+		log_error(SUBJECT, "out of memory: changes are lost until the next snapshot");
+		changeset_free(changeset);
+		return;
+	}
+	*delivery = (struct delivery){ .upstream = upstream, .epoch = epoch };
+	changeset->revision = revision;
+	changeset->on_done = on_done;
+	changeset->userdata = delivery;
+	upstream->in_flight++;
+	upstream->desired_revision = revision;
+	reconciler_submit(upstream->config.reconciler, changeset);
+}
+
+/* One mapping of schedd's. False: it cannot be applied, which has been noted. */
+static bool take_mapping(struct upstream *upstream, json_t *item, struct change *change)
+{
+	struct mapping mapping = { 0 };
+	struct error err = ERROR_INIT;
+	int r;
+
+	r = mapping_decode(item, "", NULL, &mapping, &err);
+	if (r < 0) {
+		struct mapping_key key;
+		/* Its key, if at least that can be read, so that schedd learns which it was. */
+		static const char *const all[] = { "target",	  "environment",     "service",
+						   "revision",	  "allow",	     "on_remove",
+						   "expires_at",  "max_connections",
+						   "new_connections_per_minute", NULL };
+
+		if (mapping_key_decode(item, "", NULL, all, &key, NULL) == 0)
+			note_failure(upstream, &key, error_text(&err, r));
+		else
+			log_error(SUBJECT, "unreadable mapping: %s", error_text(&err, r));
+		return false;
+	}
+	r = admit_mapping(&upstream->config.admission, &mapping, "", &err);
+	if (r == 0)
+		r = change_put(change, &mapping, "", &err);
+	if (r < 0)
+		note_failure(upstream, &mapping.key, error_text(&err, r));
+	else
+		forget_failure(upstream, &mapping.key);
+	mapping_clear(&mapping);
+	return r == 0;
+}
+
+static void take_mappings(struct upstream *upstream, json_t *items, struct changeset *changeset,
+			  size_t *n)
+{
+	json_t *item;
+	size_t i;
+
+	json_array_foreach(items, i, item) {
+		struct change *change = &changeset->changes[*n];
+
+		if (take_mapping(upstream, item, change)) {
+			(*n)++;
+			continue;
+		}
+		free(change->label);
+		memset(change, 0, sizeof(*change));
+	}
+}
+
+static void take_deletions(struct upstream *upstream, json_t *items, struct changeset *changeset,
+			   size_t *n)
+{
+	json_t *item;
+	size_t i;
+
+	json_array_foreach(items, i, item) {
+		struct error err = ERROR_INIT;
+		struct mapping_key key;
+
+		if (mapping_key_decode(item, "", NULL, NULL, &key, &err) < 0) {
+			log_error(SUBJECT, "unreadable key: %s", err.message);
+			continue;
+		}
+		forget_failure(upstream, &key);
+		change_remove(&changeset->changes[(*n)++], &key);
+	}
+}
+
+static void on_snapshot(void *userdata, uint64_t epoch, uint64_t revision, json_t *items)
+{
+	struct upstream *upstream = userdata;
+	struct changeset *changeset;
+	size_t n = 0;
+
+	if (changeset_new(&changeset, json_array_size(items)) < 0) {
+		log_error(SUBJECT, "out of memory for a snapshot of %zu mappings",
+			  json_array_size(items));
+		return;
+	}
+	upstream->n_failed = 0;
+	changeset->replace = true;
+	take_mappings(upstream, items, changeset, &n);
+	changeset->n_changes = n;
+	log_info(SUBJECT, "snapshot epoch=%llu revision=%llu mappings=%zu",
+		 (unsigned long long)epoch, (unsigned long long)revision, n);
+	submit(upstream, changeset, epoch, revision);
+}
+
+static void on_change(void *userdata, uint64_t epoch, uint64_t revision, json_t *put,
+		      json_t *deleted)
+{
+	struct upstream *upstream = userdata;
+	struct changeset *changeset;
+	size_t n = 0;
+
+	if (changeset_new(&changeset, json_array_size(put) + json_array_size(deleted)) < 0) {
+		log_error(SUBJECT, "out of memory for a change");
+		return;
+	}
+	take_deletions(upstream, deleted, changeset, &n);
+	take_mappings(upstream, put, changeset, &n);
+	changeset->n_changes = n;
+	submit(upstream, changeset, epoch, revision);
+}
+
+static void on_bookmark(void *userdata, uint64_t epoch, uint64_t revision)
+{
+	struct upstream *upstream = userdata;
+
+	upstream->desired_revision = revision;
+	if (!upstream->applied || upstream->in_flight > 0)
+		return;
+	upstream->epoch = epoch;
+	upstream->applied_revision = revision;
+}
+
+/* ---- to schedd ---- */
+
+static json_t *registration(void *userdata)
+{
+	struct upstream *upstream = userdata;
+	struct gateway_registration registration = {
+		.name = (char *)upstream->config.name,
+		.addresses = (struct address *)upstream->config.admission.addresses,
+		.n_addresses = upstream->config.admission.n_addresses,
+		.version = (char *)PORTICO_VERSION,
+	};
+
+	return gateway_registration_encode(&registration);
+}
+
+static json_t *report(void *userdata)
+{
+	struct upstream *upstream = userdata;
+	_cleanup_free_ struct mapping_failure *failed = NULL;
+	struct reconciler_status status;
+	struct gateway_report report = { 0 };
+
+	if (!upstream->applied)
+		return NULL; /* what is in the kernel is of no revision that schedd knows */
+	failed = calloc(upstream->n_failed + 1, sizeof(*failed));
+	if (!failed)
+		return NULL;
+	for (size_t i = 0; i < upstream->n_failed; i++)
+		failed[i] = (struct mapping_failure){ .key = upstream->failed[i].key,
+						      .reason = upstream->failed[i].reason };
+	reconciler_status(upstream->config.reconciler, &status);
+	report.epoch = upstream->epoch;
+	report.revision = upstream->applied_revision;
+	report.mappings = status.mappings;
+	report.failed = failed;
+	report.n_failed = upstream->n_failed;
+	return gateway_report_encode(&report);
+}
+
+static void on_state(void *userdata, enum follower_state state, const char *reason)
+{
+	struct upstream *upstream = userdata;
+
+	switch (state) {
+	case FOLLOWER_CONNECTING:
+		break;
+	case FOLLOWER_SYNCED:
+		log_info(SUBJECT, "following server=%s", upstream->config.server);
+		break;
+	case FOLLOWER_WAITING:
+		/* The same reason once: back-off repeats it for as long as schedd is away. */
+		if (strcmp(upstream->reason, reason) != 0)
+			log_warning(SUBJECT, "not reachable, mappings stay as they are: %s", reason);
+		break;
+	}
+	(void)snprintf(upstream->reason, sizeof(upstream->reason), "%s",
+		       state == FOLLOWER_CONNECTING ? upstream->reason : reason);
+}
+
+int upstream_new(struct upstream **ret, struct event_base *base, struct http_client *client,
+		 const struct upstream_config *config)
+{
+	static const struct follower_events events = {
+		.watch = { .on_snapshot = on_snapshot,
+			   .on_change = on_change,
+			   .on_bookmark = on_bookmark },
+		.registration = registration,
+		.report = report,
+		.on_state = on_state,
+	};
+	const struct follower_config follower_config = {
+		.server = config->server,
+		.collection = "gateways",
+		.name = config->name,
+		.token = config->token,
+		.heartbeat_ms = config->heartbeat_ms,
+	};
+	_cleanup_(cleanup_upstream) struct upstream *upstream = calloc(1, sizeof(*upstream));
+	int r;
+
+	if (!upstream)
+		return -ENOMEM;
+	upstream->config = *config;
+	r = follower_new(&upstream->follower, base, client, &follower_config, &events, upstream);
+	if (r < 0)
+		return r;
+	*ret = TAKE_PTR(upstream);
+	return 0;
+}
+
+void upstream_free(struct upstream *upstream)
+{
+	if (!upstream)
+		return;
+	follower_free(upstream->follower);
+	free(upstream);
+}
+
+void upstream_touch(struct upstream *upstream)
+{
+	if (upstream->applied)
+		follower_touch(upstream->follower);
+}
+
+const char *upstream_server(const struct upstream *upstream)
+{
+	return upstream->config.server;
+}
+
+static const char *state_name(enum follower_state state)
+{
+	switch (state) {
+	case FOLLOWER_CONNECTING:
+		return "connecting";
+	case FOLLOWER_SYNCED:
+		return "synced";
+	case FOLLOWER_WAITING:
+		return "waiting";
+	}
+	return "unknown";
+}
+
+void upstream_status(const struct upstream *upstream, struct upstream_status *ret)
+{
+	*ret = (struct upstream_status){
+		.state = state_name(follower_state(upstream->follower)),
+		.reason = upstream->reason,
+		.epoch = follower_epoch(upstream->follower),
+		.desired_revision = upstream->desired_revision,
+		.applied_revision = upstream->applied_revision,
+		.n_failed = upstream->n_failed,
+	};
+}

@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* gatewayd as a follower of schedd: its stream's mappings become changesets, and what became of them
+ * is reported. It never touches the kernel itself.
+ */
+#pragma once
+
+#include <event2/event.h>
+
+#include "gatewayd/admit.h"
+#include "gatewayd/reconcile.h"
+#include "lib/error.h"
+#include "lib/http_client.h"
+
+struct upstream;
+
+struct upstream_config {
+	const char *server; /* borrowed, as is name and token */
+	const char *name;
+	const char *token;
+	uint32_t heartbeat_ms;
+	struct admission admission;
+	struct reconciler *reconciler;
+};
+
+int upstream_new(struct upstream **ret, struct event_base *base, struct http_client *client,
+		 const struct upstream_config *config) _must_check_;
+void upstream_free(struct upstream *upstream); /* NULL is fine; free the reconciler before */
+
+/* Something that the report shows has changed. */
+void upstream_touch(struct upstream *upstream);
+
+const char *upstream_server(const struct upstream *upstream);
+
+struct upstream_status {
+	const char *state;  /* "connecting", "synced" or "waiting" */
+	const char *reason; /* "" unless waiting; borrowed */
+	uint64_t epoch;
+	uint64_t desired_revision; /* newest that was received */
+	uint64_t applied_revision; /* newest that is in the kernel */
+	size_t n_failed;
+};
+void upstream_status(const struct upstream *upstream, struct upstream_status *ret);
+
+DEFINE_CLEANUP(struct upstream *, upstream_free, cleanup_upstream)

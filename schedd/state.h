@@ -1,0 +1,163 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The truth in memory: every row as up to three versions. `committed` is what PostgreSQL has and
+ * what readers and watchers see; `flight` belongs to the commit on its way; `draft` to the batch
+ * that is still open. Decisions (placement, ports, lifecycle) look at the newest of them.
+ *
+ * It does no I/O: the committer moves batches between it and the store. What followers report is
+ * kept beside the rows and is never stored.
+ */
+#pragma once
+
+#include "schedd/hash.h"
+#include "schedd/model.h"
+#include "schedd/ports.h"
+#include "schedd/usage.h"
+
+struct entry {
+	char id[RECORD_ID_MAX];
+	enum record_kind kind;
+	struct record *committed, *flight, *draft;
+	UT_hash_handle hh; /* by id, in order of creation */
+};
+
+struct host_entry {
+	struct entry entry;
+	struct usage newest, committed;
+	struct environment_entry *environments; /* by the newest version; list */
+	uint64_t last_seen_ms;                  /* monotonic; start counts as seen */
+	int64_t last_heartbeat;                 /* Unix seconds; 0: not since our start */
+	bool reported;                          /* report is from this epoch */
+	struct host_report report;              /* containers sorted by environment */
+};
+
+struct gateway_entry {
+	struct entry entry;
+	uint64_t last_seen_ms;
+	int64_t last_heartbeat;
+	bool reported;
+	struct gateway_report report;
+};
+
+struct port_entry {
+	struct entry entry;
+	struct environment_entry *environment; /* NULL once that has gone */
+};
+
+struct environment_entry {
+	struct entry entry;
+	UT_hash_handle by_name;
+	struct host_entry *host; /* by the newest version */
+	struct environment_entry *host_prev, *host_next;
+	struct port_entry *ports[ENVIRONMENT_SERVICES_MAX]; /* in the order of services */
+	size_t n_ports;
+	bool dirty; /* waits for the reconciler */
+	struct environment_entry *dirty_prev, *dirty_next;
+	uint64_t unready_since_ms; /* monotonic; 0: ready, or not published */
+	uint64_t recheck_ms;       /* monotonic; 0: no need but for events */
+};
+
+/* Who did what, for table events. */
+struct audit {
+	enum record_kind kind;
+	char id[RECORD_ID_MAX];
+	char actor[64];
+	const char *action; /* static */
+	char message[REASON_MAX];
+};
+
+struct change {
+	struct entry *entry;
+	struct record *old; /* the committed version before; set while the batch is committed */
+};
+
+struct batch {
+	struct change *changes;
+	size_t n, capacity;
+	struct audit *audits;
+	size_t n_audits, audits_capacity;
+	uint64_t from_revision, to_revision; /* once closed */
+};
+
+#define BATCH_AUDITS_MAX 10000
+
+struct state {
+	uint64_t epoch, revision; /* committed */
+	struct entry *tables[RECORD_KIND_MAX];
+	struct environment_entry *names; /* live environments by name */
+	struct environment_entry *dirty;
+	struct port_pool pool;
+	struct batch open, flight;
+	bool in_flight;
+};
+
+/* pool is taken over. */
+void state_init(struct state *state, struct port_pool *pool);
+void state_clear(struct state *state);
+
+struct host_entry *state_host(const struct state *state, const char *id);
+struct gateway_entry *state_gateway(const struct state *state, const char *id);
+struct port_entry *state_port(const struct state *state, const struct mapping_key *key);
+struct environment_entry *state_environment(const struct state *state, const char *id);
+struct environment_entry *state_environment_named(const struct state *state, const char *name);
+unsigned state_count(const struct state *state, enum record_kind kind);
+
+#define STATE_FOREACH(state, kind, entry_pointer)                                                  \
+	for (struct entry *_e = (state)->tables[kind], *_n = _e ? _e->hh.next : NULL;              \
+	     ((entry_pointer) = (__typeof__(entry_pointer))_e) != NULL;                            \
+	     _e = _n, _n = _e ? _e->hh.next : NULL)
+
+/* The newest version; never NULL for an entry in a table. */
+const struct record *entry_newest(const struct entry *entry);
+const struct host *host_newest(const struct host_entry *entry);
+const struct gateway *gateway_newest(const struct gateway_entry *entry);
+const struct port *port_newest(const struct port_entry *entry);
+const struct environment *environment_newest(const struct environment_entry *entry);
+
+/* The committed version, for readers; NULL where the row has not been committed yet. */
+const struct host *host_committed(const struct host_entry *entry);
+const struct gateway *gateway_committed(const struct gateway_entry *entry);
+const struct port *port_committed(const struct port_entry *entry);
+const struct environment *environment_committed(const struct environment_entry *entry);
+
+/* The revision that the open batch will have. */
+uint64_t state_open_revision(const struct state *state);
+
+/* A version in the open batch, to be edited until the batch is closed. NULL: no memory. The fields
+ * that other rows' indices follow are changed by the functions below only. */
+struct host *state_edit_host(struct state *state, struct host_entry *entry);
+struct gateway *state_edit_gateway(struct state *state, struct gateway_entry *entry);
+struct port *state_edit_port(struct state *state, struct port_entry *entry);
+struct environment *state_edit_environment(struct state *state, struct environment_entry *entry);
+
+/* Adds a row to the open batch; takes record over, also on failure. -EEXIST where the key (or an
+ * environment's name) is there, -ENOMEM. ret may be NULL. */
+int state_add(struct state *state, struct record *record, struct entry **ret) _must_check_;
+/* Adds a committed row at start: hosts before environments before ports. */
+int state_load(struct state *state, struct record *record) _must_check_;
+
+/* Gives the environment's resources on a host to it, or takes them back. Edits the environment's
+ * host and gpus (borrowed; may be NULL). -ENOMEM. */
+int state_place(struct state *state, struct environment_entry *environment,
+		struct host_entry *host, json_t *gpus) _must_check_;
+int state_release(struct state *state, struct environment_entry *environment) _must_check_;
+
+/* Adds a line to the audit of the open batch; past BATCH_AUDITS_MAX, or without memory, it is
+ * dropped. */
+void state_audit(struct state *state, const struct entry *entry, const char *actor,
+		 const char *action, const char *format, ...) _printf_(5, 6);
+
+/* Marks an environment for the reconciler. */
+void state_mark(struct state *state, struct environment_entry *environment);
+void state_mark_all(struct state *state);
+void state_unmark(struct state *state, struct environment_entry *environment);
+
+/* Closes the open batch: it becomes state->flight, and a new one is open. False: it was empty. Not
+ * while one is in flight. */
+bool state_close_batch(struct state *state);
+/* The flight is durable: its versions become the committed ones. The changes carry the versions
+ * before them until state_finish_batch, which frees them and removes the rows that are gone. */
+void state_commit_batch(struct state *state);
+void state_finish_batch(struct state *state);
+/* Forgets the open batch, or the flight and with it the open batch, which builds on it. */
+void state_drop_open(struct state *state);
+void state_drop_flight(struct state *state);

@@ -1,0 +1,245 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Batches: how versions move from the open batch to the flight and become the committed ones, or
+ * are forgotten; and what follows the newest version, a host's environments and sums. */
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "schedd/state_private.h"
+
+int state_link_host(struct environment_entry *environment, struct host_entry *host,
+		    const json_t *gpus)
+{
+	int r;
+
+	r = usage_add(&host->newest, &environment_newest(environment)->origin->spec, gpus);
+	if (r < 0)
+		return r;
+	environment->host = host;
+	DL_APPEND2(host->environments, environment, host_prev, host_next);
+	return 0;
+}
+
+void state_unlink_host(struct environment_entry *environment, const json_t *gpus)
+{
+	struct host_entry *host = environment->host;
+
+	if (!host)
+		return;
+	usage_remove(&host->newest, &environment_newest(environment)->origin->spec, gpus);
+	DL_DELETE2(host->environments, environment, host_prev, host_next);
+	environment->host = NULL;
+}
+
+int state_place(struct state *state, struct environment_entry *entry, struct host_entry *host,
+		json_t *gpus)
+{
+	struct environment *environment = state_edit_environment(state, entry);
+	int r;
+
+	if (!environment)
+		return -ENOMEM;
+	if (entry->host)
+		return -EEXIST;
+	r = state_link_host(entry, host, gpus);
+	if (r < 0)
+		return r;
+	(void)snprintf(environment->host, sizeof(environment->host), "%s", host->entry.id);
+	json_decref(environment->gpus);
+	environment->gpus = json_incref(gpus);
+	return 0;
+}
+
+int state_release(struct state *state, struct environment_entry *entry)
+{
+	struct environment *environment = state_edit_environment(state, entry);
+
+	if (!environment)
+		return -ENOMEM;
+	state_unlink_host(entry, environment->gpus);
+	environment->host[0] = '\0';
+	json_decref(environment->gpus);
+	environment->gpus = NULL;
+	return 0;
+}
+
+void state_audit(struct state *state, const struct entry *entry, const char *actor,
+		 const char *action, const char *format, ...)
+{
+	struct batch *batch = &state->open;
+	struct audit *audit;
+	va_list arguments;
+
+	if (batch->n_audits == BATCH_AUDITS_MAX)
+		return;
+	if (batch->n_audits == batch->audits_capacity) {
+		size_t capacity = batch->audits_capacity ? batch->audits_capacity * 2 : 32;
+		struct audit *audits = reallocarray(batch->audits, capacity, sizeof(*audits));
+
+		if (!audits)
+			return;
+		batch->audits = audits;
+		batch->audits_capacity = capacity;
+	}
+	audit = &batch->audits[batch->n_audits++];
+	audit->kind = entry->kind;
+	audit->action = action;
+	(void)snprintf(audit->id, sizeof(audit->id), "%s", entry->id);
+	(void)snprintf(audit->actor, sizeof(audit->actor), "%s", actor);
+	va_start(arguments, format);
+	(void)vsnprintf(audit->message, sizeof(audit->message), format, arguments);
+	va_end(arguments);
+}
+
+void batch_clear(struct batch *batch)
+{
+	for (size_t i = 0; i < batch->n; i++)
+		record_free(batch->changes[i].old);
+	free(batch->changes);
+	free(batch->audits);
+	*batch = (struct batch){ 0 };
+}
+
+bool state_close_batch(struct state *state)
+{
+	struct batch *batch = &state->open;
+
+	if (batch->n == 0)
+		return false;
+	batch->from_revision = state->revision;
+	batch->to_revision = state->revision + 1;
+	for (size_t i = 0; i < batch->n; i++) {
+		struct entry *entry = batch->changes[i].entry;
+
+		entry->flight = TAKE_PTR(entry->draft);
+		entry->flight->revision = batch->to_revision;
+	}
+	state->flight = *batch;
+	state->in_flight = true;
+	*batch = (struct batch){ 0 };
+	return true;
+}
+
+/* What a reader sees as a host's free resources follows the committed versions. A share of a GPU
+ * that could not be noted for want of memory is shown as free until the next start; placement
+ * does not look here. */
+static void count_committed(struct state *state, const struct environment *environment, bool add)
+{
+	struct host_entry *host;
+
+	if (!environment || !environment->host[0])
+		return;
+	host = state_host(state, environment->host);
+	if (!host)
+		return;
+	if (!add)
+		usage_remove(&host->committed, &environment->origin->spec, environment->gpus);
+	else if (usage_add(&host->committed, &environment->origin->spec, environment->gpus) < 0)
+		host->committed.environments++;
+}
+
+void state_count_committed(struct state *state, const struct entry *entry)
+{
+	if (entry->kind == RECORD_ENVIRONMENT)
+		count_committed(state, (const struct environment *)entry->committed, true);
+}
+
+void state_commit_batch(struct state *state)
+{
+	struct batch *batch = &state->flight;
+
+	for (size_t i = 0; i < batch->n; i++) {
+		struct change *change = &batch->changes[i];
+		struct entry *entry = change->entry;
+
+		change->old = entry->committed;
+		entry->committed = TAKE_PTR(entry->flight);
+		if (entry->kind != RECORD_ENVIRONMENT)
+			continue;
+		count_committed(state, (const struct environment *)change->old, false);
+		count_committed(state, (const struct environment *)entry->committed, true);
+	}
+	state->revision = batch->to_revision;
+	state->in_flight = false;
+}
+
+void state_finish_batch(struct state *state)
+{
+	struct batch *batch = &state->flight;
+
+	for (size_t i = 0; i < batch->n; i++) {
+		struct entry *entry = batch->changes[i].entry;
+
+		if (entry->committed->gone)
+			state_remove_entry(state, entry);
+	}
+	batch_clear(batch);
+}
+
+/* After versions were dropped, the newest ones are others: everything that follows them is made
+ * again. Rare, so in full. */
+static void rebuild_newest(struct state *state)
+{
+	struct environment_entry *environment;
+	struct host_entry *host;
+
+	STATE_FOREACH (state, RECORD_HOST, host) {
+		usage_clear(&host->newest);
+		host->environments = NULL;
+	}
+	STATE_FOREACH (state, RECORD_ENVIRONMENT, environment) {
+		const struct environment *row = environment_newest(environment);
+
+		environment->host = NULL;
+		host = row->host[0] ? state_host(state, row->host) : NULL;
+		if (host && state_link_host(environment, host, row->gpus) < 0) {
+			environment->host = host;
+			DL_APPEND2(host->environments, environment, host_prev, host_next);
+		}
+		state_mark(state, environment);
+	}
+}
+
+static void drop_drafts(struct state *state)
+{
+	struct batch *batch = &state->open;
+
+	for (size_t i = 0; i < batch->n; i++) {
+		struct entry *entry = batch->changes[i].entry;
+
+		if (entry->committed || entry->flight) {
+			record_free(entry->draft);
+			entry->draft = NULL;
+		} else {
+			state_remove_entry(state, entry);
+		}
+	}
+	batch_clear(batch);
+}
+
+void state_drop_open(struct state *state)
+{
+	drop_drafts(state);
+	rebuild_newest(state);
+}
+
+void state_drop_flight(struct state *state)
+{
+	struct batch *batch = &state->flight;
+
+	drop_drafts(state);
+	for (size_t i = 0; i < batch->n; i++) {
+		struct entry *entry = batch->changes[i].entry;
+
+		if (entry->committed) {
+			record_free(entry->flight);
+			entry->flight = NULL;
+		} else {
+			state_remove_entry(state, entry);
+		}
+	}
+	state->in_flight = false;
+	batch_clear(batch);
+	rebuild_newest(state);
+}

@@ -1,0 +1,15 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* What state.c and state_batch.c share. */
+#pragma once
+
+#include "schedd/state.h"
+
+/* Takes an entry out of its tables and frees it and its versions. */
+void state_remove_entry(struct state *state, struct entry *entry);
+void batch_clear(struct batch *batch);
+/* Puts an environment into, or out of, the list and the sums of a host by its newest version. */
+int state_link_host(struct environment_entry *environment, struct host_entry *host,
+		    const json_t *gpus) _must_check_;
+void state_unlink_host(struct environment_entry *environment, const json_t *gpus);
+/* Adds a row that was loaded to the sums that readers see. */
+void state_count_committed(struct state *state, const struct entry *entry);

@@ -1,0 +1,82 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* What the files of the store share. */
+#pragma once
+
+#include <event2/event_struct.h>
+#include <libpq-fe.h>
+
+#include "lib/backoff.h"
+#include "schedd/store.h"
+
+/* Two numbers that make the leader's advisory lock: "PORT", 1. */
+#define STORE_LOCK "1347375700, 1"
+
+static inline void cleanup_pg_result(PGresult **result)
+{
+	PQclear(*result);
+}
+#define _cleanup_pg_result_ _cleanup_(cleanup_pg_result)
+
+/* The statements of store_rows.c, prepared once for each connection. */
+struct store_statement {
+	const char *name;
+	const char *sql;
+};
+extern const struct store_statement store_statements[];
+extern const size_t store_n_statements;
+
+struct store_flight {
+	bool active;
+	bool failed;      /* an error was seen: a rollback follows */
+	bool rolling_back;
+	bool committed;   /* COMMIT was answered */
+	uint64_t from_revision, to_revision;
+	size_t answered;  /* results so far */
+	char message[REASON_MAX];
+};
+
+struct store {
+	struct event_base *base;
+	const struct store_events *events;
+	void *userdata;
+	char *conninfo, *holder;
+	enum store_role role;
+	PGconn *connection; /* NULL while down */
+	struct event readable, writable, timer;
+	struct backoff backoff;
+	bool connecting;
+	bool fatal;
+	bool loaded; /* memory holds what revision says */
+	uint64_t epoch, revision; /* of the leader's row as we wrote it last */
+	int step; /* of store_session.c */
+	unsigned schema_version;
+	size_t prepared;
+	struct store_flight flight;
+};
+
+/* Closes the connection and comes back later. Calls no callback but on_role. */
+void store_lost(struct store *store, const char *format, ...) _printf_(2, 3);
+void store_fatal(struct store *store, const char *format, ...) _printf_(2, 3);
+void store_set_role(struct store *store, enum store_role role, const char *reason);
+/* Sends what is queued; -EIO where the connection is lost. */
+int store_flush(struct store *store) _must_check_;
+
+/* The session's set-up, step by step, once connected. */
+void store_session_start(struct store *store);
+void store_session_read(struct store *store);
+
+/* The results of the batch on its way. */
+void store_commit_read(struct store *store);
+/* Ends the flight and calls on_commit. */
+void store_commit_end(struct store *store, int result, const char *message);
+
+/* ---- rows ---- */
+
+/* The query that loads all rows of a kind, and one of its rows as a record. */
+const char *store_load_query(enum record_kind kind);
+int store_row_decode(enum record_kind kind, const PGresult *result, int row, struct record **ret,
+		     struct error *err) _must_check_;
+/* Sends the statement that writes an entry's flight version. */
+int store_send_change(PGconn *connection, const struct entry *entry) _must_check_;
+int store_send_audit(PGconn *connection, const struct audit *audit, uint64_t revision)
+	_must_check_;
