@@ -1,0 +1,98 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The scheduler: requests and reports in, rows out. It owns the state, lets placement and lifecycle
+ * decide, and has the store commit what they decided, batch by batch. Nothing is answered or shown
+ * to a watcher before its batch is durable.
+ *
+ * It knows no HTTP: api_*.c turn requests into these calls, feed.c turns commits into streams.
+ */
+#pragma once
+
+#include <event2/event.h>
+
+#include "lib/error.h"
+#include "lib/metrics.h"
+#include "schedd/lifecycle.h"
+#include "schedd/placement.h"
+#include "schedd/state.h"
+#include "schedd/store.h"
+
+struct scheduler;
+
+struct scheduler_config {
+	const char *database; /* libpq conninfo; borrowed, as is holder */
+	const char *holder;
+	struct port_pool *pool; /* taken over */
+	struct lifecycle_limits limits;
+	uint32_t offline_after_ms;                       /* a follower that was silent so long is offline */
+	const struct placement_policy *policy;           /* the default; NULL: least-used */
+};
+
+struct scheduler_events {
+	/* A batch has been committed; called before the answers of its requests. Each change has the
+	 * committed version before it in `old` and the new one in entry->committed. */
+	void (*on_commit)(void *userdata, const struct batch *batch);
+	/* The state was loaded anew (a new epoch), or is about to be forgotten: every stream must end. */
+	void (*on_reset)(void *userdata);
+	/* This process cannot go on; it should end with a failure. */
+	void (*on_fatal)(void *userdata, const char *reason);
+};
+
+int scheduler_new(struct scheduler **ret, struct event_base *base,
+		  const struct scheduler_config *config, const struct scheduler_events *events,
+		  void *userdata) _must_check_;
+void scheduler_free(struct scheduler *scheduler); /* NULL is fine; no done is called */
+
+/* 0 where requests are taken; else -ENOTCONN "unavailable" with the sentence why not: no database,
+ * another leader, still loading. */
+int scheduler_ready(const struct scheduler *scheduler, struct error *err) _must_check_;
+
+/* For readers: only the committed versions of entries are to be shown. */
+const struct state *scheduler_state(const struct scheduler *scheduler);
+
+/* The end of a request, once, from the event loop: err->errnum is 0 once it is durable, else why not
+ * (-ENOTCONN "unavailable" where the commit was lost: it did not happen). id names the row. */
+typedef void (*scheduler_done)(void *userdata, const struct error *err, const char *id);
+
+/* Each request returns 0 (done will be called, never from inside) or an error (it will not be). actor
+ * is who asks, for the events: "10.0.0.7" or "unix"; copied. */
+
+/* Adds an environment with its ports; origin (with its id) is taken over, also on failure. -EEXIST
+ * "conflict": the name or a wanted port is taken; -ERANGE: a wanted port is outside the pool; -ENOSPC
+ * "no_ports"; -ENOSPC "no_capacity" where spec.queue is false and no host takes it now. */
+int scheduler_create(struct scheduler *scheduler, struct environment_origin *origin,
+		     const char *actor, scheduler_done done, void *userdata, struct error *err)
+	_must_check_;
+/* Wants it deleted; repeating it is no error. -ENOENT. */
+int scheduler_delete(struct scheduler *scheduler, const char *id, const char *actor,
+		     scheduler_done done, void *userdata, struct error *err) _must_check_;
+
+/* Followers. The registration is moved out of *registration. A registration that changes nothing
+ * commits nothing. */
+int scheduler_register_host(struct scheduler *scheduler, struct host_registration *registration,
+			    const char *actor, scheduler_done done, void *userdata,
+			    struct error *err) _must_check_;
+int scheduler_register_gateway(struct scheduler *scheduler,
+			       struct gateway_registration *registration, const char *actor,
+			       scheduler_done done, void *userdata, struct error *err)
+	_must_check_;
+
+/* A report is taken into memory at once and counts as heartbeat; what follows from it is committed
+ * later. It is moved out of *report. -ENOENT; -ESTALE "stale_epoch". */
+int scheduler_report_host(struct scheduler *scheduler, const char *id, struct host_report *report,
+			  struct error *err) _must_check_;
+int scheduler_report_gateway(struct scheduler *scheduler, const char *id,
+			     struct gateway_report *report, struct error *err) _must_check_;
+
+/* Why no host takes this request now, host by host: [{"host","reason"}]. NULL: out of memory. */
+json_t *scheduler_refusals(const struct scheduler *scheduler, const struct environment_spec *spec);
+
+struct scheduler_stats {
+	enum store_role role;
+	uint64_t commits, commit_failures, placements, placement_refusals;
+	double commit_seconds_sum, placement_seconds_sum;
+	uint64_t changes_committed;
+	size_t queue_length; /* environments that wait for a host */
+};
+void scheduler_stats(const struct scheduler *scheduler, struct scheduler_stats *ret);
+
+DEFINE_CLEANUP(struct scheduler *, scheduler_free, cleanup_scheduler)
