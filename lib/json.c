@@ -75,6 +75,12 @@ static int note_seen(struct json_reader *reader, const char *field)
 	return 0;
 }
 
+void json_reader_ignore(struct json_reader *reader, const char *const *names)
+{
+	for (; names && *names && reader->status == 0; names++)
+		note_seen(reader, *names);
+}
+
 /* The value, or NULL where there is nothing to read: absent and optional, or an error. */
 static json_t *take(struct json_reader *reader, const char *field, enum json_presence presence)
 {

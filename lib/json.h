@@ -70,6 +70,10 @@ int json_read_time(struct json_reader *reader, const char *field, enum json_pres
 int json_reader_fail(struct json_reader *reader, int errnum, const char *code, const char *field,
 		     const char *format, ...) _printf_(5, 6);
 
+/* Takes fields as read without looking at them. names is NULL-terminated and outlives the reader;
+ * NULL names none. */
+void json_reader_ignore(struct json_reader *reader, const char *const *names);
+
 /* Joins the reader's path and a field: "target" + "port" -> "target.port". Returns buffer. */
 const char *json_reader_path(const struct json_reader *reader, const char *field,
 			     char buffer[ERROR_FIELD_MAX]);
