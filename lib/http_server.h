@@ -85,6 +85,9 @@ const char *http_request_path(const struct http_request *request);
 const char *http_request_param(const struct http_request *request, const char *name);
 /* Decoded query value; NULL where absent, "" where it has no value. */
 const char *http_request_query(const struct http_request *request, const char *name);
+/* The first query parameter whose name is not in known (NULL-terminated); NULL if there is none. */
+const char *http_request_unknown_query(const struct http_request *request,
+				       const char *const *known);
 const char *http_request_header(const struct http_request *request, const char *name);
 /* The peer's IP address text, or "unix". */
 const char *http_request_peer(const struct http_request *request);
