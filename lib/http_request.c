@@ -1,0 +1,504 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Requests, answers and streams of the HTTP server: routing, JSON, and who owns what when the client,
+ * the handler or the server goes first. */
+#include <errno.h>
+#include <event2/keyvalq_struct.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "lib/http_server_private.h"
+
+static struct timeval to_timeval(uint64_t ms)
+{
+	return (struct timeval){ .tv_sec = (time_t)(ms / 1000),
+				 .tv_usec = (suseconds_t)(ms % 1000 * 1000) };
+}
+
+/* ---- the end of a request ---- */
+
+/* Frees our part. evhttp's part is answered, or freed, by the caller. */
+static void request_free(struct http_request *request)
+{
+	if (request->server)
+		LIST_REMOVE(request, entry);
+	if (request->connection)
+		request->connection->request = NULL;
+	http_fields_clear(&request->params);
+	http_fields_clear(&request->query);
+	free(request->path);
+	free(request);
+}
+
+/* evhttp goes back to reading: so do our limits. */
+static void answered(struct evhttp_request *evreq, void *userdata)
+{
+	struct bufferevent *bev =
+		evhttp_connection_get_bufferevent(evhttp_request_get_connection(evreq));
+	const struct http_server *server = userdata;
+	struct timeval idle = to_timeval(server->limits.idle_ms);
+
+	bufferevent_setwatermark(bev, EV_READ, 0, 0);
+	bufferevent_set_timeouts(bev, &idle, &idle);
+}
+
+void http_reply_buffer(struct http_request *request, int status, const char *content_type,
+		       struct evbuffer *body)
+{
+	struct evhttp_request *evreq = request->evreq;
+
+	if (evreq) {
+		if (content_type)
+			evhttp_add_header(evhttp_request_get_output_headers(evreq), "Content-Type",
+					  content_type);
+		evhttp_request_set_on_complete_cb(evreq, answered, request->server);
+	}
+	request_free(request);
+	if (evreq)
+		evhttp_send_reply(evreq, status, NULL, body);
+}
+
+void http_reply_header(struct http_request *request, const char *name, const char *value)
+{
+	if (request->evreq)
+		evhttp_add_header(evhttp_request_get_output_headers(request->evreq), name, value);
+}
+
+static void release_text(const void *data, size_t length, void *userdata)
+{
+	free(userdata);
+}
+
+/* Takes over text (NULL: out of memory). */
+static void reply_text(struct http_request *request, int status, char *text)
+{
+	struct evbuffer *body = text ? evbuffer_new() : NULL;
+
+	if (!body || evbuffer_add_reference(body, text, strlen(text), release_text, text) < 0) {
+		free(text);
+		http_reply_header(request, "Connection", "close");
+		http_reply_buffer(request, 500, NULL, NULL);
+	} else {
+		http_reply_buffer(request, status, "application/json", body);
+	}
+	if (body)
+		evbuffer_free(body);
+}
+
+void http_reply_json(struct http_request *request, int status, json_t *body)
+{
+	if (body)
+		reply_text(request, status, json_encode(body));
+	else
+		http_reply_buffer(request, status, NULL, NULL);
+	json_decref(body);
+}
+
+char *http_error_text(const struct error *err, json_t *details)
+{
+	_cleanup_json_ json_t *all = details ? details : json_object();
+	_cleanup_json_ json_t *body = NULL;
+
+	if (err->field[0] && json_object_set_new(all, "field", json_string(err->field)) < 0)
+		return NULL;
+	body = json_pack("{s:s, s:s, s:O}", "code", err->code ? err->code : "internal", "message",
+			 error_text(err, err->errnum), "details", all);
+	return body ? json_encode(body) : NULL;
+}
+
+void http_reply_error_details(struct http_request *request, int status, const struct error *err,
+			      json_t *details)
+{
+	reply_text(request, status, http_error_text(err, details));
+}
+
+void http_reply_error(struct http_request *request, const struct error *err)
+{
+	http_reply_error_details(request, http_status_of(err->errnum), err, NULL);
+}
+
+int http_status_of(int errnum)
+{
+	switch (errnum) {
+	case -EINVAL:
+	case -ERANGE:
+		return 400;
+	case -EACCES:
+		return 401;
+	case -EPERM:
+		return 403;
+	case -ENOENT:
+		return 404;
+	case -EEXIST:
+	case -EBUSY:
+	case -ENOSPC:
+	case -ESTALE:
+		return 409;
+	case -EMSGSIZE:
+	case -E2BIG:
+		return 413;
+	case -EAGAIN:
+	case -ENOTCONN:
+	case -ETIMEDOUT:
+		return 503;
+	default:
+		return 500;
+	}
+}
+
+/* ---- the request ---- */
+
+enum http_method http_request_method(const struct http_request *request)
+{
+	switch (request->evreq ? evhttp_request_get_command(request->evreq) : EVHTTP_REQ_GET) {
+	case EVHTTP_REQ_POST:
+		return HTTP_POST;
+	case EVHTTP_REQ_PUT:
+		return HTTP_PUT;
+	case EVHTTP_REQ_DELETE:
+		return HTTP_DELETE;
+	case EVHTTP_REQ_PATCH:
+		return HTTP_PATCH;
+	case EVHTTP_REQ_HEAD:
+		return HTTP_HEAD;
+	default:
+		return HTTP_GET;
+	}
+}
+
+const char *http_request_path(const struct http_request *request)
+{
+	return request->path;
+}
+
+const char *http_request_param(const struct http_request *request, const char *name)
+{
+	return http_fields_get(&request->params, name);
+}
+
+const char *http_request_query(const struct http_request *request, const char *name)
+{
+	return http_fields_get(&request->query, name);
+}
+
+const char *http_request_unknown_query(const struct http_request *request,
+				       const char *const *known)
+{
+	for (size_t i = 0; i < request->query.n; i++) {
+		const char *const *name = known;
+
+		while (*name && strcmp(*name, request->query.items[i].name) != 0)
+			name++;
+		if (!*name)
+			return request->query.items[i].name;
+	}
+	return NULL;
+}
+
+const char *http_request_header(const struct http_request *request, const char *name)
+{
+	if (!request->evreq)
+		return NULL;
+	return evhttp_find_header(evhttp_request_get_input_headers(request->evreq), name);
+}
+
+const char *http_request_peer(const struct http_request *request)
+{
+	return request->connection ? request->connection->peer : "gone";
+}
+
+const char *http_request_body(const struct http_request *request, size_t *ret_length)
+{
+	struct evbuffer *body = request->evreq ? evhttp_request_get_input_buffer(request->evreq) : NULL;
+
+	*ret_length = body ? evbuffer_get_length(body) : 0;
+	return *ret_length > 0 ? (const char *)evbuffer_pullup(body, -1) : "";
+}
+
+int http_request_json(struct http_request *request, json_t **ret, struct error *err)
+{
+	size_t length;
+	const char *body = http_request_body(request, &length);
+
+	if (!body)
+		return error_set(err, -ENOMEM, "internal", NULL, "out of memory");
+	if (length == 0)
+		return error_set(err, -EINVAL, "malformed", NULL,
+				 "the request has no body; a JSON object is expected");
+	return json_decode(body, length, ret, err);
+}
+
+void http_request_on_close(struct http_request *request, void (*on_close)(void *userdata),
+			   void *userdata)
+{
+	request->on_close = on_close;
+	request->userdata = userdata;
+}
+
+/* ---- arrival and routing ---- */
+
+struct lookup {
+	const struct http_route *route; /* NULL: none */
+	void *userdata;
+	unsigned allowed; /* methods that the path has */
+	int error;
+};
+
+static void look_up(const struct http_server *server, enum http_method method,
+		    struct http_request *request, struct lookup *ret)
+{
+	*ret = (struct lookup){ 0 };
+	if (method == HTTP_HEAD)
+		method = HTTP_GET;
+	for (const struct http_routes *set = server->routes; set; set = set->next) {
+		for (size_t i = 0; i < set->n; i++) {
+			struct http_fields params = { .n = 0 };
+			int r = http_route_match(set->routes[i].pattern, request->path, &params);
+
+			if (r < 0)
+				ret->error = r;
+			if (r <= 0)
+				continue;
+			ret->allowed |= set->routes[i].method;
+			if (set->routes[i].method != method || ret->route) {
+				http_fields_clear(&params);
+				continue;
+			}
+			ret->route = &set->routes[i];
+			ret->userdata = set->userdata;
+			request->params = params;
+		}
+	}
+}
+
+static void reply_method(struct http_request *request, unsigned allowed)
+{
+	static const struct {
+		enum http_method method;
+		const char *name;
+	} names[] = { { HTTP_GET, "GET" },	 { HTTP_GET, "HEAD" }, { HTTP_POST, "POST" },
+		      { HTTP_PUT, "PUT" },	 { HTTP_PATCH, "PATCH" },
+		      { HTTP_DELETE, "DELETE" } };
+	struct error err = ERROR_INIT;
+	char text[64] = "";
+	size_t used = 0;
+
+	for (size_t i = 0; i < ARRAY_SIZE(names); i++)
+		if (allowed & names[i].method)
+			used += (size_t)snprintf(text + used, sizeof(text) - used, "%s%s",
+						 used ? ", " : "", names[i].name);
+	http_reply_header(request, "Allow", text);
+	error_set(&err, -EINVAL, "method_not_allowed", NULL, "%s allows %s only", request->path, text);
+	http_reply_error_details(request, 405, &err, NULL);
+}
+
+static void dispatch(struct http_request *request)
+{
+	struct error err = ERROR_INIT;
+	struct lookup found;
+	size_t length;
+
+	http_request_body(request, &length);
+	if (length > request->server->limits.body_bytes) {
+		error_set(&err, -EMSGSIZE, "too_large", NULL,
+			  "the body of %zu bytes is larger than %zu bytes", length,
+			  request->server->limits.body_bytes);
+		http_reply_error(request, &err);
+		return;
+	}
+	look_up(request->server, http_request_method(request), request, &found);
+	if (found.route) {
+		found.route->handler(request, found.userdata);
+	} else if (found.allowed) {
+		reply_method(request, found.allowed);
+	} else {
+		error_set(&err, found.error == -EINVAL ? -EINVAL : -ENOENT,
+			  found.error == -EINVAL ? "invalid" : "not_found", NULL,
+			  found.error == -EINVAL ? "%s is not valid percent-encoding" :
+						   "there is nothing at %s", request->path);
+		http_reply_error(request, &err);
+	}
+}
+
+/* NULL where memory ran out when the connection was accepted. */
+static struct http_connection *find_connection(struct http_server *server,
+					       struct evhttp_connection *evcon)
+{
+	struct http_connection *connection = NULL;
+
+	HASH_FIND_PTR(server->by_evcon, &evcon, connection);
+	return connection;
+}
+
+/* The handler has not answered inside its call: from here on a client may go at any time. */
+static void watch_pending(struct http_server *server, struct http_connection *connection,
+			  struct http_request *request)
+{
+	if (connection && connection->request == request)
+		http_connection_watch_close(connection);
+}
+
+void http_request_arrived(struct evhttp_request *evreq, void *userdata)
+{
+	struct http_server *server = userdata;
+	struct http_connection *connection =
+		find_connection(server, evhttp_request_get_connection(evreq));
+	const struct evhttp_uri *uri = evhttp_request_get_evhttp_uri(evreq);
+	const char *path = uri ? evhttp_uri_get_path(uri) : NULL;
+	struct http_request *request = calloc(1, sizeof(*request));
+	struct error err = ERROR_INIT;
+	int r;
+
+	server->stats.requests++;
+	if (connection) {
+		connection->reading = false;
+		event_del(&connection->deadline);
+	}
+	if (!request || !(request->path = strdup(path && *path ? path : "/"))) {
+		free(request);
+		evhttp_send_error(evreq, 500, NULL);
+		return;
+	}
+	request->server = server;
+	request->connection = connection;
+	request->evreq = evreq;
+	LIST_INSERT_HEAD(&server->requests, request, entry);
+	if (connection)
+		connection->request = request;
+	r = http_query_parse(uri ? evhttp_uri_get_query(uri) : NULL, &request->query);
+	if (r < 0) {
+		error_set(&err, -EINVAL, "invalid", "query", "the query is malformed, names a "
+			  "parameter twice or has more than %d", HTTP_FIELDS_MAX);
+		http_reply_error(request, &err);
+		return;
+	}
+	dispatch(request);
+	watch_pending(server, connection, request);
+}
+
+/* ---- streams ---- */
+
+/* Frees our part and evhttp's, where that is not on its connection any more. */
+static void stream_free(struct http_stream *stream)
+{
+	LIST_REMOVE(stream, entry);
+	stream->connection->stream = NULL;
+	stream->server->stats.streams_open--;
+	if (!evhttp_request_get_connection(stream->evreq))
+		evhttp_request_free(stream->evreq);
+	free(stream);
+}
+
+int http_stream_start(struct http_request *request, const char *content_type,
+		      void (*on_close)(struct http_stream *stream, void *userdata), void *userdata,
+		      struct http_stream **ret)
+{
+	struct http_stream *stream;
+
+	if (!request->connection || http_request_method(request) == HTTP_HEAD) {
+		http_reply_buffer(request, 200, content_type, NULL);
+		return -ENOTCONN;
+	}
+	stream = calloc(1, sizeof(*stream));
+	if (!stream) {
+		http_reply_buffer(request, 500, NULL, NULL);
+		return -ENOMEM;
+	}
+	*stream = (struct http_stream){ .server = request->server,
+					.connection = request->connection,
+					.evreq = request->evreq,
+					.on_close = on_close,
+					.userdata = userdata };
+	LIST_INSERT_HEAD(&stream->server->streams, stream, entry);
+	stream->connection->stream = stream;
+	stream->server->stats.streams_open++;
+	request_free(request);
+	evhttp_add_header(evhttp_request_get_output_headers(stream->evreq), "Content-Type",
+			  content_type);
+	evhttp_request_set_on_complete_cb(stream->evreq, answered, stream->server);
+	evhttp_send_reply_start(stream->evreq, 200, "OK");
+	http_connection_watch_close(stream->connection);
+	*ret = stream;
+	return 0;
+}
+
+size_t http_stream_unsent(const struct http_stream *stream)
+{
+	return evbuffer_get_length(bufferevent_get_output(stream->connection->bev));
+}
+
+int http_stream_send_buffer(struct http_stream *stream, struct evbuffer *data)
+{
+	size_t unsent = http_stream_unsent(stream);
+
+	if (unsent > 0 && unsent + evbuffer_get_length(data) > stream->server->limits.stream_bytes)
+		return -ENOBUFS;
+	evhttp_send_reply_chunk(stream->evreq, data);
+	/* evhttp_send_reply_chunk sets its own callbacks but keeps the read callback out. */
+	return 0;
+}
+
+int http_stream_send(struct http_stream *stream, const void *data, size_t length)
+{
+	struct evbuffer *buffer = evbuffer_new();
+	int r;
+
+	if (!buffer)
+		return -ENOMEM;
+	r = evbuffer_add(buffer, data, length) < 0 ? -ENOMEM : http_stream_send_buffer(stream, buffer);
+	evbuffer_free(buffer);
+	return r;
+}
+
+void http_stream_end(struct http_stream *stream)
+{
+	struct evhttp_request *evreq = stream->evreq;
+
+	LIST_REMOVE(stream, entry);
+	stream->connection->stream = NULL;
+	stream->server->stats.streams_open--;
+	free(stream);
+	evhttp_send_reply_end(evreq);
+}
+
+/* ---- connections and the server going away ---- */
+
+static void request_lost(struct http_request *request)
+{
+	void (*on_close)(void *userdata) = request->on_close;
+
+	if (request->connection)
+		request->connection->request = NULL;
+	request->connection = NULL;
+	request->on_close = NULL;
+	if (on_close)
+		on_close(request->userdata);
+}
+
+static void stream_lost(struct http_stream *stream)
+{
+	if (stream->on_close)
+		stream->on_close(stream, stream->userdata);
+	stream_free(stream);
+}
+
+void http_request_connection_closed(struct http_connection *connection)
+{
+	if (connection->request)
+		request_lost(connection->request);
+	if (connection->stream)
+		stream_lost(connection->stream);
+}
+
+void http_request_server_closed(struct http_server *server)
+{
+	struct http_request *request;
+	struct http_stream *stream;
+
+	while ((request = LIST_FIRST(&server->requests))) {
+		LIST_REMOVE(request, entry);
+		request->server = NULL;
+		request->evreq = NULL; /* evhttp frees it with its connection */
+	}
+	while ((stream = LIST_FIRST(&server->streams)))
+		stream_lost(stream);
+}

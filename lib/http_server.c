@@ -1,0 +1,518 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Listeners and connections of the HTTP server: limits on how many, how large and how slow.
+ *
+ * libevent 2.1 has no hook for a new connection. It does call evhttp_set_bevcb's callback for each, right
+ * before it attaches the bufferevent to its evhttp_connection as callback argument; an event that
+ * runs right after reads that argument, sets the close callback, and so a connection is known from its
+ * first byte to its end. A request over the limits is answered on the bufferevent directly, since
+ * evhttp would answer with a page of HTML or not at all; then evhttp is told of an error
+ * on the connection, and frees it.
+ */
+#include "lib/http_server.h"
+
+#include <errno.h>
+#include <event2/listener.h>
+#include <netinet/tcp.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <systemd/sd-daemon.h>
+
+#include "lib/address.h"
+#include "lib/http_server_private.h"
+
+/* A refused client gets this long to read the answer and to stop sending. */
+#define REFUSED_LINGER_MS 2000
+
+static struct timeval to_timeval(uint64_t ms)
+{
+	return (struct timeval){ .tv_sec = (time_t)(ms / 1000),
+				 .tv_usec = (suseconds_t)(ms % 1000 * 1000) };
+}
+
+/* Lets evhttp free a connection as if the client had gone. The close callback runs inside. */
+static void drop(struct http_connection *connection)
+{
+	bufferevent_event_cb on_event = NULL;
+	void *arg = NULL;
+
+	bufferevent_getcb(connection->bev, NULL, NULL, &on_event, &arg);
+	if (connection->refused) /* our own callbacks stand there */
+		return;
+	if (on_event)
+		on_event(connection->bev, BEV_EVENT_ERROR | BEV_EVENT_READING, arg);
+}
+
+/* ---- answers over evhttp's head ---- */
+
+struct refusal {
+	struct http_connection *connection;
+	bufferevent_event_cb on_event; /* evhttp's */
+	void *arg;
+};
+
+static void refusal_end(struct refusal *refusal)
+{
+	struct http_connection *connection = refusal->connection;
+	bufferevent_event_cb on_event = refusal->on_event;
+	void *arg = refusal->arg;
+
+	bufferevent_setcb(connection->bev, NULL, NULL, on_event, arg);
+	free(refusal);
+	on_event(connection->bev, BEV_EVENT_ERROR | BEV_EVENT_READING, arg);
+}
+
+static void refusal_drain(struct bufferevent *bev, void *userdata)
+{
+	struct evbuffer *input = bufferevent_get_input(bev);
+
+	evbuffer_drain(input, evbuffer_get_length(input));
+}
+
+/* All is written: say so, and let the client stop by itself; a reset now could cost it the answer. */
+static void refusal_written(struct bufferevent *bev, void *userdata)
+{
+	shutdown(bufferevent_getfd(bev), SHUT_WR);
+}
+
+static void refusal_event(struct bufferevent *bev, short what, void *userdata)
+{
+	refusal_end(userdata);
+}
+
+static const char *reason_of(int status)
+{
+	return status == 408 ? "Request Timeout" : "Payload Too Large";
+}
+
+/* Answers status and ends the connection, whatever evhttp was waiting for on it. */
+static void refuse(struct http_connection *connection, int status, const struct error *err)
+{
+	_cleanup_free_ char *text = http_error_text(err, NULL);
+	struct evbuffer *output = bufferevent_get_output(connection->bev);
+	struct timeval linger = to_timeval(REFUSED_LINGER_MS);
+	struct refusal *refusal = malloc(sizeof(*refusal));
+
+	if (!text || !refusal) {
+		free(refusal);
+		drop(connection);
+		return;
+	}
+	*refusal = (struct refusal){ .connection = connection };
+	bufferevent_getcb(connection->bev, NULL, NULL, &refusal->on_event, &refusal->arg);
+	connection->refused = true;
+	connection->reading = false;
+	bufferevent_setcb(connection->bev, refusal_drain, refusal_written, refusal_event, refusal);
+	refusal_drain(connection->bev, NULL);
+	evbuffer_add_printf(output,
+			    "HTTP/1.1 %d %s\r\nContent-Type: application/json\r\n"
+			    "Content-Length: %zu\r\nConnection: close\r\n\r\n%s",
+			    status, reason_of(status), strlen(text), text);
+	bufferevent_set_timeouts(connection->bev, &linger, &linger);
+	bufferevent_enable(connection->bev, EV_READ | EV_WRITE);
+	event_add(&connection->deadline, &linger);
+}
+
+static void deadline_passed(evutil_socket_t fd, short what, void *userdata)
+{
+	struct http_connection *connection = userdata;
+	struct error err = ERROR_INIT;
+
+	if (connection->refused) {
+		bufferevent_event_cb on_event;
+		void *refusal;
+
+		bufferevent_getcb(connection->bev, NULL, NULL, &on_event, &refusal);
+		refusal_end(refusal);
+		return;
+	}
+	if (!connection->reading)
+		return;
+	connection->server->stats.timeouts++;
+	error_set(&err, -ETIMEDOUT, "timeout", NULL, "the request took longer than %u ms",
+		  connection->server->limits.request_ms);
+	refuse(connection, 408, &err);
+}
+
+/* ---- connections ---- */
+
+static void over_limit(evutil_socket_t fd, short what, void *userdata)
+{
+	struct http_connection *connection = userdata;
+	struct error err = ERROR_INIT;
+
+	error_set(&err, -EMSGSIZE, "too_large", NULL,
+		  "the request is larger than %zu bytes of header and %zu bytes of body",
+		  connection->server->limits.header_bytes, connection->server->limits.body_bytes);
+	if (connection->reading)
+		refuse(connection, 413, &err);
+}
+
+/* Runs for each change of what has been received and not been taken by evhttp. */
+static void input_changed(struct evbuffer *input, const struct evbuffer_cb_info *info,
+			  void *userdata)
+{
+	struct http_connection *connection = userdata;
+	const struct http_limits *limits = &connection->server->limits;
+
+	if (info->n_added == 0 || connection->refused || connection->request)
+		return;
+	if (!connection->reading) {
+		struct timeval deadline = to_timeval(limits->request_ms);
+
+		connection->reading = true;
+		connection->received = 0;
+		event_add(&connection->deadline, &deadline);
+	}
+	connection->received += info->n_added;
+	if (connection->received > limits->header_bytes + limits->body_bytes &&
+	    connection->received - info->n_added <= limits->header_bytes + limits->body_bytes)
+		event_active(&connection->excess, EV_TIMEOUT, 0); /* not inside the buffer's callback */
+}
+
+static void connection_closed(struct evhttp_connection *evcon, void *userdata)
+{
+	struct http_connection *connection = userdata;
+
+	http_request_connection_closed(connection);
+	event_del(&connection->adopt);
+	event_del(&connection->excess);
+	event_del(&connection->deadline);
+	LIST_REMOVE(connection, entry);
+	if (connection->hh.tbl)
+		HASH_DEL(connection->server->by_evcon, connection);
+	connection->server->stats.connections_open--;
+	free(connection);
+}
+
+static void describe_peer(struct http_connection *connection)
+{
+	struct sockaddr_storage local;
+	socklen_t length = sizeof(local);
+	evutil_socket_t fd = bufferevent_getfd(connection->bev);
+	char *address = NULL;
+	ev_uint16_t port;
+	int on = 1;
+
+	if (getsockname(fd, (struct sockaddr *)&local, &length) == 0 &&
+	    local.ss_family == AF_UNIX) {
+		snprintf(connection->peer, sizeof(connection->peer), "unix");
+		return;
+	}
+	evhttp_connection_get_peer(connection->evcon, &address, &port);
+	snprintf(connection->peer, sizeof(connection->peer), "%s", address ? address : "unknown");
+	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+	/* A peer that has vanished from the network is given up as soon as a silent one. */
+	setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &connection->server->limits.idle_ms,
+		   sizeof(connection->server->limits.idle_ms));
+}
+
+static void attach(struct http_connection *connection)
+{
+	void *arg = NULL;
+
+	bufferevent_getcb(connection->bev, NULL, NULL, NULL, &arg);
+	connection->evcon = arg;
+	evhttp_connection_set_closecb(connection->evcon, connection_closed, connection);
+	HASH_ADD_PTR(connection->server->by_evcon, evcon, connection);
+}
+
+static void adopt(evutil_socket_t fd, short what, void *userdata)
+{
+	struct http_connection *connection = userdata;
+	struct http_server *server = connection->server;
+
+	attach(connection);
+	describe_peer(connection);
+	if (server->stats.connections_open <= server->limits.connections)
+		return;
+	server->stats.connections_refused++;
+	drop(connection);
+}
+
+static struct bufferevent *connection_accepted(struct event_base *base, void *userdata)
+{
+	struct http_server *server = userdata;
+	struct http_connection *connection = calloc(1, sizeof(*connection));
+	struct bufferevent *bev = bufferevent_socket_new(base, -1, 0);
+
+	if (!connection || !bev ||
+	    !evbuffer_add_cb(bufferevent_get_input(bev), input_changed, connection)) {
+		if (bev)
+			bufferevent_free(bev);
+		free(connection);
+		return NULL; /* evhttp makes one of its own, without our limits, or fails as well */
+	}
+	connection->server = server;
+	connection->bev = bev;
+	event_assign(&connection->adopt, base, -1, 0, adopt, connection);
+	event_assign(&connection->excess, base, -1, 0, over_limit, connection);
+	evtimer_assign(&connection->deadline, base, deadline_passed, connection);
+	event_priority_set(&connection->adopt, 0);
+	event_active(&connection->adopt, EV_TIMEOUT, 0);
+	LIST_INSERT_HEAD(&server->connections, connection, entry);
+	server->stats.connections_open++;
+	return bev;
+}
+
+void http_connection_watch_close(struct http_connection *connection)
+{
+	struct timeval write = to_timeval(connection->server->limits.idle_ms);
+	bufferevent_data_cb on_write;
+	bufferevent_event_cb on_event;
+	void *arg;
+
+	/* evhttp's read callback ends the process when it is called in this state; what a client
+	 * sends ahead waits in the buffer, up to the watermark. */
+	bufferevent_getcb(connection->bev, NULL, &on_write, &on_event, &arg);
+	bufferevent_setcb(connection->bev, NULL, on_write, on_event, arg);
+	bufferevent_setwatermark(connection->bev, EV_READ, 0, 64 << 10);
+	bufferevent_set_timeouts(connection->bev, NULL, &write);
+	bufferevent_enable(connection->bev, EV_READ);
+}
+
+/* ---- listeners ---- */
+
+static int remember_socket(struct http_server *server, const char *path)
+{
+	struct http_socket *socket = calloc(1, sizeof(*socket));
+
+	if (!socket)
+		return -ENOMEM;
+	socket->path = path ? strdup(path) : NULL;
+	if (path && !socket->path) {
+		free(socket);
+		return -ENOMEM;
+	}
+	socket->next = server->sockets;
+	server->sockets = socket;
+	return 0;
+}
+
+/* Takes over a listening or bound socket. */
+static int serve(struct http_server *server, int fd)
+{
+	struct evconnlistener *listener;
+
+	listener = evconnlistener_new(server->base, NULL, NULL,
+				      LEV_OPT_CLOSE_ON_FREE | LEV_OPT_CLOSE_ON_EXEC, SOMAXCONN, fd);
+	if (!listener) {
+		close(fd);
+		return -errno;
+	}
+	if (!evhttp_bind_listener(server->evhttp, listener)) {
+		evconnlistener_free(listener);
+		return -ENOMEM;
+	}
+	return 0;
+}
+
+int http_server_listen_tcp(struct http_server *server, const char *address, uint16_t port,
+			   uint16_t *ret_port, struct error *err)
+{
+	_cleanup_close_ int fd = -1;
+	struct endpoint endpoint = { .port = port };
+	struct sockaddr_storage sockaddr;
+	socklen_t length;
+	int on = 1, r;
+
+	if (address_parse(address, &endpoint.address) < 0)
+		return error_set(err, -EINVAL, "invalid", "listen", "\"%s\" is not an IP address",
+				 address);
+	length = endpoint_to_sockaddr(&endpoint, &sockaddr);
+	fd = socket(sockaddr.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) < 0 ||
+	    bind(fd, (struct sockaddr *)&sockaddr, length) < 0 ||
+	    getsockname(fd, (struct sockaddr *)&sockaddr, &length) < 0) {
+		r = -errno;
+		return error_set(err, r, "listen", "listen", "cannot listen on %s port %u: %s", address,
+				 port, strerror(-r));
+	}
+	r = serve(server, TAKE_FD(fd));
+	if (r < 0)
+		return error_set(err, r, "listen", "listen", "cannot listen on %s port %u: %s", address,
+				 port, strerror(-r));
+	if (ret_port)
+		*ret_port = ntohs(sockaddr.ss_family == AF_INET ?
+					  ((struct sockaddr_in *)&sockaddr)->sin_port :
+					  ((struct sockaddr_in6 *)&sockaddr)->sin6_port);
+	return 0;
+}
+
+/* The socket that systemd passed for this path, or -1. */
+static int socket_from_systemd(const char *path)
+{
+	int n = sd_listen_fds(0);
+
+	for (int fd = SD_LISTEN_FDS_START; fd < SD_LISTEN_FDS_START + n; fd++)
+		if (sd_is_socket_unix(fd, SOCK_STREAM, 1, path, 0) > 0)
+			return fd;
+	return -1;
+}
+
+/* Removes a socket that nobody listens on. -EADDRINUSE where somebody does. */
+static int remove_stale(const struct sockaddr_un *address)
+{
+	_cleanup_close_ int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+
+	if (fd < 0)
+		return -errno;
+	if (connect(fd, (const struct sockaddr *)address, sizeof(*address)) == 0 || errno == EAGAIN)
+		return -EADDRINUSE;
+	if (errno == ENOENT)
+		return 0;
+	if (errno != ECONNREFUSED)
+		return -errno;
+	return unlink(address->sun_path) < 0 && errno != ENOENT ? -errno : 0;
+}
+
+static int bind_unix(const struct sockaddr_un *address, mode_t mode, int *ret_fd)
+{
+	_cleanup_close_ int fd = -1;
+	mode_t mask;
+	int r = remove_stale(address);
+
+	if (r < 0)
+		return r;
+	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	if (fd < 0)
+		return -errno;
+	mask = umask(~mode & 0777);
+	r = bind(fd, (const struct sockaddr *)address, sizeof(*address)) < 0 ? -errno : 0;
+	umask(mask);
+	if (r < 0)
+		return r;
+	*ret_fd = TAKE_FD(fd);
+	return 0;
+}
+
+int http_server_listen_unix(struct http_server *server, const char *path, mode_t mode,
+			    struct error *err)
+{
+	struct sockaddr_un address = { .sun_family = AF_UNIX };
+	int fd = socket_from_systemd(path), r;
+
+	if (fd >= 0) {
+		r = evutil_make_socket_nonblocking(fd) < 0 ? -errno : serve(server, fd);
+		return r < 0 ? error_set(err, r, "listen", "socket", "cannot use systemd's %s: %s", path,
+					 strerror(-r)) : 0;
+	}
+	if (strlen(path) >= sizeof(address.sun_path))
+		return error_set(err, -ENAMETOOLONG, "invalid", "socket",
+				 "%s is longer than the %zu bytes of a socket's path", path,
+				 sizeof(address.sun_path) - 1);
+	memcpy(address.sun_path, path, strlen(path));
+	r = bind_unix(&address, mode, &fd);
+	if (r == 0)
+		r = serve(server, fd);
+	if (r == 0)
+		r = remember_socket(server, path);
+	if (r == -EADDRINUSE)
+		return error_set(err, r, "listen", "socket",
+				 "another process is listening on %s", path);
+	if (r < 0)
+		return error_set(err, r, "listen", "socket", "cannot listen on %s: %s", path,
+				 strerror(-r));
+	return 0;
+}
+
+/* ---- the server ---- */
+
+static void set_limits(struct http_server *server, const struct http_limits *limits)
+{
+	struct http_limits *own = &server->limits;
+
+	if (limits)
+		*own = *limits;
+	own->header_bytes = own->header_bytes ?: 16 << 10;
+	own->body_bytes = own->body_bytes ?: 1 << 20;
+	own->request_ms = own->request_ms ?: 30000;
+	own->idle_ms = own->idle_ms ?: 75000;
+	own->connections = own->connections ?: 1024;
+	own->stream_bytes = own->stream_bytes ?: 16 << 20;
+}
+
+int http_server_new(struct http_server **ret, struct event_base *base,
+		    const struct http_limits *limits)
+{
+	struct http_server *server = calloc(1, sizeof(*server));
+	struct timeval idle;
+
+	if (!server)
+		return -ENOMEM;
+	server->base = base;
+	server->evhttp = evhttp_new(base);
+	if (!server->evhttp) {
+		free(server);
+		return -ENOMEM;
+	}
+	set_limits(server, limits);
+	idle = to_timeval(server->limits.idle_ms);
+	evhttp_set_bevcb(server->evhttp, connection_accepted, server);
+	evhttp_set_gencb(server->evhttp, http_request_arrived, server);
+	evhttp_set_timeout_tv(server->evhttp, &idle);
+	evhttp_set_max_headers_size(server->evhttp, (ev_ssize_t)server->limits.header_bytes);
+	evhttp_set_allowed_methods(server->evhttp,
+				   EVHTTP_REQ_GET | EVHTTP_REQ_POST | EVHTTP_REQ_PUT |
+					   EVHTTP_REQ_DELETE | EVHTTP_REQ_PATCH | EVHTTP_REQ_HEAD);
+	*ret = server;
+	return 0;
+}
+
+/* Prepares for evhttp_free: every connection has its close callback, and evhttp its own callbacks. */
+static void hand_back(struct http_server *server)
+{
+	struct http_connection *connection, *next;
+
+	for (connection = LIST_FIRST(&server->connections); connection; connection = next) {
+		bufferevent_event_cb on_event;
+		void *refusal;
+
+		next = LIST_NEXT(connection, entry);
+		if (!connection->evcon)
+			attach(connection);
+		if (!connection->refused)
+			continue;
+		bufferevent_getcb(connection->bev, NULL, NULL, &on_event, &refusal);
+		refusal_end(refusal);
+	}
+}
+
+void http_server_free(struct http_server *server)
+{
+	if (!server)
+		return;
+	http_request_server_closed(server);
+	hand_back(server);
+	evhttp_free(server->evhttp);
+	for (struct http_socket *socket; (socket = server->sockets);) {
+		server->sockets = socket->next;
+		if (socket->path)
+			unlink(socket->path);
+		free(socket->path);
+		free(socket);
+	}
+	for (struct http_routes *routes; (routes = server->routes);) {
+		server->routes = routes->next;
+		free(routes);
+	}
+	free(server);
+}
+
+int http_server_routes(struct http_server *server, const struct http_route *routes, size_t n,
+		       void *userdata)
+{
+	struct http_routes *added = calloc(1, sizeof(*added));
+
+	if (!added)
+		return -ENOMEM;
+	*added = (struct http_routes){ server->routes, routes, n, userdata };
+	server->routes = added;
+	return 0;
+}
+
+void http_server_stats(const struct http_server *server, struct http_server_stats *ret)
+{
+	*ret = server->stats;
+}

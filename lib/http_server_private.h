@@ -1,0 +1,97 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* What http_server.c (listeners, connections, limits) and http_request.c (requests, answers, streams)
+ * share. */
+#pragma once
+
+#include <event2/bufferevent.h>
+#include <event2/event_struct.h>
+#include <event2/http.h>
+#include <sys/queue.h>
+
+#define HASH_NONFATAL_OOM 1
+#define uthash_nonfatal_oom(element) \
+	do {                         \
+	} while (0)
+#include <uthash.h>
+
+#include "lib/http_route.h"
+#include "lib/http_server.h"
+
+/* evhttp's connection as we see it: from accept to its close callback. */
+struct http_connection {
+	LIST_ENTRY(http_connection) entry;
+	struct http_server *server;
+	struct bufferevent *bev;
+	struct evhttp_connection *evcon; /* NULL until adopted */
+	struct event adopt;    /* right after accept */
+	struct event excess;   /* the request is over the limits */
+	struct event deadline; /* of the request being read, or of the rest of a refused one */
+	char peer[64];
+	size_t received;      /* bytes since the request's first */
+	bool reading;         /* a request has begun and is not complete */
+	bool refused;         /* we have answered over evhttp's head and only wait for the end */
+	struct http_request *request; /* the one that is being handled, or NULL */
+	struct http_stream *stream;   /* its answer, or NULL */
+	UT_hash_handle hh;            /* by evcon, once adopted */
+};
+
+struct http_request {
+	LIST_ENTRY(http_request) entry;
+	struct http_server *server;
+	struct http_connection *connection; /* NULL once the client has gone */
+	struct evhttp_request *evreq;       /* NULL once the server has gone */
+	char *path;
+	struct http_fields params, query;
+	void (*on_close)(void *userdata);
+	void *userdata;
+};
+
+struct http_stream {
+	LIST_ENTRY(http_stream) entry;
+	struct http_server *server;
+	struct http_connection *connection;
+	struct evhttp_request *evreq;
+	void (*on_close)(struct http_stream *stream, void *userdata);
+	void *userdata;
+};
+
+struct http_routes {
+	struct http_routes *next;
+	const struct http_route *routes;
+	size_t n;
+	void *userdata;
+};
+
+struct http_socket {
+	struct http_socket *next;
+	char *path; /* to be removed at the end; NULL for TCP and for systemd's sockets */
+};
+
+struct http_server {
+	struct event_base *base;
+	struct evhttp *evhttp;
+	struct http_limits limits;
+	struct http_routes *routes;
+	struct http_socket *sockets;
+	LIST_HEAD(, http_connection) connections;
+	struct http_connection *by_evcon;
+	LIST_HEAD(, http_request) requests;
+	LIST_HEAD(, http_stream) streams;
+	struct http_server_stats stats;
+};
+
+/* evhttp's callback for every complete request. */
+void http_request_arrived(struct evhttp_request *evreq, void *server);
+
+/* The connection is being closed: its pending request is told, its stream ends. */
+void http_request_connection_closed(struct http_connection *connection);
+
+/* The server is being freed: pending requests lose evhttp, streams end. */
+void http_request_server_closed(struct http_server *server);
+
+/* Watches for the client's going away while nothing is read from it. */
+void http_connection_watch_close(struct http_connection *connection);
+
+/* The {"code","message","details"} text of an error; NULL when out of memory. details is taken over and
+ * may be NULL. */
+char *http_error_text(const struct error *err, json_t *details);
