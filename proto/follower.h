@@ -27,6 +27,7 @@ struct follower_config {
 	const char *name;        /* our id, copied */
 	const char *token;       /* bearer token, copied; NULL: none */
 	uint32_t heartbeat_ms;   /* a report at least this often */
+	uint32_t silence_ms;     /* a stream silent so long is dead; 0: WATCH_SILENCE_MS */
 	uint64_t min_epoch;      /* highest epoch ever seen, from a state file; 0: none */
 };
 

@@ -1,0 +1,383 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The follower: register, watch, report, and start over after any trouble.
+ *
+ * Three calls, at most one of each on its way: the registration, the watch (open as long as all is
+ * well) and the report. Whatever ends the watch leads to `retry`, which registers again.
+ */
+#include "proto/follower.h"
+
+#include <errno.h>
+#include <event2/event_struct.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "lib/backoff.h"
+#include "proto/report.h"
+
+#define CALL_TIMEOUT_MS 10000
+#define RETRY_FIRST_MS 200
+#define RETRY_MAX_MS 10000
+#define UNIX_PREFIX "unix:"
+
+struct follower {
+	struct event_base *base;
+	struct http_client *client;
+	struct follower_events events;
+	void *userdata;
+	char *url;         /* ".../v1/hosts" */
+	char *unix_socket; /* NULL: TCP */
+	char *name;
+	char *authorization; /* header; NULL: none */
+	uint32_t heartbeat_ms, silence_ms;
+	enum follower_state state;
+	uint64_t epoch; /* highest seen */
+	struct backoff backoff;
+	struct event retry, report;
+	uint64_t registering, watching, reporting; /* ids of calls; 0: none */
+	bool touched;           /* something is new since the report on its way was made */
+	bool register_again;
+	struct watch_decoder *decoder;
+	struct error stream_error; /* why the decoder ended the stream */
+};
+
+static struct timeval to_timeval(uint64_t ms)
+{
+	return (struct timeval){ .tv_sec = (time_t)(ms / 1000),
+				 .tv_usec = (suseconds_t)(ms % 1000 * 1000) };
+}
+
+static void set_state(struct follower *follower, enum follower_state state, const char *reason)
+{
+	if (follower->state == state && state != FOLLOWER_WAITING)
+		return;
+	follower->state = state;
+	if (follower->events.on_state)
+		follower->events.on_state(follower->userdata, state, reason);
+}
+
+/* Ends what is open and comes back later. */
+static void start_over(struct follower *follower, const char *reason)
+{
+	struct timeval delay = to_timeval(backoff_next_ms(&follower->backoff));
+
+	http_client_cancel(follower->client, follower->registering);
+	http_client_cancel(follower->client, follower->watching);
+	http_client_cancel(follower->client, follower->reporting);
+	follower->registering = follower->watching = follower->reporting = 0;
+	event_del(&follower->report);
+	event_add(&follower->retry, &delay);
+	set_state(follower, FOLLOWER_WAITING, reason);
+}
+
+/* A sentence for an answer that is not what was asked for. Returns buffer. */
+static const char *describe(const struct http_response *response, const char *what, char *buffer,
+			    size_t size)
+{
+	_cleanup_json_ json_t *body = NULL;
+	const char *message;
+
+	if (response->error < 0) {
+		snprintf(buffer, size, "%s: %s", what, response->message);
+		return buffer;
+	}
+	body = json_loadb(response->body, response->length, 0, NULL);
+	message = json_string_value(json_object_get(body, "message"));
+	snprintf(buffer, size, "%s: answered with status %d%s%s", what, response->status,
+		 message ? ": " : "", message ? message : "");
+	return buffer;
+}
+
+/* -ENOMEM only. path comes after /v1/COLLECTION; body is taken over and may be NULL. */
+static int call(struct follower *follower, const char *method, const char *path, json_t *body,
+		const struct http_call *wanted, uint64_t *ret_id)
+{
+	_cleanup_free_ char *text = body ? json_encode(body) : NULL, *url = NULL;
+	const char *headers[] = { follower->authorization, NULL };
+	struct http_call request = *wanted;
+	bool no_text = body && !text;
+
+	json_decref(body);
+	if (no_text || asprintf(&url, "%s%s", follower->url, path) < 0)
+		return -ENOMEM;
+	request.method = method;
+	request.url = url;
+	request.unix_socket = follower->unix_socket;
+	request.headers = headers;
+	request.body = text;
+	request.body_length = text ? strlen(text) : 0;
+	request.userdata = follower;
+	return http_client_call(follower->client, &request, ret_id);
+}
+
+/* ---- reports ---- */
+
+static void send_report(struct follower *follower);
+
+static void report_done(const struct http_response *response, void *userdata)
+{
+	struct follower *follower = userdata;
+	struct timeval heartbeat = to_timeval(follower->heartbeat_ms);
+	char reason[ERROR_MESSAGE_MAX];
+
+	follower->reporting = 0;
+	if (response->error < 0 || response->status != 200) {
+		start_over(follower, describe(response, "report", reason, sizeof(reason)));
+		return;
+	}
+	if (follower->touched)
+		send_report(follower);
+	else
+		event_add(&follower->report, &heartbeat);
+}
+
+static void send_report(struct follower *follower)
+{
+	const struct http_call wanted = { .timeout_ms = CALL_TIMEOUT_MS, .on_done = report_done };
+	struct timeval heartbeat = to_timeval(follower->heartbeat_ms);
+	char path[FOLLOWER_NAME_MAX + 16];
+	json_t *body;
+
+	follower->touched = false;
+	body = follower->events.report(follower->userdata);
+	snprintf(path, sizeof(path), "/%s/status", follower->name);
+	if (!body || call(follower, "POST", path, body, &wanted, &follower->reporting) < 0)
+		event_add(&follower->report, &heartbeat);
+}
+
+static void report_due(evutil_socket_t fd, short what, void *userdata)
+{
+	struct follower *follower = userdata;
+
+	if (follower->state == FOLLOWER_SYNCED && follower->reporting == 0)
+		send_report(follower);
+}
+
+/* ---- the stream ---- */
+
+static void seen_epoch(struct follower *follower, uint64_t epoch)
+{
+	follower->epoch = MAX(follower->epoch, epoch);
+}
+
+static void on_snapshot(void *userdata, uint64_t epoch, uint64_t revision, json_t *items)
+{
+	struct follower *follower = userdata;
+
+	seen_epoch(follower, epoch);
+	backoff_reset(&follower->backoff);
+	if (follower->events.watch.on_snapshot)
+		follower->events.watch.on_snapshot(follower->userdata, epoch, revision, items);
+	set_state(follower, FOLLOWER_SYNCED, "");
+	follower_touch(follower);
+}
+
+static void on_change(void *userdata, uint64_t epoch, uint64_t revision, json_t *put,
+		      json_t *deleted)
+{
+	struct follower *follower = userdata;
+
+	seen_epoch(follower, epoch);
+	if (follower->events.watch.on_change)
+		follower->events.watch.on_change(follower->userdata, epoch, revision, put, deleted);
+}
+
+static void on_bookmark(void *userdata, uint64_t epoch, uint64_t revision)
+{
+	struct follower *follower = userdata;
+
+	seen_epoch(follower, epoch);
+	if (follower->events.watch.on_bookmark)
+		follower->events.watch.on_bookmark(follower->userdata, epoch, revision);
+}
+
+static const struct watch_events stream_events = {
+	.on_snapshot = on_snapshot,
+	.on_change = on_change,
+	.on_bookmark = on_bookmark,
+};
+
+static int watch_data(const char *data, size_t length, void *userdata)
+{
+	struct follower *follower = userdata;
+
+	return watch_decoder_feed(follower->decoder, data, length, &follower->stream_error);
+}
+
+static void watch_done(const struct http_response *response, void *userdata)
+{
+	struct follower *follower = userdata;
+	char reason[ERROR_MESSAGE_MAX + 16];
+
+	follower->watching = 0;
+	if (follower->stream_error.errnum < 0)
+		snprintf(reason, sizeof(reason), "watch: %s", follower->stream_error.message);
+	else if (response->error == 0 && response->status == 200)
+		snprintf(reason, sizeof(reason), "watch: the stream was closed");
+	else
+		describe(response, "watch", reason, sizeof(reason));
+	start_over(follower, reason);
+}
+
+static void watch(struct follower *follower)
+{
+	const struct http_call wanted = { .idle_timeout_ms = follower->silence_ms,
+					  .on_data = watch_data,
+					  .on_done = watch_done };
+	char path[FOLLOWER_NAME_MAX + 32];
+	int r;
+
+	watch_decoder_free(follower->decoder);
+	follower->decoder = NULL;
+	follower->stream_error = ERROR_INIT;
+	snprintf(path, sizeof(path), "/%s/desired?watch=1", follower->name);
+	r = watch_decoder_new(&follower->decoder, &stream_events, follower, follower->epoch);
+	if (r == 0)
+		r = call(follower, "GET", path, NULL, &wanted, &follower->watching);
+	if (r < 0)
+		start_over(follower, "out of memory");
+}
+
+/* ---- registration ---- */
+
+static void registered(const struct http_response *response, void *userdata)
+{
+	struct follower *follower = userdata;
+	_cleanup_json_ json_t *body = NULL;
+	char reason[ERROR_MESSAGE_MAX];
+	uint64_t epoch;
+
+	follower->registering = 0;
+	if (response->error < 0 || response->status != 200) {
+		start_over(follower, describe(response, "register", reason, sizeof(reason)));
+		return;
+	}
+	body = json_loadb(response->body, response->length, 0, NULL);
+	epoch = (uint64_t)json_integer_value(json_object_get(body, "epoch"));
+	if (epoch == 0 || epoch < follower->epoch) {
+		snprintf(reason, sizeof(reason),
+			 "register: the answer is of epoch %" PRIu64 ", older than %" PRIu64, epoch,
+			 follower->epoch);
+		start_over(follower, reason);
+		return;
+	}
+	if (follower->register_again)
+		follower_register(follower);
+	if (follower->watching == 0)
+		watch(follower);
+}
+
+static void send_registration(struct follower *follower)
+{
+	const struct http_call wanted = { .timeout_ms = CALL_TIMEOUT_MS, .on_done = registered };
+	json_t *body = follower->events.registration(follower->userdata);
+
+	follower->register_again = false;
+	if (!body)
+		start_over(follower, "not ready to register yet");
+	else if (call(follower, "POST", "", body, &wanted, &follower->registering) < 0)
+		start_over(follower, "out of memory");
+}
+
+static void retry_due(evutil_socket_t fd, short what, void *userdata)
+{
+	struct follower *follower = userdata;
+
+	set_state(follower, FOLLOWER_CONNECTING, "");
+	send_registration(follower);
+}
+
+/* ---- the follower ---- */
+
+static int set_server(struct follower *follower, const struct follower_config *config)
+{
+	size_t prefix = strlen(UNIX_PREFIX), length = strlen(config->server);
+	const char *server = config->server;
+
+	if (strncmp(server, UNIX_PREFIX, prefix) == 0) {
+		follower->unix_socket = strdup(server + prefix);
+		if (!follower->unix_socket)
+			return -ENOMEM;
+		server = "http://localhost";
+		length = strlen(server);
+	}
+	while (length > 0 && server[length - 1] == '/')
+		length--;
+	if (asprintf(&follower->url, "%.*s/v1/%s", (int)length, server, config->collection) < 0)
+		return -ENOMEM;
+	if (config->token &&
+	    asprintf(&follower->authorization, "Authorization: Bearer %s", config->token) < 0)
+		return -ENOMEM;
+	return 0;
+}
+
+int follower_new(struct follower **ret, struct event_base *base, struct http_client *client,
+		 const struct follower_config *config, const struct follower_events *events,
+		 void *userdata)
+{
+	_cleanup_(cleanup_follower) struct follower *follower = calloc(1, sizeof(*follower));
+
+	if (!follower)
+		return -ENOMEM;
+	follower->base = base;
+	follower->client = client;
+	follower->events = *events;
+	follower->userdata = userdata;
+	follower->heartbeat_ms = config->heartbeat_ms;
+	follower->silence_ms = config->silence_ms ? config->silence_ms : WATCH_SILENCE_MS;
+	follower->epoch = config->min_epoch;
+	follower->backoff = (struct backoff){ .first_ms = RETRY_FIRST_MS, .max_ms = RETRY_MAX_MS };
+	evtimer_assign(&follower->retry, base, retry_due, follower);
+	evtimer_assign(&follower->report, base, report_due, follower);
+	follower->name = strdup(config->name);
+	if (!follower->name || set_server(follower, config) < 0)
+		return -ENOMEM;
+	event_active(&follower->retry, EV_TIMEOUT, 0);
+	*ret = TAKE_PTR(follower);
+	return 0;
+}
+
+void follower_free(struct follower *follower)
+{
+	if (!follower)
+		return;
+	http_client_cancel(follower->client, follower->registering);
+	http_client_cancel(follower->client, follower->watching);
+	http_client_cancel(follower->client, follower->reporting);
+	event_del(&follower->retry);
+	event_del(&follower->report);
+	watch_decoder_free(follower->decoder);
+	free(follower->url);
+	free(follower->unix_socket);
+	free(follower->name);
+	if (follower->authorization)
+		explicit_bzero(follower->authorization, strlen(follower->authorization));
+	free(follower->authorization);
+	free(follower);
+}
+
+void follower_touch(struct follower *follower)
+{
+	follower->touched = true;
+	if (follower->state == FOLLOWER_SYNCED && follower->reporting == 0)
+		event_active(&follower->report, EV_TIMEOUT, 0);
+}
+
+void follower_register(struct follower *follower)
+{
+	if (follower->registering != 0)
+		follower->register_again = true;
+	else if (follower->watching != 0)
+		send_registration(follower);
+	/* else the next try registers */
+}
+
+enum follower_state follower_state(const struct follower *follower)
+{
+	return follower->state;
+}
+
+uint64_t follower_epoch(const struct follower *follower)
+{
+	return follower->epoch;
+}
