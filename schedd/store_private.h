@@ -25,13 +25,11 @@ struct store_statement {
 extern const struct store_statement store_statements[];
 extern const size_t store_n_statements;
 
+/* The batch on its way. */
 struct store_flight {
 	bool active;
-	bool failed;      /* an error was seen: a rollback follows */
-	bool rolling_back;
-	bool committed;   /* COMMIT was answered */
+	bool failed; /* an error was seen; the rest of the pipeline is skipped up to its sync */
 	uint64_t from_revision, to_revision;
-	size_t answered;  /* results so far */
 	char message[REASON_MAX];
 };
 
@@ -79,4 +77,7 @@ int store_row_decode(enum record_kind kind, const PGresult *result, int row, str
 /* Sends the statement that writes an entry's flight version. */
 int store_send_change(PGconn *connection, const struct entry *entry) _must_check_;
 int store_send_audit(PGconn *connection, const struct audit *audit, uint64_t revision)
+	_must_check_;
+/* Sends the step of the leader's row from the batch's first revision to its last. */
+int store_send_advance(PGconn *connection, uint64_t epoch, const struct batch *batch)
 	_must_check_;

@@ -1,0 +1,497 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Rows and their columns: the queries that load them and the statements that write them. What is read
+ * goes through the decoders of proto/, so a row that was damaged by hand is found at the start. */
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "schedd/store_private.h"
+
+const struct store_statement store_statements[] = {
+	{ "put_host",
+	  "INSERT INTO hosts (id, address, pool, labels, version, cpu_milli, memory_bytes, gpus, online,"
+	  " mode, status_since, revision) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10,"
+	  " to_timestamp($11::double precision), $12) ON CONFLICT (id) DO UPDATE SET"
+	  " address = excluded.address, pool = excluded.pool, labels = excluded.labels,"
+	  " version = excluded.version, cpu_milli = excluded.cpu_milli,"
+	  " memory_bytes = excluded.memory_bytes, gpus = excluded.gpus, online = excluded.online,"
+	  " mode = excluded.mode, status_since = excluded.status_since,"
+	  " revision = excluded.revision" },
+	{ "put_gateway",
+	  "INSERT INTO gateways (id, addresses, version, online, status_since, addresses_revision,"
+	  " revision) VALUES ($1, $2, $3, $4, to_timestamp($5::double precision), $6, $7)"
+	  " ON CONFLICT (id) DO UPDATE SET addresses = excluded.addresses,"
+	  " version = excluded.version, online = excluded.online,"
+	  " status_since = excluded.status_since,"
+	  " addresses_revision = excluded.addresses_revision, revision = excluded.revision" },
+	{ "put_environment",
+	  "INSERT INTO environments (id, name, spec, cpu_milli, memory_bytes, gpu, gpu_milli, login,"
+	  " password_hash, ssh_host_key, ssh_host_key_public, phase, stage, reason, power, host, gpus,"
+	  " assignment, assignment_revision, created_at, phase_since, revision) VALUES ($1, $2, $3,"
+	  " $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19,"
+	  " to_timestamp($20::double precision), to_timestamp($21::double precision), $22)"
+	  " ON CONFLICT (id) DO UPDATE SET password_hash = excluded.password_hash,"
+	  " ssh_host_key = excluded.ssh_host_key, phase = excluded.phase, stage = excluded.stage,"
+	  " reason = excluded.reason, power = excluded.power, host = excluded.host,"
+	  " gpus = excluded.gpus, assignment = excluded.assignment,"
+	  " assignment_revision = excluded.assignment_revision,"
+	  " phase_since = excluded.phase_since, revision = excluded.revision" },
+	{ "put_port",
+	  "INSERT INTO port_mappings (address, protocol, port, environment, service, state,"
+	  " target_address, target_port, mapping_revision, since, quarantined_until, revision)"
+	  " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, to_timestamp($10::double precision),"
+	  " to_timestamp($11::double precision), $12) ON CONFLICT (address, protocol, port)"
+	  " DO UPDATE SET state = excluded.state, target_address = excluded.target_address,"
+	  " target_port = excluded.target_port, mapping_revision = excluded.mapping_revision,"
+	  " since = excluded.since, quarantined_until = excluded.quarantined_until,"
+	  " revision = excluded.revision"
+	  /* a row never changes hands: a port is freed, then taken */
+	  " WHERE port_mappings.environment = excluded.environment" },
+	{ "delete_host", "DELETE FROM hosts WHERE id = $1" },
+	{ "delete_gateway", "DELETE FROM gateways WHERE id = $1" },
+	{ "delete_port",
+	  "DELETE FROM port_mappings WHERE address = $1 AND protocol = $2 AND port = $3" },
+	{ "add_event",
+	  "INSERT INTO events (revision, actor, subject_kind, subject, action, message)"
+	  " VALUES ($1, $2, $3, $4, $5, $6)" },
+	{ "advance", "SELECT leader_advance($1, $2, $3)" },
+};
+const size_t store_n_statements = ARRAY_SIZE(store_statements);
+
+/* ---- writing ---- */
+
+#define PARAMS_MAX 24
+
+struct params {
+	const char *values[PARAMS_MAX];
+	char numbers[PARAMS_MAX][24];
+	int n;
+};
+
+static void add_text(struct params *params, const char *text)
+{
+	params->values[params->n++] = text;
+}
+
+static void add_number(struct params *params, uint64_t number)
+{
+	char *text = params->numbers[params->n];
+
+	(void)snprintf(text, sizeof(params->numbers[0]), "%" PRIu64, number);
+	add_text(params, text);
+}
+
+static int execute(PGconn *connection, const char *statement, const struct params *params)
+{
+	return PQsendQueryPrepared(connection, statement, params->n, params->values, NULL, NULL, 0) ?
+		       0 : -EIO;
+}
+
+static int send_host(PGconn *connection, const struct host *host)
+{
+	const struct host_registration *registration = &host->origin->registration;
+	_cleanup_json_ json_t *json = host_registration_encode(registration);
+	_cleanup_free_ char *labels = NULL, *gpus = NULL;
+	char address[ADDRESS_STRING_MAX];
+	struct params params = { .n = 0 };
+
+	if (!json)
+		return -ENOMEM;
+	labels = json_encode(json_object_get(json, "labels"));
+	gpus = json_encode(json_object_get(json_object_get(json, "capacity"), "gpus"));
+	if (!labels || !gpus)
+		return -ENOMEM;
+	add_text(&params, registration->name);
+	add_text(&params, address_format(&registration->address, address));
+	add_text(&params, registration->pool);
+	add_text(&params, labels);
+	add_text(&params, registration->version);
+	add_number(&params, registration->capacity.cpu_milli);
+	add_number(&params, registration->capacity.memory_bytes);
+	add_text(&params, gpus);
+	add_text(&params, host->online ? "true" : "false");
+	add_text(&params, host_mode_name(host->mode));
+	add_number(&params, (uint64_t)host->status_since);
+	add_number(&params, host->record.revision);
+	return execute(connection, "put_host", &params);
+}
+
+static int send_gateway(PGconn *connection, const struct gateway *gateway)
+{
+	const struct gateway_registration *registration = &gateway->origin->registration;
+	_cleanup_json_ json_t *json = gateway_registration_encode(registration);
+	_cleanup_free_ char *addresses = json ? json_encode(json_object_get(json, "addresses")) : NULL;
+	struct params params = { .n = 0 };
+
+	if (!addresses)
+		return -ENOMEM;
+	add_text(&params, registration->name);
+	add_text(&params, addresses);
+	add_text(&params, registration->version);
+	add_text(&params, gateway->online ? "true" : "false");
+	add_number(&params, (uint64_t)gateway->status_since);
+	add_number(&params, gateway->addresses_revision);
+	add_number(&params, gateway->record.revision);
+	return execute(connection, "put_gateway", &params);
+}
+
+static int send_environment(PGconn *connection, const struct environment *environment)
+{
+	const struct environment_origin *origin = environment->origin;
+	_cleanup_json_ json_t *json = environment_spec_encode(&origin->spec);
+	_cleanup_free_ char *spec = json ? json_encode(json) : NULL, *gpus = NULL;
+	struct params params = { .n = 0 };
+
+	if (environment->gpus)
+		gpus = json_encode(environment->gpus);
+	if (!spec || (environment->gpus && !gpus))
+		return -ENOMEM;
+	add_text(&params, origin->id);
+	add_text(&params, origin->spec.name);
+	add_text(&params, spec);
+	add_number(&params, origin->spec.cpu_milli);
+	add_number(&params, origin->spec.memory_bytes);
+	add_number(&params, origin->spec.gpu);
+	add_number(&params, origin->spec.gpu_milli);
+	add_text(&params, origin->login);
+	add_text(&params, origin->password_hash);
+	add_text(&params, origin->ssh_host_key);
+	add_text(&params, origin->ssh_host_key_public);
+	add_text(&params, phase_name(environment->phase));
+	add_text(&params, stage_name(environment->stage));
+	add_text(&params, environment->reason);
+	add_text(&params, environment->power ? "on" : "off");
+	add_text(&params, environment->host[0] ? environment->host : NULL);
+	add_text(&params, gpus);
+	add_text(&params, assignment_name(environment->assignment));
+	add_number(&params, environment->assignment_revision);
+	add_number(&params, (uint64_t)origin->created_at);
+	add_number(&params, (uint64_t)environment->phase_since);
+	add_number(&params, environment->record.revision);
+	return execute(connection, "put_environment", &params);
+}
+
+static void add_key(struct params *params, const struct mapping_key *key,
+		    char address[ADDRESS_STRING_MAX])
+{
+	add_text(params, address_format(&key->address, address));
+	add_text(params, protocol_name(key->protocol));
+	add_number(params, key->port);
+}
+
+static int send_port(PGconn *connection, const struct port *port)
+{
+	char address[ADDRESS_STRING_MAX], target[ADDRESS_STRING_MAX];
+	struct params params = { .n = 0 };
+
+	add_key(&params, &port->key, address);
+	add_text(&params, port->environment);
+	add_text(&params, port->service);
+	add_text(&params, port_state_name(port->state));
+	if (port->has_target) {
+		add_text(&params, address_format(&port->target.address, target));
+		add_number(&params, port->target.port);
+	} else {
+		add_text(&params, NULL);
+		add_text(&params, NULL);
+	}
+	add_number(&params, port->mapping_revision);
+	add_number(&params, (uint64_t)port->since);
+	if (port->state == PORT_QUARANTINED)
+		add_number(&params, (uint64_t)port->quarantined_until);
+	else
+		add_text(&params, NULL);
+	add_number(&params, port->record.revision);
+	return execute(connection, "put_port", &params);
+}
+
+static int send_gone(PGconn *connection, const struct entry *entry)
+{
+	char address[ADDRESS_STRING_MAX];
+	struct params params = { .n = 0 };
+
+	switch (entry->kind) {
+	case RECORD_HOST:
+	case RECORD_GATEWAY:
+		add_text(&params, entry->id);
+		return execute(connection, entry->kind == RECORD_HOST ? "delete_host" : "delete_gateway",
+			    &params);
+	case RECORD_PORT:
+		add_key(&params, &((const struct port *)entry->flight)->key, address);
+		return execute(connection, "delete_port", &params);
+	case RECORD_ENVIRONMENT: /* its row stays, as "deleted": ports and bills refer to it */
+		return send_environment(connection, (const struct environment *)entry->flight);
+	case RECORD_KIND_MAX:
+		break;
+	}
+	return -EINVAL;
+}
+
+int store_send_change(PGconn *connection, const struct entry *entry)
+{
+	if (entry->flight->gone)
+		return send_gone(connection, entry);
+	switch (entry->kind) {
+	case RECORD_HOST:
+		return send_host(connection, (const struct host *)entry->flight);
+	case RECORD_GATEWAY:
+		return send_gateway(connection, (const struct gateway *)entry->flight);
+	case RECORD_ENVIRONMENT:
+		return send_environment(connection, (const struct environment *)entry->flight);
+	case RECORD_PORT:
+		return send_port(connection, (const struct port *)entry->flight);
+	case RECORD_KIND_MAX:
+		break;
+	}
+	return -EINVAL;
+}
+
+int store_send_audit(PGconn *connection, const struct audit *audit, uint64_t revision)
+{
+	struct params params = { .n = 0 };
+
+	add_number(&params, revision);
+	add_text(&params, audit->actor);
+	add_text(&params, record_kind_name(audit->kind));
+	add_text(&params, audit->id);
+	add_text(&params, audit->action);
+	add_text(&params, audit->message);
+	return execute(connection, "add_event", &params);
+}
+
+int store_send_advance(PGconn *connection, uint64_t epoch, const struct batch *batch)
+{
+	struct params params = { .n = 0 };
+
+	add_number(&params, epoch);
+	add_number(&params, batch->from_revision);
+	add_number(&params, batch->to_revision);
+	return execute(connection, "advance", &params);
+}
+
+/* ---- reading ---- */
+
+const char *store_load_query(enum record_kind kind)
+{
+	switch (kind) {
+	case RECORD_HOST:
+		return "SELECT id, host(address), pool, labels, version, cpu_milli, memory_bytes, gpus,"
+		       " online, mode, extract(epoch FROM status_since)::bigint, revision FROM hosts"
+		       " ORDER BY id";
+	case RECORD_GATEWAY:
+		return "SELECT id, addresses, version, online,"
+		       " extract(epoch FROM status_since)::bigint, addresses_revision, revision"
+		       " FROM gateways ORDER BY id";
+	case RECORD_ENVIRONMENT:
+		return "SELECT id, spec, login, password_hash, ssh_host_key, ssh_host_key_public, phase,"
+		       " stage, reason, power, host, gpus, assignment, assignment_revision,"
+		       " extract(epoch FROM created_at)::bigint,"
+		       " extract(epoch FROM phase_since)::bigint, revision FROM environments"
+		       " WHERE phase <> 'deleted' ORDER BY created_at, id";
+	case RECORD_PORT:
+		return "SELECT host(address), protocol, port, environment, service, state,"
+		       " host(target_address), target_port, mapping_revision,"
+		       " extract(epoch FROM since)::bigint,"
+		       " extract(epoch FROM quarantined_until)::bigint, revision FROM port_mappings"
+		       " ORDER BY address, protocol, port";
+	case RECORD_KIND_MAX:
+		break;
+	}
+	return "";
+}
+
+/* The columns of one row, taken in the order of the query. */
+struct cursor {
+	const PGresult *result;
+	int row, column;
+};
+
+/* NULL for SQL's NULL. */
+static const char *next_text(struct cursor *cursor)
+{
+	int column = cursor->column++;
+
+	return PQgetisnull(cursor->result, cursor->row, column) ?
+		       NULL : PQgetvalue(cursor->result, cursor->row, column);
+}
+
+static uint64_t next_number(struct cursor *cursor)
+{
+	const char *text = next_text(cursor);
+
+	return text ? strtoull(text, NULL, 10) : 0;
+}
+
+static bool next_bool(struct cursor *cursor)
+{
+	const char *text = next_text(cursor);
+
+	return text && *text == 't';
+}
+
+/* A new reference, or NULL for SQL's NULL. What jsonb holds always parses. */
+static json_t *next_json(struct cursor *cursor)
+{
+	const char *text = next_text(cursor);
+
+	return text ? json_loads(text, JSON_DECODE_ANY, NULL) : NULL;
+}
+
+/* A new copy, NULL for SQL's NULL; *failed is set where there is no memory. */
+static char *next_copy(struct cursor *cursor, bool *failed)
+{
+	const char *text = next_text(cursor);
+	char *copy = text ? strdup(text) : NULL;
+
+	*failed |= text && !copy;
+	return copy;
+}
+
+static int decode_host(struct cursor *cursor, struct record **ret, struct error *err)
+{
+	_cleanup_(cleanup_host) struct host *host = host_new();
+	_cleanup_json_ json_t *json = json_object(), *capacity = json_object();
+	int r = host && json && capacity ? 0 : -ENOMEM;
+
+	if (r < 0)
+		return r;
+	r |= json_object_set_new(json, "name", json_string(next_text(cursor)));
+	r |= json_object_set_new(json, "address", json_string(next_text(cursor)));
+	r |= json_object_set_new(json, "pool", json_string(next_text(cursor)));
+	r |= json_object_set_new(json, "labels", next_json(cursor));
+	r |= json_object_set_new(json, "version", json_string(next_text(cursor)));
+	r |= json_object_set_new(capacity, "cpu_milli", json_integer((json_int_t)next_number(cursor)));
+	r |= json_object_set_new(capacity, "memory_bytes",
+				 json_integer((json_int_t)next_number(cursor)));
+	r |= json_object_set_new(capacity, "gpus", next_json(cursor));
+	r |= json_object_set(json, "capacity", capacity);
+	if (r < 0)
+		return -ENOMEM;
+	r = host_registration_decode(json, &host->origin->registration, err);
+	if (r < 0)
+		return r;
+	host->online = next_bool(cursor);
+	host->mode = host_mode_parse(next_text(cursor));
+	host->status_since = (int64_t)next_number(cursor);
+	host->record.revision = next_number(cursor);
+	*ret = &TAKE_PTR(host)->record;
+	return 0;
+}
+
+static int decode_gateway(struct cursor *cursor, struct record **ret, struct error *err)
+{
+	_cleanup_(cleanup_gateway) struct gateway *gateway = gateway_new();
+	_cleanup_json_ json_t *json = json_object();
+	int r = gateway && json ? 0 : -ENOMEM;
+
+	if (r < 0)
+		return r;
+	r |= json_object_set_new(json, "name", json_string(next_text(cursor)));
+	r |= json_object_set_new(json, "addresses", next_json(cursor));
+	r |= json_object_set_new(json, "version", json_string(next_text(cursor)));
+	if (r < 0)
+		return -ENOMEM;
+	r = gateway_registration_decode(json, &gateway->origin->registration, err);
+	if (r < 0)
+		return r;
+	gateway->online = next_bool(cursor);
+	gateway->status_since = (int64_t)next_number(cursor);
+	gateway->addresses_revision = next_number(cursor);
+	gateway->record.revision = next_number(cursor);
+	*ret = &TAKE_PTR(gateway)->record;
+	return 0;
+}
+
+static int decode_origin(struct cursor *cursor, struct environment_origin *origin,
+			 struct error *err)
+{
+	_cleanup_json_ json_t *spec = NULL;
+	bool failed = false;
+	int r;
+
+	(void)snprintf(origin->id, sizeof(origin->id), "%s", next_text(cursor));
+	spec = next_json(cursor);
+	r = spec ? environment_spec_decode(spec, &origin->spec, err) : -ENOMEM;
+	if (r < 0)
+		return r;
+	origin->login = next_copy(cursor, &failed);
+	origin->password_hash = next_copy(cursor, &failed);
+	origin->ssh_host_key = next_copy(cursor, &failed);
+	origin->ssh_host_key_public = next_copy(cursor, &failed);
+	return failed ? -ENOMEM : 0;
+}
+
+static int decode_environment(struct cursor *cursor, struct record **ret, struct error *err)
+{
+	_cleanup_(cleanup_environment) struct environment *environment = environment_new();
+	const char *host;
+	int r;
+
+	if (!environment)
+		return -ENOMEM;
+	r = decode_origin(cursor, environment->origin, err);
+	if (r < 0)
+		return r;
+	environment->phase = phase_parse(next_text(cursor));
+	environment->stage = stage_parse(next_text(cursor));
+	(void)snprintf(environment->reason, sizeof(environment->reason), "%s", next_text(cursor));
+	environment->power = strcmp(next_text(cursor), "on") == 0;
+	host = next_text(cursor);
+	(void)snprintf(environment->host, sizeof(environment->host), "%s", host ? host : "");
+	environment->gpus = next_json(cursor);
+	environment->assignment = assignment_parse(next_text(cursor));
+	environment->assignment_revision = next_number(cursor);
+	environment->origin->created_at = (int64_t)next_number(cursor);
+	environment->phase_since = (int64_t)next_number(cursor);
+	environment->record.revision = next_number(cursor);
+	*ret = &TAKE_PTR(environment)->record;
+	return 0;
+}
+
+static int decode_port(struct cursor *cursor, struct record **ret, struct error *err)
+{
+	_cleanup_(cleanup_port) struct port *port = port_new();
+	const char *target;
+
+	if (!port)
+		return -ENOMEM;
+	if (address_parse(next_text(cursor), &port->key.address) < 0)
+		return error_set(err, -EINVAL, "invalid", "address", "not an address of one host");
+	port->key.protocol = (uint8_t)protocol_parse(next_text(cursor));
+	port->key.port = (uint16_t)next_number(cursor);
+	(void)snprintf(port->environment, sizeof(port->environment), "%s", next_text(cursor));
+	(void)snprintf(port->service, sizeof(port->service), "%s", next_text(cursor));
+	port->state = port_state_parse(next_text(cursor));
+	target = next_text(cursor);
+	port->has_target = target != NULL;
+	if (target && address_parse(target, &port->target.address) < 0)
+		return error_set(err, -EINVAL, "invalid", "target_address", "not an address of one host");
+	port->target.port = (uint16_t)next_number(cursor);
+	port->mapping_revision = next_number(cursor);
+	port->since = (int64_t)next_number(cursor);
+	port->quarantined_until = (int64_t)next_number(cursor);
+	port->record.revision = next_number(cursor);
+	*ret = &TAKE_PTR(port)->record;
+	return 0;
+}
+
+int store_row_decode(enum record_kind kind, const PGresult *result, int row, struct record **ret,
+		     struct error *err)
+{
+	struct cursor cursor = { .result = result, .row = row };
+
+	switch (kind) {
+	case RECORD_HOST:
+		return decode_host(&cursor, ret, err);
+	case RECORD_GATEWAY:
+		return decode_gateway(&cursor, ret, err);
+	case RECORD_ENVIRONMENT:
+		return decode_environment(&cursor, ret, err);
+	case RECORD_PORT:
+		return decode_port(&cursor, ret, err);
+	case RECORD_KIND_MAX:
+		break;
+	}
+	return -EINVAL;
+}
