@@ -56,10 +56,11 @@ typedef void (*scheduler_done)(void *userdata, const struct error *err, const ch
 /* Each request returns 0 (done will be called, never from inside) or an error (it will not be). actor
  * is who asks, for the events: "10.0.0.7" or "unix"; copied. */
 
-/* Adds an environment with its ports; origin (with its id) is taken over, also on failure. -EEXIST
+/* Adds an environment with its ports. environment is taken over, also on failure; its origin is filled
+ * (environment_new), the rest is set here. -EEXIST
  * "conflict": the name or a wanted port is taken; -ERANGE: a wanted port is outside the pool; -ENOSPC
  * "no_ports"; -ENOSPC "no_capacity" where spec.queue is false and no host takes it now. */
-int scheduler_create(struct scheduler *scheduler, struct environment_origin *origin,
+int scheduler_create(struct scheduler *scheduler, struct environment *environment,
 		     const char *actor, scheduler_done done, void *userdata, struct error *err)
 	_must_check_;
 /* Wants it deleted; repeating it is no error. -ENOENT. */
@@ -86,12 +87,10 @@ int scheduler_report_gateway(struct scheduler *scheduler, const char *id,
 /* Why no host takes this request now, host by host: [{"host","reason"}]. NULL: out of memory. */
 json_t *scheduler_refusals(const struct scheduler *scheduler, const struct environment_spec *spec);
 
+/* What happened since the start. */
 struct scheduler_stats {
-	enum store_role role;
-	uint64_t commits, commit_failures, placements, placement_refusals;
-	double commit_seconds_sum, placement_seconds_sum;
-	uint64_t changes_committed;
-	size_t queue_length; /* environments that wait for a host */
+	uint64_t commits, commit_failures, rows_committed, placements, placement_refusals;
+	double commit_seconds, placement_seconds;
 };
 void scheduler_stats(const struct scheduler *scheduler, struct scheduler_stats *ret);
 

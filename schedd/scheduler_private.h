@@ -1,0 +1,90 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* What the files of the scheduler share: scheduler.c (batches and time), requests.c (what clients and
+ * followers say), reconciler.c (what follows from it), candidates.c (hosts as placement sees them). */
+#pragma once
+
+#include <event2/event_struct.h>
+
+#include "schedd/scheduler.h"
+
+/* A request that waits for its batch. */
+struct waiter {
+	struct waiter *next;
+	scheduler_done done;
+	void *userdata;
+	char id[RECORD_ID_MAX];
+};
+
+struct waiters {
+	struct waiter *first, **last;
+};
+
+struct scheduler {
+	struct event_base *base;
+	struct scheduler_config config;
+	struct scheduler_events events;
+	void *userdata;
+	struct port_pool pool; /* the configured one; each load starts with a copy */
+	struct store *store;
+	struct state state;
+	bool loaded;
+	char down_reason[REASON_MAX];
+	struct waiters open, flight; /* of the open batch; of the one on its way */
+	struct event turn;  /* work is waiting */
+	struct event timer; /* something is due by time */
+	bool paused;        /* the database refused a batch: the turn waits for its timer */
+	bool capacity_changed; /* environments without a host may find one */
+	bool ports_changed;    /* ports without an environment may go on */
+	bool followers_changed; /* somebody was heard of who is offline in the rows */
+	int64_t ports_due;      /* Unix seconds; 0: no quarantine runs */
+	uint64_t commit_started_ms;
+	struct scheduler_stats stats;
+};
+
+/* There is work: the turn runs soon, from the event loop. */
+void scheduler_wake(struct scheduler *scheduler);
+
+/* Adds a waiter to the open batch. -ENOMEM. */
+int scheduler_wait(struct scheduler *scheduler, const char *id, scheduler_done done, void *userdata)
+	_must_check_;
+/* Forgets the open batch: its requests fail with this error. */
+void scheduler_abandon_open(struct scheduler *scheduler, int errnum, const char *code,
+			    const char *message);
+
+/* Marks every environment that has a place on this host. */
+void scheduler_mark_host(struct scheduler *scheduler, struct host_entry *host);
+
+/* ---- reconciler.c ---- */
+
+/* Brings rows to what follows from reports and wishes, up to a bounded amount of work. True where
+ * some is left. */
+bool reconciler_run(struct scheduler *scheduler);
+/* When it wants to run again even if nothing happens, in monotonic ms; 0: never. */
+uint64_t reconciler_due_ms(const struct scheduler *scheduler);
+
+/* ---- liveness.c ---- */
+
+/* Sets hosts and gateways online or offline by when they were heard of last. */
+void liveness_run(struct scheduler *scheduler);
+uint64_t liveness_due_ms(const struct scheduler *scheduler);
+
+/* ---- candidates.c ---- */
+
+struct candidates {
+	struct placement_host *hosts; /* userdata: struct host_entry */
+	struct placement_gpu *gpus;
+	size_t n_hosts;
+	struct placement_request request;
+};
+
+/* The hosts as they are by the newest versions, and the request for this spec. */
+int candidates_make(const struct state *state, const struct environment_spec *spec,
+		    struct candidates *ret) _must_check_;
+void candidates_clear(struct candidates *candidates);
+
+/* Places the environment if a host takes it. -ENOSPC with the reasons in reason; -ENOMEM. */
+int candidates_place(struct scheduler *scheduler, struct environment_entry *environment,
+		     char reason[REASON_MAX]) _must_check_;
+/* Would a host take this spec? The same errors. */
+int candidates_try(struct scheduler *scheduler, const struct environment_spec *spec,
+		   char reason[REASON_MAX]) _must_check_;
