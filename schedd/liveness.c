@@ -1,0 +1,85 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Who is online: hosts and gateways by when they were heard of last. The rows change only when the
+ * answer does, so heartbeats cost no commit. */
+#include "lib/clock.h"
+#include "lib/log.h"
+#include "schedd/scheduler_private.h"
+
+static bool is_heard(const struct scheduler *scheduler, uint64_t last_seen_ms, uint64_t now_ms)
+{
+	return now_ms - last_seen_ms < scheduler->config.offline_after_ms;
+}
+
+static void tell(struct scheduler *scheduler, const struct entry *entry, bool online)
+{
+	state_audit(&scheduler->state, entry, "schedd", online ? "online" : "offline", "%s",
+		    online ? "heard of again" : "not heard of in time");
+	if (online)
+		log_info(entry->id, "%s is online", record_kind_name(entry->kind));
+	else
+		log_warning(entry->id, "%s is offline: not heard of for %u ms",
+			    record_kind_name(entry->kind), scheduler->config.offline_after_ms);
+}
+
+static void check_host(struct scheduler *scheduler, struct host_entry *entry, uint64_t now_ms)
+{
+	bool heard = is_heard(scheduler, entry->last_seen_ms, now_ms);
+	struct host *host;
+
+	if (host_newest(entry)->online == heard)
+		return;
+	host = state_edit_host(&scheduler->state, entry);
+	if (!host)
+		return;
+	host->online = heard;
+	host->status_since = clock_unix_seconds();
+	tell(scheduler, &entry->entry, heard);
+	scheduler_mark_host(scheduler, entry);
+	scheduler->capacity_changed = true;
+}
+
+static void check_gateway(struct scheduler *scheduler, struct gateway_entry *entry,
+			  uint64_t now_ms)
+{
+	bool heard = is_heard(scheduler, entry->last_seen_ms, now_ms);
+	struct gateway *gateway;
+
+	if (gateway_newest(entry)->online == heard)
+		return;
+	gateway = state_edit_gateway(&scheduler->state, entry);
+	if (!gateway)
+		return;
+	gateway->online = heard;
+	gateway->status_since = clock_unix_seconds();
+	tell(scheduler, &entry->entry, heard);
+	state_mark_all(&scheduler->state);
+	scheduler->ports_changed = true;
+}
+
+void liveness_run(struct scheduler *scheduler)
+{
+	uint64_t now_ms = clock_monotonic_ms();
+	struct gateway_entry *gateway;
+	struct host_entry *host;
+
+	scheduler->followers_changed = false;
+	STATE_FOREACH (&scheduler->state, RECORD_HOST, host)
+		check_host(scheduler, host, now_ms);
+	STATE_FOREACH (&scheduler->state, RECORD_GATEWAY, gateway)
+		check_gateway(scheduler, gateway, now_ms);
+}
+
+uint64_t liveness_due_ms(const struct scheduler *scheduler)
+{
+	struct gateway_entry *gateway;
+	struct host_entry *host;
+	uint64_t oldest = UINT64_MAX;
+
+	STATE_FOREACH (&scheduler->state, RECORD_HOST, host)
+		if (host_newest(host)->online)
+			oldest = MIN(oldest, host->last_seen_ms);
+	STATE_FOREACH (&scheduler->state, RECORD_GATEWAY, gateway)
+		if (gateway_newest(gateway)->online)
+			oldest = MIN(oldest, gateway->last_seen_ms);
+	return oldest == UINT64_MAX ? 0 : oldest + scheduler->config.offline_after_ms;
+}

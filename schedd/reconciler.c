@@ -1,0 +1,377 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Carries out what lifecycle.c decides: for each marked environment it gathers what is known, asks, and
+ * edits rows in the open batch until nothing changes any more. Also the ports whose environment is
+ * gone. It sends nothing: what it edited is seen once it is committed. */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "lib/clock.h"
+#include "lib/log.h"
+#include "schedd/confirm.h"
+#include "schedd/scheduler_private.h"
+
+#define ENVIRONMENTS_PER_RUN 500
+/* A decision that changes nothing ends the steps; this ends a fault in lifecycle.c. */
+#define STEPS_MAX 16
+#define RETRY_MS 1000
+
+struct run {
+	struct scheduler *scheduler;
+	struct lifecycle_gateway *gateways;
+	size_t n_gateways;
+	int64_t now;
+	uint64_t now_ms;
+};
+
+/* ---- what is known ---- */
+
+static int gather_gateways(struct run *run)
+{
+	const struct state *state = &run->scheduler->state;
+	struct gateway_entry *entry;
+
+	run->gateways = calloc(state_count(state, RECORD_GATEWAY) + 1, sizeof(*run->gateways));
+	if (!run->gateways)
+		return -ENOMEM;
+	STATE_FOREACH (state, RECORD_GATEWAY, entry)
+		run->gateways[run->n_gateways++] = (struct lifecycle_gateway){
+			.name = entry->entry.id,
+			.row = gateway_newest(entry),
+			.reported = entry->reported,
+			.applied = entry->report.revision,
+			.failed = entry->report.failed,
+			.n_failed = entry->report.n_failed,
+		};
+	return 0;
+}
+
+static int compare_container(const void *key, const void *container)
+{
+	return strcmp(key, ((const struct container_report *)container)->environment);
+}
+
+static void gather_host(const struct environment_entry *entry, struct lifecycle_host *ret)
+{
+	const struct host_entry *host = entry->host;
+	const struct host_report *report = &host->report;
+
+	*ret = (struct lifecycle_host){
+		.name = host->entry.id,
+		.online = host_newest(host)->online,
+		.status_since = host_newest(host)->status_since,
+		.reported = host->reported,
+		.revision = report->revision,
+		.engine_error = report->engine_error,
+	};
+	if (report->n_containers > 0)
+		ret->container = bsearch(entry->entry.id, report->containers, report->n_containers,
+					 sizeof(*report->containers), compare_container);
+}
+
+static void decide(const struct run *run, const struct environment_entry *entry,
+		   struct lifecycle_decision *ret)
+{
+	const struct port *ports[ENVIRONMENT_SERVICES_MAX];
+	struct lifecycle_host host;
+	struct lifecycle_input input = {
+		.environment = environment_newest(entry),
+		.ports = ports,
+		.n_ports = entry->n_ports,
+		.gateways = run->gateways,
+		.n_gateways = run->n_gateways,
+		.limits = &run->scheduler->config.limits,
+		.now = run->now,
+	};
+
+	for (size_t i = 0; i < entry->n_ports; i++)
+		ports[i] = port_newest(entry->ports[i]);
+	if (entry->host) {
+		gather_host(entry, &host);
+		input.host = &host;
+	}
+	if (entry->unready_since_ms > 0)
+		input.unready_ms = run->now_ms - entry->unready_since_ms;
+	lifecycle_decide(&input, ret);
+}
+
+/* ---- edits ---- */
+
+static bool port_differs(const struct port *port, const struct lifecycle_port *next)
+{
+	return port->state != next->state || port->has_target != next->has_target ||
+	       (next->has_target && endpoint_compare(&port->target, &next->target) != 0);
+}
+
+static void quarantine(const struct run *run, struct port *port)
+{
+	const struct scheduler *scheduler = run->scheduler;
+
+	port->quarantined_until = run->now + scheduler->config.limits.quarantine_s;
+}
+
+/* 1 where the row was edited, 0 where it is as decided. */
+static int edit_port(const struct run *run, struct port_entry *entry,
+		     const struct lifecycle_port *next)
+{
+	struct state *state = &run->scheduler->state;
+	const struct port before = *port_newest(entry);
+	struct port *port;
+
+	if (!port_differs(&before, next))
+		return 0;
+	port = state_edit_port(state, entry);
+	if (!port)
+		return -ENOMEM;
+	if (port->state != next->state)
+		port->since = run->now;
+	port->state = next->state;
+	port->has_target = next->has_target;
+	port->target = next->has_target ? next->target : (struct endpoint){ 0 };
+	port->quarantined_until = 0;
+	if (port->state == PORT_QUARANTINED)
+		quarantine(run, port);
+	if (port_is_mapped(&before) != port_is_mapped(port) ||
+	    (port_is_mapped(port) && endpoint_compare(&before.target, &port->target) != 0))
+		port->mapping_revision = state_open_revision(state);
+	return 1;
+}
+
+static void audit_phase(const struct run *run, const struct environment_entry *entry,
+			const struct lifecycle_decision *decision)
+{
+	state_audit(&run->scheduler->state, &entry->entry, "schedd", phase_name(decision->phase), "%s",
+		    decision->reason);
+}
+
+static int end_environment(struct environment *environment)
+{
+	int r = environment_drop_secrets(environment);
+
+	if (r < 0)
+		return r;
+	environment->record.gone = true;
+	return 0;
+}
+
+static int edit_environment(const struct run *run, struct environment_entry *entry,
+			    const struct lifecycle_decision *decision)
+{
+	const struct environment *before = environment_newest(entry);
+	struct state *state = &run->scheduler->state;
+	struct environment *environment;
+
+	if (before->phase == decision->phase && before->stage == decision->stage &&
+	    before->assignment == decision->assignment &&
+	    strcmp(before->reason, decision->reason) == 0)
+		return 0;
+	if (before->phase != decision->phase)
+		audit_phase(run, entry, decision);
+	environment = state_edit_environment(state, entry);
+	if (!environment)
+		return -ENOMEM;
+	if (environment->phase != decision->phase)
+		environment->phase_since = run->now;
+	if (environment->assignment != decision->assignment)
+		environment->assignment_revision = state_open_revision(state);
+	environment->phase = decision->phase;
+	environment->stage = decision->stage;
+	environment->assignment = decision->assignment;
+	(void)snprintf(environment->reason, sizeof(environment->reason), "%s", decision->reason);
+	if (decision->phase == PHASE_DELETED && end_environment(environment) < 0)
+		return -ENOMEM;
+	return 1;
+}
+
+/* Its host, or the phase and reason of one that waits. */
+static int place(const struct run *run, struct environment_entry *entry,
+		 struct lifecycle_decision *decision)
+{
+	int r = candidates_place(run->scheduler, entry, decision->reason);
+
+	if (r == -ENOSPC) {
+		decision->stage = STAGE_PLACING;
+		return 0;
+	}
+	if (r < 0)
+		return r;
+	decision->phase = PHASE_CREATING;
+	decision->stage = STAGE_PLACING;
+	(void)snprintf(decision->reason, sizeof(decision->reason), "placed on %s",
+		       environment_newest(entry)->host);
+	return 0;
+}
+
+static void note_time(const struct run *run, struct environment_entry *entry,
+		      const struct lifecycle_decision *decision)
+{
+	if (!decision->watch_ready)
+		entry->unready_since_ms = 0;
+	else if (entry->unready_since_ms == 0)
+		entry->unready_since_ms = run->now_ms;
+	entry->recheck_ms = decision->recheck_ms ? run->now_ms + decision->recheck_ms : 0;
+}
+
+/* One decision carried out: 1 where it changed something. */
+static int step(const struct run *run, struct environment_entry *entry)
+{
+	struct scheduler *scheduler = run->scheduler;
+	struct lifecycle_decision decision;
+	int r, changed = 0;
+
+	decide(run, entry, &decision);
+	note_time(run, entry, &decision);
+	if (decision.place) {
+		r = place(run, entry, &decision);
+		if (r < 0)
+			return r;
+	}
+	for (size_t i = 0; i < entry->n_ports; i++) {
+		r = edit_port(run, entry->ports[i], &decision.ports[i]);
+		if (r < 0)
+			return r;
+		changed |= r;
+	}
+	if (decision.release && entry->host) {
+		r = state_release(&scheduler->state, entry);
+		if (r < 0)
+			return r;
+		scheduler->capacity_changed = true;
+		changed = 1;
+	}
+	r = edit_environment(run, entry, &decision);
+	if (r < 0)
+		return r;
+	return changed | r;
+}
+
+static void reconcile(const struct run *run, struct environment_entry *entry)
+{
+	int r = 1;
+
+	for (int i = 0; i < STEPS_MAX && r > 0; i++) {
+		if (environment_newest(entry)->record.gone) {
+			run->scheduler->ports_changed = true;
+			return;
+		}
+		r = step(run, entry);
+	}
+	if (r == 0)
+		return;
+	/* Out of memory, or a decision that contradicts itself: later again, not at once. */
+	entry->recheck_ms = run->now_ms + RETRY_MS;
+	log_error(entry->entry.id, "%s", r < 0 ? "cannot reconcile: out of memory" :
+						 "its reconciliation does not come to rest");
+}
+
+/* ---- ports without an environment ---- */
+
+static bool orphan_step(const struct run *run, struct port_entry *entry)
+{
+	struct state *state = &run->scheduler->state;
+	enum port_fate fate =
+		lifecycle_orphan(port_newest(entry), run->gateways, run->n_gateways, run->now);
+	struct port *port;
+
+	if (fate == PORT_STAYS)
+		return true;
+	port = state_edit_port(state, entry);
+	if (!port)
+		return false;
+	if (fate == PORT_FREE) {
+		port->record.gone = true;
+		return true;
+	}
+	port->state = PORT_QUARANTINED;
+	port->since = run->now;
+	quarantine(run, port);
+	return true;
+}
+
+static void run_orphans(const struct run *run)
+{
+	struct scheduler *scheduler = run->scheduler;
+	struct port_entry *entry;
+
+	scheduler->ports_due = 0;
+	STATE_FOREACH (&scheduler->state, RECORD_PORT, entry) {
+		const struct port *port;
+
+		if (entry->environment && !environment_newest(entry->environment)->record.gone)
+			continue;
+		if (port_newest(entry)->record.gone)
+			continue;
+		if (!orphan_step(run, entry))
+			scheduler->ports_due = run->now + 1;
+		port = port_newest(entry);
+		if (port->state == PORT_QUARANTINED && !port->record.gone &&
+		    (scheduler->ports_due == 0 || port->quarantined_until < scheduler->ports_due))
+			scheduler->ports_due = port->quarantined_until;
+	}
+}
+
+/* ---- a run ---- */
+
+static void mark_due(struct scheduler *scheduler, uint64_t now_ms)
+{
+	struct environment_entry *entry;
+
+	STATE_FOREACH (&scheduler->state, RECORD_ENVIRONMENT, entry) {
+		if (scheduler->capacity_changed && !entry->host)
+			state_mark(&scheduler->state, entry);
+		if (entry->recheck_ms > 0 && entry->recheck_ms <= now_ms)
+			state_mark(&scheduler->state, entry);
+	}
+	scheduler->capacity_changed = false;
+}
+
+static bool time_is_due(const struct scheduler *scheduler, uint64_t now_ms)
+{
+	uint64_t due = reconciler_due_ms(scheduler);
+
+	return due > 0 && due <= now_ms;
+}
+
+bool reconciler_run(struct scheduler *scheduler)
+{
+	struct run run = {
+		.scheduler = scheduler,
+		.now = clock_unix_seconds(),
+		.now_ms = clock_monotonic_ms(),
+	};
+	struct environment_entry *entry;
+
+	if (scheduler->capacity_changed || time_is_due(scheduler, run.now_ms))
+		mark_due(scheduler, run.now_ms);
+	if (gather_gateways(&run) < 0)
+		return true;
+	for (int i = 0; i < ENVIRONMENTS_PER_RUN && (entry = scheduler->state.dirty); i++) {
+		state_unmark(&scheduler->state, entry);
+		reconcile(&run, entry);
+	}
+	if (scheduler->ports_changed ||
+	    (scheduler->ports_due > 0 && scheduler->ports_due <= run.now)) {
+		scheduler->ports_changed = false;
+		run_orphans(&run);
+	}
+	free(run.gateways);
+	return scheduler->state.dirty || scheduler->capacity_changed;
+}
+
+uint64_t reconciler_due_ms(const struct scheduler *scheduler)
+{
+	struct environment_entry *entry;
+	uint64_t due = 0;
+
+	STATE_FOREACH (&scheduler->state, RECORD_ENVIRONMENT, entry)
+		if (entry->recheck_ms > 0 && (due == 0 || entry->recheck_ms < due))
+			due = entry->recheck_ms;
+	if (scheduler->ports_due > 0) {
+		int64_t left = MAX(scheduler->ports_due - clock_unix_seconds(), 0);
+		uint64_t ports = clock_monotonic_ms() + (uint64_t)left * 1000;
+
+		if (due == 0 || ports < due)
+			due = ports;
+	}
+	return due;
+}
