@@ -46,6 +46,9 @@ void scheduler_free(struct scheduler *scheduler); /* NULL is fine; no done is ca
  * another leader, still loading. */
 int scheduler_ready(const struct scheduler *scheduler, struct error *err) _must_check_;
 
+/* The state can be read: it was loaded, even if the database is away now. */
+bool scheduler_loaded(const struct scheduler *scheduler);
+
 /* For readers: only the committed versions of entries are to be shown. */
 const struct state *scheduler_state(const struct scheduler *scheduler);
 

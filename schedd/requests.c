@@ -1,0 +1,428 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* What clients and followers say: each request is checked against the newest versions and edits rows in
+ * the open batch; a report goes into memory only. */
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "lib/clock.h"
+#include "lib/log.h"
+#include "schedd/scheduler_private.h"
+
+static int no_memory(struct error *err)
+{
+	return error_set(err, -ENOMEM, "internal", NULL, "out of memory");
+}
+
+/* ---- create ---- */
+
+static int check_name(const struct scheduler *scheduler, const char *name, struct error *err)
+{
+	const struct environment_entry *other = state_environment_named(&scheduler->state, name);
+
+	if (!other)
+		return 0;
+	return error_set(err, -EEXIST, "conflict", "name", "name: \"%s\" is the name of %s, which is %s",
+			 name, other->entry.id, phase_name(environment_newest(other)->phase));
+}
+
+static int check_policy(const struct environment_spec *spec, struct error *err)
+{
+	if (!spec->policy || placement_policy_find(spec->policy))
+		return 0;
+	return error_set(err, -EINVAL, "invalid", "policy", "policy: \"%s\" is none of %s", spec->policy,
+			 placement_policy_names());
+}
+
+static int explain_port(int r, const struct scheduler *scheduler, const struct service *service,
+			size_t i, struct error *err)
+{
+	char field[ERROR_FIELD_MAX];
+
+	(void)snprintf(field, sizeof(field), "services[%zu].external_port", i);
+	switch (r) {
+	case -ERANGE:
+		return error_set(err, r, "out_of_range", field, "%s: %u is outside %u-%u", field,
+				 service->external_port, scheduler->pool.first,
+				 scheduler->pool.last);
+	case -EEXIST:
+		return error_set(err, r, "conflict", field, "%s: %u is taken, or rests in quarantine",
+				 field, service->external_port);
+	default:
+		return error_set(err, -ENOSPC, "no_ports", "services",
+				 "services: no %s port is free in %u-%u",
+				 protocol_name(service->protocol), scheduler->pool.first,
+				 scheduler->pool.last);
+	}
+}
+
+/* Takes a port for each service out of the pool. After an error none is taken. */
+static int take_ports(struct scheduler *scheduler, const struct environment_spec *spec,
+		      struct mapping_key *keys, struct error *err)
+{
+	struct port_pool *pool = &scheduler->state.pool;
+
+	for (size_t i = 0; i < spec->n_services; i++) {
+		int r = port_pool_find(pool, spec->services[i].protocol,
+				       spec->services[i].external_port, &keys[i]);
+
+		if (r < 0) {
+			while (i-- > 0)
+				port_pool_give(pool, &keys[i]);
+			return explain_port(r, scheduler, &spec->services[i + 1], i + 1, err);
+		}
+		port_pool_take(pool, &keys[i]);
+	}
+	return 0;
+}
+
+static int add_port(struct state *state, const struct environment *environment,
+		    const struct service *service, const struct mapping_key *key)
+{
+	struct port *port = port_new();
+
+	if (!port)
+		return -ENOMEM;
+	port->key = *key;
+	port->state = PORT_RESERVED;
+	port->since = environment->phase_since;
+	(void)snprintf(port->environment, sizeof(port->environment), "%s", environment->origin->id);
+	(void)snprintf(port->service, sizeof(port->service), "%s", service->name);
+	return state_add(state, &port->record, NULL);
+}
+
+/* Adds the rows. A failure leaves some of them: the caller abandons the batch. */
+static int add_rows(struct scheduler *scheduler, struct environment *environment,
+		    const struct mapping_key *keys, struct entry **ret)
+{
+	const struct environment_spec *spec = &environment->origin->spec;
+	int r = state_add(&scheduler->state, &environment->record, ret);
+
+	for (size_t i = 0; i < spec->n_services && r == 0; i++)
+		r = add_port(&scheduler->state, environment, &spec->services[i], &keys[i]);
+	return r;
+}
+
+static int check_capacity(struct scheduler *scheduler, const struct environment_spec *spec,
+			  struct error *err)
+{
+	char reason[REASON_MAX] = "";
+	int r;
+
+	if (spec->queue)
+		return 0;
+	r = candidates_try(scheduler, spec, reason);
+	if (r == -ENOSPC)
+		return error_set(err, r, "no_capacity", NULL, "%s", reason);
+	return r < 0 ? no_memory(err) : 0;
+}
+
+int scheduler_create(struct scheduler *scheduler, struct environment *environment,
+		     const char *actor, scheduler_done done, void *userdata, struct error *err)
+{
+	_cleanup_(cleanup_environment) struct environment *owned = environment;
+	const struct environment_spec *spec = &environment->origin->spec;
+	struct mapping_key keys[ENVIRONMENT_SERVICES_MAX];
+	struct entry *entry;
+	int r;
+
+	r = scheduler_ready(scheduler, err);
+	if (r == 0)
+		r = check_name(scheduler, spec->name, err);
+	if (r == 0)
+		r = check_policy(spec, err);
+	if (r == 0)
+		r = check_capacity(scheduler, spec, err);
+	if (r == 0)
+		r = take_ports(scheduler, spec, keys, err);
+	if (r < 0)
+		return r;
+	environment->phase = PHASE_PENDING;
+	environment->stage = STAGE_PLACING;
+	environment->power = true;
+	environment->phase_since = clock_unix_seconds();
+	environment->origin->created_at = environment->phase_since;
+	r = add_rows(scheduler, TAKE_PTR(owned), keys, &entry);
+	if (r == 0)
+		r = scheduler_wait(scheduler, entry->id, done, userdata);
+	if (r < 0) {
+		scheduler_abandon_open(scheduler, -ENOMEM, "internal", "out of memory");
+		return no_memory(err);
+	}
+	state_audit(&scheduler->state, entry, actor, "create", "name=%s image=%s", spec->name,
+		    spec->image);
+	state_mark(&scheduler->state, (struct environment_entry *)entry);
+	return 0;
+}
+
+/* ---- delete ---- */
+
+int scheduler_delete(struct scheduler *scheduler, const char *id, const char *actor,
+		     scheduler_done done, void *userdata, struct error *err)
+{
+	struct environment_entry *entry;
+	struct environment *environment;
+	enum environment_phase phase;
+	int r = scheduler_ready(scheduler, err);
+
+	if (r < 0)
+		return r;
+	entry = state_environment(&scheduler->state, id);
+	if (!entry || environment_newest(entry)->record.gone)
+		return error_set(err, -ENOENT, "not_found", "environment", "there is no environment %s",
+				 id);
+	r = scheduler_wait(scheduler, id, done, userdata);
+	if (r < 0)
+		return no_memory(err);
+	phase = environment_newest(entry)->phase;
+	if (phase == PHASE_DELETING || phase == PHASE_DELETED)
+		return 0;
+	environment = state_edit_environment(&scheduler->state, entry);
+	if (!environment) {
+		scheduler_abandon_open(scheduler, -ENOMEM, "internal", "out of memory");
+		return 0; /* done was called with the error */
+	}
+	environment->phase = PHASE_DELETING;
+	environment->stage = STAGE_NONE;
+	environment->phase_since = clock_unix_seconds();
+	environment->reason[0] = '\0';
+	state_audit(&scheduler->state, &entry->entry, actor, "delete", "name=%s",
+		    environment->origin->spec.name);
+	state_mark(&scheduler->state, entry);
+	return 0;
+}
+
+/* ---- registrations ---- */
+
+/* Are two registrations the same text? */
+static bool same(json_t *a, json_t *b)
+{
+	bool equal = a && b && json_equal(a, b);
+
+	json_decref(a);
+	json_decref(b);
+	return equal;
+}
+
+static int add_host(struct scheduler *scheduler, struct host_registration *registration,
+		    struct host_entry **ret)
+{
+	struct host *host = host_new();
+	struct entry *entry;
+	int r;
+
+	if (!host)
+		return -ENOMEM;
+	host->origin->registration = *registration;
+	*registration = (struct host_registration){ 0 };
+	host->online = true;
+	host->status_since = clock_unix_seconds();
+	r = state_add(&scheduler->state, &host->record, &entry);
+	if (r == 0)
+		*ret = (struct host_entry *)entry;
+	return r;
+}
+
+static int renew_host(struct scheduler *scheduler, struct host_entry *entry,
+		      struct host_registration *registration)
+{
+	struct host *host = state_edit_host(&scheduler->state, entry);
+	struct host_origin *origin = host ? host_renew_origin(host) : NULL;
+
+	if (!origin)
+		return -ENOMEM;
+	origin->registration = *registration;
+	*registration = (struct host_registration){ 0 };
+	return 0;
+}
+
+int scheduler_register_host(struct scheduler *scheduler, struct host_registration *registration,
+			    const char *actor, scheduler_done done, void *userdata,
+			    struct error *err)
+{
+	char name[FOLLOWER_NAME_MAX + 1];
+	struct host_entry *entry;
+	int r = scheduler_ready(scheduler, err);
+
+	if (r < 0)
+		return r;
+	(void)snprintf(name, sizeof(name), "%s", registration->name);
+	entry = state_host(&scheduler->state, name);
+	if (scheduler_wait(scheduler, name, done, userdata) < 0)
+		return no_memory(err);
+	if (entry && same(host_registration_encode(registration),
+			  host_registration_encode(&host_newest(entry)->origin->registration))) {
+		entry->last_seen_ms = clock_monotonic_ms();
+		scheduler->followers_changed |= !host_newest(entry)->online;
+		return 0;
+	}
+	r = entry ? renew_host(scheduler, entry, registration) :
+		    add_host(scheduler, registration, &entry);
+	if (r < 0) {
+		scheduler_abandon_open(scheduler, -ENOMEM, "internal", "out of memory");
+		return 0; /* done was called with the error */
+	}
+	entry->last_seen_ms = clock_monotonic_ms();
+	scheduler->followers_changed = true;
+	scheduler->capacity_changed = true;
+	state_audit(&scheduler->state, &entry->entry, actor, "register", "cpu_milli=%" PRIu64
+		    " memory_bytes=%" PRIu64 " gpus=%zu",
+		    host_newest(entry)->origin->registration.capacity.cpu_milli,
+		    host_newest(entry)->origin->registration.capacity.memory_bytes,
+		    host_newest(entry)->origin->registration.capacity.n_gpus);
+	return 0;
+}
+
+static int add_gateway(struct scheduler *scheduler, struct gateway_registration *registration,
+		       struct gateway_entry **ret)
+{
+	struct gateway *gateway = gateway_new();
+	struct entry *entry;
+	int r;
+
+	if (!gateway)
+		return -ENOMEM;
+	gateway->origin->registration = *registration;
+	*registration = (struct gateway_registration){ 0 };
+	gateway->online = true;
+	gateway->status_since = clock_unix_seconds();
+	gateway->addresses_revision = state_open_revision(&scheduler->state);
+	r = state_add(&scheduler->state, &gateway->record, &entry);
+	if (r == 0)
+		*ret = (struct gateway_entry *)entry;
+	return r;
+}
+
+static int renew_gateway(struct scheduler *scheduler, struct gateway_entry *entry,
+			 struct gateway_registration *registration)
+{
+	struct gateway *gateway = state_edit_gateway(&scheduler->state, entry);
+	struct gateway_origin *origin = gateway ? gateway_renew_origin(gateway) : NULL;
+
+	if (!origin)
+		return -ENOMEM;
+	origin->registration = *registration;
+	*registration = (struct gateway_registration){ 0 };
+	gateway->addresses_revision = state_open_revision(&scheduler->state);
+	return 0;
+}
+
+int scheduler_register_gateway(struct scheduler *scheduler,
+			       struct gateway_registration *registration, const char *actor,
+			       scheduler_done done, void *userdata, struct error *err)
+{
+	char name[FOLLOWER_NAME_MAX + 1];
+	struct gateway_entry *entry;
+	int r = scheduler_ready(scheduler, err);
+
+	if (r < 0)
+		return r;
+	(void)snprintf(name, sizeof(name), "%s", registration->name);
+	entry = state_gateway(&scheduler->state, name);
+	if (scheduler_wait(scheduler, name, done, userdata) < 0)
+		return no_memory(err);
+	if (entry && same(gateway_registration_encode(registration),
+			  gateway_registration_encode(&gateway_newest(entry)->origin->registration))) {
+		entry->last_seen_ms = clock_monotonic_ms();
+		scheduler->followers_changed |= !gateway_newest(entry)->online;
+		return 0;
+	}
+	r = entry ? renew_gateway(scheduler, entry, registration) :
+		    add_gateway(scheduler, registration, &entry);
+	if (r < 0) {
+		scheduler_abandon_open(scheduler, -ENOMEM, "internal", "out of memory");
+		return 0; /* done was called with the error */
+	}
+	entry->last_seen_ms = clock_monotonic_ms();
+	scheduler->followers_changed = true;
+	scheduler->ports_changed = true;
+	state_mark_all(&scheduler->state);
+	state_audit(&scheduler->state, &entry->entry, actor, "register", "addresses=%zu",
+		    gateway_newest(entry)->origin->registration.n_addresses);
+	return 0;
+}
+
+/* ---- reports ---- */
+
+static int check_epoch(const struct scheduler *scheduler, uint64_t epoch, struct error *err)
+{
+	if (epoch == scheduler->state.epoch)
+		return 0;
+	return error_set(err, -ESTALE, "stale_epoch", "epoch",
+			 "epoch: the report follows epoch %" PRIu64 ", this is epoch %" PRIu64, epoch,
+			 scheduler->state.epoch);
+}
+
+static int compare_containers(const void *a, const void *b)
+{
+	return strcmp(((const struct container_report *)a)->environment,
+		      ((const struct container_report *)b)->environment);
+}
+
+int scheduler_report_host(struct scheduler *scheduler, const char *id, struct host_report *report,
+			  struct error *err)
+{
+	struct host_entry *entry = state_host(&scheduler->state, id);
+	int r;
+
+	if (!entry || !host_committed(entry))
+		return error_set(err, -ENOENT, "not_found", "host", "host %s is not registered", id);
+	r = check_epoch(scheduler, report->epoch, err);
+	if (r < 0)
+		return r;
+	host_report_clear(&entry->report);
+	entry->report = *report;
+	*report = (struct host_report){ 0 };
+	if (entry->report.n_containers > 0)
+		qsort(entry->report.containers, entry->report.n_containers,
+		      sizeof(*entry->report.containers), compare_containers);
+	entry->reported = true;
+	entry->last_seen_ms = clock_monotonic_ms();
+	entry->last_heartbeat = clock_unix_seconds();
+	scheduler->followers_changed |= !host_newest(entry)->online;
+	scheduler_mark_host(scheduler, entry);
+	scheduler_wake(scheduler);
+	return 0;
+}
+
+/* Only a port on its way in or out waits for a gateway. */
+static bool waits_for_gateway(const struct environment_entry *environment)
+{
+	for (size_t i = 0; i < environment->n_ports; i++) {
+		const struct port *port = port_newest(environment->ports[i]);
+
+		if (port->state == PORT_WITHDRAWING ||
+		    (port->state == PORT_RESERVED && port->has_target))
+			return true;
+	}
+	return false;
+}
+
+int scheduler_report_gateway(struct scheduler *scheduler, const char *id,
+			     struct gateway_report *report, struct error *err)
+{
+	struct gateway_entry *entry = state_gateway(&scheduler->state, id);
+	struct environment_entry *environment;
+	int r;
+
+	if (!entry || !gateway_committed(entry))
+		return error_set(err, -ENOENT, "not_found", "gateway", "gateway %s is not registered",
+				 id);
+	r = check_epoch(scheduler, report->epoch, err);
+	if (r < 0)
+		return r;
+	gateway_report_clear(&entry->report);
+	entry->report = *report;
+	*report = (struct gateway_report){ 0 };
+	entry->reported = true;
+	entry->last_seen_ms = clock_monotonic_ms();
+	entry->last_heartbeat = clock_unix_seconds();
+	scheduler->followers_changed |= !gateway_newest(entry)->online;
+	STATE_FOREACH (&scheduler->state, RECORD_ENVIRONMENT, environment)
+		if (waits_for_gateway(environment))
+			state_mark(&scheduler->state, environment);
+	scheduler->ports_changed = true;
+	scheduler_wake(scheduler);
+	return 0;
+}

@@ -1,0 +1,377 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Batches and time. A turn runs whenever there is work: it reconciles, closes the open batch if none is
+ * on its way, and hands it to the store. What arrives meanwhile goes into the next batch. */
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "lib/clock.h"
+#include "lib/log.h"
+#include "lib/loop.h"
+#include "schedd/scheduler_private.h"
+
+/* After the database has refused a batch. */
+#define PAUSE_MS 1000
+
+void scheduler_wake(struct scheduler *scheduler)
+{
+	if (!scheduler->paused)
+		event_active(&scheduler->turn, EV_TIMEOUT, 0);
+}
+
+void scheduler_mark_host(struct scheduler *scheduler, struct host_entry *host)
+{
+	struct environment_entry *environment;
+
+	DL_FOREACH2 (host->environments, environment, host_next)
+		state_mark(&scheduler->state, environment);
+}
+
+/* ---- waiters ---- */
+
+static void waiters_init(struct waiters *waiters)
+{
+	waiters->first = NULL;
+	waiters->last = &waiters->first;
+}
+
+static void waiters_move(struct waiters *from, struct waiters *to)
+{
+	if (!from->first)
+		return;
+	*to->last = from->first;
+	to->last = from->last;
+	waiters_init(from);
+}
+
+/* Ends all of them. Their callbacks may add new ones to either list. */
+static void waiters_end(struct waiters *waiters, const struct error *err)
+{
+	struct waiter *waiter = waiters->first, *next;
+
+	waiters_init(waiters);
+	for (; waiter; waiter = next) {
+		next = waiter->next;
+		if (waiter->done)
+			waiter->done(waiter->userdata, err, waiter->id);
+		free(waiter);
+	}
+}
+
+static void waiters_forget(struct waiters *waiters)
+{
+	struct waiter *waiter;
+
+	while ((waiter = waiters->first)) {
+		waiters->first = waiter->next;
+		free(waiter);
+	}
+	waiters_init(waiters);
+}
+
+int scheduler_wait(struct scheduler *scheduler, const char *id, scheduler_done done, void *userdata)
+{
+	struct waiter *waiter = calloc(1, sizeof(*waiter));
+
+	if (!waiter)
+		return -ENOMEM;
+	waiter->done = done;
+	waiter->userdata = userdata;
+	(void)snprintf(waiter->id, sizeof(waiter->id), "%s", id);
+	*scheduler->open.last = waiter;
+	scheduler->open.last = &waiter->next;
+	scheduler_wake(scheduler);
+	return 0;
+}
+
+void scheduler_abandon_open(struct scheduler *scheduler, int errnum, const char *code,
+			    const char *message)
+{
+	struct error err = ERROR_INIT;
+
+	error_set(&err, errnum, code, NULL, "%s", message);
+	state_drop_open(&scheduler->state);
+	waiters_end(&scheduler->open, &err);
+}
+
+/* ---- batches ---- */
+
+static void send_batch(struct scheduler *scheduler)
+{
+	const struct error done = ERROR_INIT;
+	int r;
+
+	if (scheduler->state.in_flight)
+		return;
+	if (!state_close_batch(&scheduler->state)) {
+		/* Requests that found everything as they want it. */
+		waiters_end(&scheduler->open, &done);
+		return;
+	}
+	waiters_move(&scheduler->open, &scheduler->flight);
+	scheduler->commit_started_ms = clock_monotonic_ms();
+	r = store_commit(scheduler->store, scheduler->state.epoch, &scheduler->state.flight);
+	if (r < 0) {
+		struct error err = ERROR_INIT;
+
+		error_set(&err, -ENOTCONN, "unavailable", NULL, "the database is away");
+		state_drop_flight(&scheduler->state);
+		waiters_end(&scheduler->flight, &err);
+	}
+}
+
+static void arm_timer(struct scheduler *scheduler)
+{
+	uint64_t now = clock_monotonic_ms();
+	uint64_t reconciler = reconciler_due_ms(scheduler), liveness = liveness_due_ms(scheduler);
+	uint64_t due = reconciler;
+
+	if (liveness > 0 && (due == 0 || liveness < due))
+		due = liveness;
+	if (due > 0)
+		(void)loop_timer_arm(&scheduler->timer, due > now ? due - now : 0);
+	else
+		(void)event_del(&scheduler->timer);
+}
+
+static void turn(evutil_socket_t fd, short what, void *userdata)
+{
+	struct scheduler *scheduler = userdata;
+	uint64_t due = liveness_due_ms(scheduler);
+	bool more;
+
+	scheduler->paused = false;
+	if (scheduler_ready(scheduler, NULL) < 0)
+		return;
+	if (scheduler->followers_changed || (due > 0 && due <= clock_monotonic_ms()))
+		liveness_run(scheduler);
+	more = reconciler_run(scheduler);
+	send_batch(scheduler);
+	arm_timer(scheduler);
+	if (more)
+		scheduler_wake(scheduler);
+}
+
+static void time_passed(evutil_socket_t fd, short what, void *userdata)
+{
+	scheduler_wake(userdata);
+}
+
+/* ---- the store's events ---- */
+
+static int start_state(struct scheduler *scheduler)
+{
+	struct port_pool pool;
+	int r = port_pool_init(&pool, scheduler->pool.addresses, scheduler->pool.n_addresses,
+			       scheduler->pool.first, scheduler->pool.last, NULL);
+
+	if (r == 0)
+		state_init(&scheduler->state, &pool);
+	return r;
+}
+
+static void on_load(void *userdata)
+{
+	struct scheduler *scheduler = userdata;
+
+	scheduler->loaded = false;
+	scheduler->events.on_reset(scheduler->userdata);
+	state_clear(&scheduler->state);
+	if (start_state(scheduler) < 0)
+		scheduler->events.on_fatal(scheduler->userdata, "out of memory");
+}
+
+static int on_row(void *userdata, struct record *record)
+{
+	struct scheduler *scheduler = userdata;
+
+	return state_load(&scheduler->state, record);
+}
+
+/* Start counts as heard of: who is there has the time of a heartbeat to say so. */
+static void greet_followers(struct scheduler *scheduler)
+{
+	uint64_t now_ms = clock_monotonic_ms();
+	struct gateway_entry *gateway;
+	struct host_entry *host;
+
+	STATE_FOREACH (&scheduler->state, RECORD_HOST, host)
+		host->last_seen_ms = host_newest(host)->online ? now_ms : 0;
+	STATE_FOREACH (&scheduler->state, RECORD_GATEWAY, gateway)
+		gateway->last_seen_ms = gateway_newest(gateway)->online ? now_ms : 0;
+}
+
+static void on_leader(void *userdata, uint64_t epoch, uint64_t revision)
+{
+	struct scheduler *scheduler = userdata;
+
+	scheduler->state.epoch = epoch;
+	scheduler->state.revision = revision;
+	scheduler->loaded = true;
+	scheduler->ports_changed = true;
+	scheduler->capacity_changed = true;
+	greet_followers(scheduler);
+	log_info("leader", "epoch=%" PRIu64 " revision=%" PRIu64 " hosts=%u environments=%u ports=%u",
+		 epoch, revision, state_count(&scheduler->state, RECORD_HOST),
+		 state_count(&scheduler->state, RECORD_ENVIRONMENT),
+		 state_count(&scheduler->state, RECORD_PORT));
+}
+
+static void on_role(void *userdata, enum store_role role, const char *reason)
+{
+	struct scheduler *scheduler = userdata;
+
+	(void)snprintf(scheduler->down_reason, sizeof(scheduler->down_reason), "%s", reason);
+	if (role == STORE_READY) {
+		log_info("database", "ready");
+		state_mark_all(&scheduler->state);
+		scheduler_wake(scheduler);
+	} else if (role == STORE_DOWN && scheduler->loaded) {
+		/* What was not sent did not happen. What was sent is known when it is back. */
+		scheduler_abandon_open(scheduler, -ENOTCONN, "unavailable", "the database is away");
+	}
+}
+
+static void commit_succeeded(struct scheduler *scheduler)
+{
+	const struct error done = ERROR_INIT;
+	struct waiters waiters;
+
+	scheduler->stats.commits++;
+	scheduler->stats.rows_committed += scheduler->state.flight.n;
+	scheduler->stats.commit_seconds +=
+		(double)(clock_monotonic_ms() - scheduler->commit_started_ms) / 1000;
+	state_commit_batch(&scheduler->state);
+	scheduler->events.on_commit(scheduler->userdata, &scheduler->state.flight);
+	state_finish_batch(&scheduler->state);
+	waiters_init(&waiters);
+	waiters_move(&scheduler->flight, &waiters);
+	waiters_end(&waiters, &done);
+}
+
+static void commit_failed(struct scheduler *scheduler, int result, const char *message)
+{
+	struct error err = ERROR_INIT;
+	struct waiters waiters;
+
+	scheduler->stats.commit_failures++;
+	if (result == -ENOTCONN) {
+		error_set(&err, -ENOTCONN, "unavailable", NULL, "the database went away: %s", message);
+	} else {
+		log_error("database", "refused a commit: %s", message);
+		error_set(&err, -EIO, "internal", NULL, "the database refused the change");
+		scheduler->paused = true;
+		(void)loop_timer_arm(&scheduler->turn, PAUSE_MS);
+	}
+	waiters_init(&waiters);
+	waiters_move(&scheduler->flight, &waiters);
+	waiters_move(&scheduler->open, &waiters); /* they build on what did not happen */
+	state_drop_flight(&scheduler->state);
+	waiters_end(&waiters, &err);
+}
+
+static void on_commit(void *userdata, int result, const char *message)
+{
+	struct scheduler *scheduler = userdata;
+
+	if (result == 0)
+		commit_succeeded(scheduler);
+	else
+		commit_failed(scheduler, result, message);
+	scheduler_wake(scheduler);
+}
+
+static void on_fatal(void *userdata, const char *reason)
+{
+	struct scheduler *scheduler = userdata;
+
+	scheduler->events.on_fatal(scheduler->userdata, reason);
+}
+
+static const struct store_events store_events = {
+	.on_load = on_load,
+	.on_row = on_row,
+	.on_leader = on_leader,
+	.on_role = on_role,
+	.on_commit = on_commit,
+	.on_fatal = on_fatal,
+};
+
+/* ---- the scheduler ---- */
+
+int scheduler_new(struct scheduler **ret, struct event_base *base,
+		  const struct scheduler_config *config, const struct scheduler_events *events,
+		  void *userdata)
+{
+	_cleanup_(cleanup_scheduler) struct scheduler *scheduler = calloc(1, sizeof(*scheduler));
+	int r;
+
+	if (!scheduler)
+		return -ENOMEM;
+	scheduler->base = base;
+	scheduler->config = *config;
+	scheduler->events = *events;
+	scheduler->userdata = userdata;
+	scheduler->pool = *config->pool;
+	*config->pool = (struct port_pool){ 0 };
+	waiters_init(&scheduler->open);
+	waiters_init(&scheduler->flight);
+	(void)evtimer_assign(&scheduler->turn, base, turn, scheduler);
+	(void)evtimer_assign(&scheduler->timer, base, time_passed, scheduler);
+	r = start_state(scheduler);
+	if (r == 0)
+		r = store_new(&scheduler->store, base, config->database, config->holder,
+			      &store_events, scheduler);
+	if (r < 0)
+		return r;
+	*ret = TAKE_PTR(scheduler);
+	return 0;
+}
+
+void scheduler_free(struct scheduler *scheduler)
+{
+	if (!scheduler)
+		return;
+	store_free(scheduler->store);
+	(void)event_del(&scheduler->turn);
+	(void)event_del(&scheduler->timer);
+	waiters_forget(&scheduler->open);
+	waiters_forget(&scheduler->flight);
+	state_clear(&scheduler->state);
+	port_pool_clear(&scheduler->pool);
+	free(scheduler);
+}
+
+int scheduler_ready(const struct scheduler *scheduler, struct error *err)
+{
+	switch (store_role(scheduler->store)) {
+	case STORE_READY:
+		return 0;
+	case STORE_DOWN:
+		return error_set(err, -ENOTCONN, "unavailable", NULL, "the database is away: %s",
+				 scheduler->down_reason[0] ? scheduler->down_reason :
+							     "not connected yet");
+	case STORE_WAITING:
+		return error_set(err, -ENOTCONN, "unavailable", NULL,
+				 "another schedd is the leader; this one waits");
+	case STORE_STARTING:
+		break;
+	}
+	return error_set(err, -ENOTCONN, "unavailable", NULL, "starting: loading from the database");
+}
+
+bool scheduler_loaded(const struct scheduler *scheduler)
+{
+	return scheduler->loaded;
+}
+
+const struct state *scheduler_state(const struct scheduler *scheduler)
+{
+	return &scheduler->state;
+}
+
+void scheduler_stats(const struct scheduler *scheduler, struct scheduler_stats *ret)
+{
+	*ret = scheduler->stats;
+}
