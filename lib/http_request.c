@@ -430,10 +430,11 @@ int http_stream_send_buffer(struct http_stream *stream, struct evbuffer *data)
 {
 	size_t unsent = http_stream_unsent(stream);
 
-	if (unsent > 0 && unsent + evbuffer_get_length(data) > stream->server->limits.stream_bytes)
+	if (stream->begun && unsent > 0 &&
+	    unsent + evbuffer_get_length(data) > stream->server->limits.stream_bytes)
 		return -ENOBUFS;
+	stream->begun = true;
 	evhttp_send_reply_chunk(stream->evreq, data);
-	/* evhttp_send_reply_chunk sets its own callbacks but keeps the read callback out. */
 	return 0;
 }
 

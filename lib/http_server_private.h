@@ -51,6 +51,7 @@ struct http_stream {
 	struct http_server *server;
 	struct http_connection *connection;
 	struct evhttp_request *evreq;
+	bool begun; /* something was sent */
 	void (*on_close)(struct http_stream *stream, void *userdata);
 	void *userdata;
 };

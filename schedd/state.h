@@ -54,6 +54,7 @@ struct environment_entry {
 	struct environment_entry *dirty_prev, *dirty_next;
 	uint64_t unready_since_ms; /* monotonic; 0: ready, or not published */
 	uint64_t recheck_ms;       /* monotonic; 0: no need but for events */
+	uint64_t told_revision;    /* of the newest batch in which watchers were told of it */
 };
 
 /* Who did what, for table events. */

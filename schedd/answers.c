@@ -1,0 +1,252 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* JSON of the committed rows. */
+#include "schedd/answers.h"
+
+#include <string.h>
+
+/* json_object_set_new whose failures add up. */
+static void set(json_t *object, const char *field, json_t *value, int *r)
+{
+	*r |= json_object_set_new(object, field, value);
+}
+
+static json_t *text_or_null(const char *text)
+{
+	return text && *text ? json_string(text) : json_null();
+}
+
+static json_t *time_or_null(int64_t seconds)
+{
+	return seconds > 0 ? json_time(seconds) : json_null();
+}
+
+static json_t *number(uint64_t value)
+{
+	return json_integer((json_int_t)value);
+}
+
+static json_t *encode_endpoint(const struct endpoint *endpoint)
+{
+	char address[ADDRESS_STRING_MAX];
+
+	return json_pack("{s:s, s:i}", "address", address_format(&endpoint->address, address),
+			 "port", (int)endpoint->port);
+}
+
+/* ---- environments ---- */
+
+static json_t *encode_ports(const struct environment_entry *entry)
+{
+	_cleanup_json_ json_t *ports = json_array();
+
+	for (size_t i = 0; ports && i < entry->n_ports; i++) {
+		const struct port *port = port_committed(entry->ports[i]);
+		char address[ADDRESS_STRING_MAX];
+		json_t *item;
+
+		if (!port)
+			continue;
+		item = json_pack("{s:s, s:s, s:s, s:i, s:s, s:o}", "service", port->service, "protocol",
+				 protocol_name(port->key.protocol), "address",
+				 address_format(&port->key.address, address), "port",
+				 (int)port->key.port, "state", port_state_name(port->state), "target",
+				 port->has_target ? encode_endpoint(&port->target) : json_null());
+		if (json_array_append_new(ports, item) < 0)
+			return NULL;
+	}
+	return TAKE_PTR(ports);
+}
+
+/* "ssh -p 30001 developer@203.0.113.10", null where there is no ssh service. */
+static json_t *encode_connect(const struct environment_entry *entry, const char *public_name)
+{
+	const struct environment *environment = environment_committed(entry);
+
+	for (size_t i = 0; i < entry->n_ports; i++) {
+		const struct port *port = port_committed(entry->ports[i]);
+		char address[ADDRESS_STRING_MAX];
+
+		if (!port || strcmp(port->service, "ssh") != 0)
+			continue;
+		return json_sprintf("ssh -p %u %s@%s", port->key.port, environment->origin->login,
+				    public_name && *public_name ?
+					    public_name : address_format(&port->key.address, address));
+	}
+	return json_null();
+}
+
+static uint64_t newest_revision(const struct environment_entry *entry)
+{
+	uint64_t revision = environment_committed(entry)->record.revision;
+
+	for (size_t i = 0; i < entry->n_ports; i++) {
+		const struct port *port = port_committed(entry->ports[i]);
+
+		if (port)
+			revision = MAX(revision, port->record.revision);
+	}
+	return revision;
+}
+
+json_t *answer_environment(const struct environment_entry *entry, const char *public_name,
+			   const char *password)
+{
+	const struct environment *environment = environment_committed(entry);
+	const struct environment_origin *origin = environment->origin;
+	_cleanup_json_ json_t *object = environment_spec_encode(&origin->spec);
+	int r = object ? 0 : -1;
+
+	set(object, "id", json_string(origin->id), &r);
+	set(object, "phase", json_string(phase_name(environment->phase)), &r);
+	set(object, "stage", json_string(stage_name(environment->stage)), &r);
+	set(object, "reason", json_string(environment->reason), &r);
+	set(object, "host", text_or_null(environment->host), &r);
+	set(object, "gpus", environment->gpus ? json_incref(environment->gpus) : json_array(), &r);
+	set(object, "ports", encode_ports(entry), &r);
+	set(object, "user", json_string(origin->login), &r);
+	set(object, "connect", encode_connect(entry, public_name), &r);
+	set(object, "ssh_host_key", text_or_null(origin->ssh_host_key_public), &r);
+	set(object, "revision", number(newest_revision(entry)), &r);
+	set(object, "created_at", json_time(origin->created_at), &r);
+	set(object, "phase_since", json_time(environment->phase_since), &r);
+	if (password)
+		set(object, "password", json_string(password), &r);
+	return r == 0 ? TAKE_PTR(object) : NULL;
+}
+
+/* ---- hosts ---- */
+
+/* The GPUs of which something is free. */
+static json_t *encode_free_gpus(const struct host_entry *entry)
+{
+	const struct capacity *capacity = &host_committed(entry)->origin->registration.capacity;
+	_cleanup_json_ json_t *gpus = json_array();
+
+	for (size_t i = 0; gpus && i < capacity->n_gpus; i++) {
+		uint32_t used = usage_of_gpu(&entry->committed, capacity->gpus[i].uuid);
+
+		if (used < 1000 && json_array_append_new(gpus, json_pack("{s:s, s:i}", "uuid",
+									  capacity->gpus[i].uuid,
+									  "free_milli",
+									  (int)(1000 - used))) < 0)
+			return NULL;
+	}
+	return TAKE_PTR(gpus);
+}
+
+static uint64_t left(uint64_t capacity, uint64_t used)
+{
+	return capacity > used ? capacity - used : 0;
+}
+
+json_t *answer_host(const struct host_entry *entry)
+{
+	const struct host *host = host_committed(entry);
+	const struct host_registration *registration = &host->origin->registration;
+	_cleanup_json_ json_t *object = host_registration_encode(registration);
+	int r = object ? 0 : -1;
+
+	set(object, "id", json_string(registration->name), &r);
+	r |= object ? json_object_del(object, "name") : -1;
+	set(object, "status", json_string(host_status_name(host)), &r);
+	set(object, "status_since", json_time(host->status_since), &r);
+	set(object, "free",
+	    json_pack("{s:I, s:I, s:o}", "cpu_milli",
+		      (json_int_t)left(registration->capacity.cpu_milli, entry->committed.cpu_milli),
+		      "memory_bytes",
+		      (json_int_t)left(registration->capacity.memory_bytes,
+				       entry->committed.memory_bytes),
+		      "gpus", encode_free_gpus(entry)),
+	    &r);
+	set(object, "environments", number(entry->committed.environments), &r);
+	set(object, "engine_error", text_or_null(entry->report.engine_error), &r);
+	set(object, "last_heartbeat", time_or_null(entry->last_heartbeat), &r);
+	set(object, "revision", number(host->record.revision), &r);
+	return r == 0 ? TAKE_PTR(object) : NULL;
+}
+
+/* ---- gateways ---- */
+
+static json_t *encode_failed(const struct gateway_report *report)
+{
+	_cleanup_json_ json_t *failed = json_array();
+
+	for (size_t i = 0; failed && i < report->n_failed; i++) {
+		json_t *item = mapping_key_encode(&report->failed[i].key);
+
+		if (json_array_append_new(failed, item) < 0 ||
+		    json_object_set_new(item, "reason", json_string(report->failed[i].reason)) < 0)
+			return NULL;
+	}
+	return TAKE_PTR(failed);
+}
+
+json_t *answer_gateway(const struct state *state, const struct gateway_entry *entry)
+{
+	const struct gateway *gateway = gateway_committed(entry);
+	_cleanup_json_ json_t *object = gateway_registration_encode(&gateway->origin->registration);
+	int r = object ? 0 : -1;
+
+	set(object, "id", json_string(gateway->origin->registration.name), &r);
+	r |= object ? json_object_del(object, "name") : -1;
+	set(object, "status", json_string(gateway->online ? "online" : "offline"), &r);
+	set(object, "status_since", json_time(gateway->status_since), &r);
+	set(object, "revision", number(entry->report.revision), &r);
+	set(object, "desired_revision", number(state->revision), &r);
+	set(object, "mappings", number(entry->report.mappings), &r);
+	set(object, "failed", encode_failed(&entry->report), &r);
+	set(object, "last_heartbeat", time_or_null(entry->last_heartbeat), &r);
+	return r == 0 ? TAKE_PTR(object) : NULL;
+}
+
+/* ---- ports ---- */
+
+json_t *answer_port(const struct port_entry *entry)
+{
+	const struct port *port = port_committed(entry);
+	_cleanup_json_ json_t *object = mapping_key_encode(&port->key);
+	int r = object ? 0 : -1;
+
+	set(object, "state", json_string(port_state_name(port->state)), &r);
+	set(object, "environment", json_string(port->environment), &r);
+	set(object, "service", json_string(port->service), &r);
+	set(object, "target", port->has_target ? encode_endpoint(&port->target) : json_null(), &r);
+	set(object, "since", json_time(port->since), &r);
+	set(object, "until", time_or_null(port->quarantined_until), &r);
+	set(object, "revision", number(port->record.revision), &r);
+	return r == 0 ? TAKE_PTR(object) : NULL;
+}
+
+/* ---- desired state ---- */
+
+json_t *answer_assignment(const struct environment *environment)
+{
+	const struct environment_origin *origin = environment->origin;
+	/* Borrowed from the row: encoded, not cleared. */
+	const struct assignment assignment = {
+		.environment = (char *)origin->id,
+		.revision = environment->assignment_revision,
+		.running = environment->assignment == ASSIGNMENT_RUNNING,
+		.spec = origin->spec,
+		.user = origin->login,
+		.password_hash = origin->password_hash,
+		.ssh_host_key = origin->ssh_host_key,
+	};
+
+	return assignment_encode(&assignment);
+}
+
+json_t *answer_mapping(const struct port *port)
+{
+	const struct mapping mapping = {
+		.key = port->key,
+		.target = port->target,
+		.environment = (char *)port->environment,
+		.service = (char *)port->service,
+		.revision = port->mapping_revision,
+		/* The container's stop ends what is open, so a client sees a clean close. */
+		.on_remove = ON_REMOVE_DRAIN,
+	};
+
+	return mapping_encode(&mapping);
+}

@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Rows as clients and followers see them: JSON of committed versions, with what is known besides. */
+#pragma once
+
+#include "lib/json.h"
+#include "schedd/state.h"
+
+/* Each returns a new object, NULL when out of memory. The entry has a committed version. */
+
+/* public_name stands for the address in `connect`; NULL: the port's own address. password (NULL: left
+ * out) is shown once, in the answer to the request that made the environment. */
+json_t *answer_environment(const struct environment_entry *entry, const char *public_name,
+			   const char *password);
+json_t *answer_host(const struct host_entry *entry);
+json_t *answer_gateway(const struct state *state, const struct gateway_entry *entry);
+json_t *answer_port(const struct port_entry *entry);
+
+/* The items of a host's and of a gateway's desired state. An assignment carries secrets. */
+json_t *answer_assignment(const struct environment *environment);
+json_t *answer_mapping(const struct port *port);
