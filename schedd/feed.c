@@ -1,0 +1,373 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The streams, and which of them a change concerns. */
+#include "schedd/feed.h"
+
+#include <errno.h>
+#include <event2/event_struct.h>
+#include <string.h>
+
+#include "lib/loop.h"
+#include "proto/watch.h"
+#include "schedd/answers.h"
+
+struct stream {
+	struct stream *prev, *next;           /* of all */
+	struct stream *touched_next;          /* of those that the batch concerns */
+	struct feed *feed;
+	struct http_stream *http;
+	enum feed_kind kind;
+	char id[RECORD_ID_MAX]; /* "": all */
+	bool touched;
+	json_t *put, *deleted; /* of the batch */
+};
+
+struct feed {
+	const char *public_name;
+	struct event bookmark;
+	struct stream *streams;
+	struct stream *touched;
+	unsigned n;
+	uint64_t epoch, revision; /* of the last commit that was told */
+};
+
+/* ---- streams ---- */
+
+static void stream_free(struct stream *stream)
+{
+	DL_DELETE(stream->feed->streams, stream);
+	stream->feed->n--;
+	json_decref(stream->put);
+	json_decref(stream->deleted);
+	free(stream);
+}
+
+static void closed(struct http_stream *http, void *userdata)
+{
+	stream_free(userdata);
+}
+
+static void stream_end(struct stream *stream)
+{
+	http_stream_end(stream->http);
+	stream_free(stream);
+}
+
+/* Sends what is in out, or ends the stream where that cannot be: its reader starts over. */
+static void stream_send(struct stream *stream, struct evbuffer *out, int r)
+{
+	if (r == 0)
+		r = http_stream_send_buffer(stream->http, out);
+	if (r < 0)
+		stream_end(stream);
+}
+
+static void bookmark_due(evutil_socket_t fd, short what, void *userdata)
+{
+	struct feed *feed = userdata;
+	struct stream *stream, *next;
+
+	(void)loop_timer_arm(&feed->bookmark, WATCH_BOOKMARK_MS);
+	DL_FOREACH_SAFE (feed->streams, stream, next) {
+		struct evbuffer *out = evbuffer_new();
+
+		if (!out)
+			return;
+		stream_send(stream, out, watch_write_bookmark(out, feed->epoch, feed->revision));
+		evbuffer_free(out);
+	}
+}
+
+/* ---- snapshots ---- */
+
+/* Takes over item. */
+static int write_item(struct evbuffer *out, json_t *item)
+{
+	int r = item ? watch_write_item(out, item) : -ENOMEM;
+
+	json_decref(item);
+	return r;
+}
+
+static int write_environments(const struct feed *feed, const struct state *state, const char *id,
+			      struct evbuffer *out)
+{
+	struct environment_entry *entry;
+	int r = 0;
+
+	STATE_FOREACH (state, RECORD_ENVIRONMENT, entry)
+		if (r == 0 && entry->entry.committed && (!*id || strcmp(entry->entry.id, id) == 0))
+			r = write_item(out, answer_environment(entry, feed->public_name, NULL));
+	return r;
+}
+
+static int write_assignments(const struct state *state, const char *id, struct evbuffer *out)
+{
+	struct host_entry *host = state_host(state, id);
+	struct environment_entry *entry;
+	int r = 0;
+
+	if (!host)
+		return -ENOENT;
+	DL_FOREACH2 (host->environments, entry, host_next) {
+		const struct environment *environment = environment_committed(entry);
+
+		if (r == 0 && environment && environment->assignment != ASSIGNMENT_NONE)
+			r = write_item(out, answer_assignment(environment));
+	}
+	return r;
+}
+
+static int write_mappings(const struct state *state, const char *id, struct evbuffer *out)
+{
+	struct gateway_entry *gateway = state_gateway(state, id);
+	struct port_entry *entry;
+	int r = 0;
+
+	if (!gateway || !gateway_committed(gateway))
+		return -ENOENT;
+	STATE_FOREACH (state, RECORD_PORT, entry) {
+		const struct port *port = port_committed(entry);
+
+		if (r == 0 && port && port_is_mapped(port) &&
+		    gateway_serves(gateway_committed(gateway), &port->key.address))
+			r = write_item(out, answer_mapping(port));
+	}
+	return r;
+}
+
+static int write_snapshot(const struct feed *feed, const struct state *state,
+			  const struct stream *stream, struct evbuffer *out)
+{
+	int r = watch_write_snapshot(out, state->epoch, state->revision);
+
+	if (r < 0)
+		return r;
+	switch (stream->kind) {
+	case FEED_ENVIRONMENTS:
+		r = write_environments(feed, state, stream->id, out);
+		break;
+	case FEED_ASSIGNMENTS:
+		r = write_assignments(state, stream->id, out);
+		break;
+	case FEED_MAPPINGS:
+		r = write_mappings(state, stream->id, out);
+		break;
+	}
+	return r < 0 ? r : watch_write_synced(out, state->epoch, state->revision);
+}
+
+void feed_start(struct feed *feed, const struct state *state, struct http_request *request,
+		enum feed_kind kind, const char *id)
+{
+	struct stream *stream = calloc(1, sizeof(*stream));
+	struct evbuffer *out = evbuffer_new();
+	struct error err = ERROR_INIT;
+
+	if (!stream || !out) {
+		free(stream);
+		if (out)
+			evbuffer_free(out);
+		error_set(&err, -ENOMEM, "internal", NULL, "out of memory");
+		http_reply_error(request, &err);
+		return;
+	}
+	stream->feed = feed;
+	stream->kind = kind;
+	(void)strncpy(stream->id, id ? id : "", sizeof(stream->id) - 1);
+	if (http_stream_start(request, "application/jsonl", closed, stream, &stream->http) < 0) {
+		free(stream);
+	} else {
+		DL_APPEND(feed->streams, stream);
+		feed->n++;
+		feed->epoch = state->epoch;
+		feed->revision = state->revision;
+		stream_send(stream, out, write_snapshot(feed, state, stream, out));
+	}
+	evbuffer_free(out);
+}
+
+/* ---- changes ---- */
+
+static bool touch(struct stream *stream)
+{
+	if (stream->touched)
+		return stream->put && stream->deleted;
+	stream->touched = true;
+	stream->touched_next = stream->feed->touched;
+	stream->feed->touched = stream;
+	stream->put = json_array();
+	stream->deleted = json_array();
+	return stream->put && stream->deleted;
+}
+
+/* Takes over item; NULL, for want of memory, ends the stream when it is sent. */
+static void add(struct stream *stream, bool put, json_t *item)
+{
+	json_t **array = put ? &stream->put : &stream->deleted;
+
+	if (touch(stream) && json_array_append_new(*array, item) == 0)
+		return;
+	json_decref(*array);
+	*array = NULL;
+}
+
+/* To all streams of a kind and an id (and, for environments, those of all). */
+static void tell(struct feed *feed, enum feed_kind kind, const char *id, bool put, json_t *item)
+{
+	struct stream *stream;
+
+	DL_FOREACH (feed->streams, stream)
+		if (stream->kind == kind && (!stream->id[0] || strcmp(stream->id, id) == 0))
+			add(stream, put, json_incref(item));
+	json_decref(item);
+}
+
+static bool is_assigned(const struct environment *environment)
+{
+	return environment && !environment->record.gone && environment->host[0] &&
+	       environment->assignment != ASSIGNMENT_NONE;
+}
+
+static void tell_hosts(struct feed *feed, const struct change *change)
+{
+	const struct environment *old = (const struct environment *)change->old;
+	const struct environment *new = (const struct environment *)change->entry->committed;
+
+	if (is_assigned(old) && (!is_assigned(new) || strcmp(old->host, new->host) != 0))
+		tell(feed, FEED_ASSIGNMENTS, old->host, false,
+		     json_pack("{s:s}", "environment", old->origin->id));
+	if (is_assigned(new) && (!is_assigned(old) || strcmp(old->host, new->host) != 0 ||
+				 old->assignment_revision != new->assignment_revision))
+		tell(feed, FEED_ASSIGNMENTS, new->host, true, answer_assignment(new));
+}
+
+static void tell_gateways(struct feed *feed, const struct state *state, const struct change *change)
+{
+	const struct port *old = (const struct port *)change->old;
+	const struct port *new = (const struct port *)change->entry->committed;
+	bool was = old && port_is_mapped(old), is = !new->record.gone && port_is_mapped(new);
+	struct stream *stream;
+
+	if (!was && !is)
+		return;
+	if (was && is && old->mapping_revision == new->mapping_revision)
+		return;
+	DL_FOREACH (feed->streams, stream) {
+		const struct gateway_entry *gateway =
+			stream->kind == FEED_MAPPINGS ? state_gateway(state, stream->id) : NULL;
+
+		if (gateway && gateway_committed(gateway) &&
+		    gateway_serves(gateway_committed(gateway), &new->key.address))
+			add(stream, is, is ? answer_mapping(new) : mapping_key_encode(&new->key));
+	}
+}
+
+static void tell_environment(struct feed *feed, const struct batch *batch,
+			     struct environment_entry *entry)
+{
+	if (!entry || entry->told_revision == batch->to_revision || !entry->entry.committed)
+		return;
+	entry->told_revision = batch->to_revision;
+	if (entry->entry.committed->gone)
+		tell(feed, FEED_ENVIRONMENTS, entry->entry.id, false,
+		     json_pack("{s:s}", "id", entry->entry.id));
+	else
+		tell(feed, FEED_ENVIRONMENTS, entry->entry.id, true,
+		     answer_environment(entry, feed->public_name, NULL));
+}
+
+/* A gateway that serves other addresses now needs another snapshot. */
+static void end_mappings(struct feed *feed, const struct change *change)
+{
+	const struct gateway *old = (const struct gateway *)change->old;
+	const struct gateway *new = (const struct gateway *)change->entry->committed;
+	struct stream *stream, *next;
+
+	if (!old || old->addresses_revision == new->addresses_revision)
+		return;
+	DL_FOREACH_SAFE (feed->streams, stream, next)
+		if (stream->kind == FEED_MAPPINGS && strcmp(stream->id, change->entry->id) == 0)
+			stream_end(stream);
+}
+
+static void send_touched(struct feed *feed, const struct state *state)
+{
+	struct stream *stream, *next;
+
+	for (stream = feed->touched; stream; stream = next) {
+		struct evbuffer *out = evbuffer_new();
+		int r = -ENOMEM;
+
+		next = stream->touched_next;
+		if (out && stream->put && stream->deleted)
+			r = watch_write_change(out, state->epoch, state->revision, stream->put,
+					       stream->deleted);
+		json_decref(stream->put);
+		json_decref(stream->deleted);
+		stream->put = stream->deleted = NULL;
+		stream->touched = false;
+		stream_send(stream, out, r);
+		if (out)
+			evbuffer_free(out);
+	}
+	feed->touched = NULL;
+}
+
+void feed_commit(struct feed *feed, const struct state *state, const struct batch *batch)
+{
+	feed->epoch = state->epoch;
+	feed->revision = state->revision;
+	if (!feed->streams)
+		return;
+	for (size_t i = 0; i < batch->n; i++)
+		if (batch->changes[i].entry->kind == RECORD_GATEWAY)
+			end_mappings(feed, &batch->changes[i]);
+	for (size_t i = 0; i < batch->n; i++) {
+		const struct change *change = &batch->changes[i];
+
+		if (change->entry->kind == RECORD_ENVIRONMENT) {
+			tell_hosts(feed, change);
+			tell_environment(feed, batch, (struct environment_entry *)change->entry);
+		} else if (change->entry->kind == RECORD_PORT) {
+			tell_gateways(feed, state, change);
+			tell_environment(feed, batch,
+					 ((struct port_entry *)change->entry)->environment);
+		}
+	}
+	send_touched(feed, state);
+}
+
+/* ---- the feed ---- */
+
+int feed_new(struct feed **ret, struct event_base *base, const char *public_name)
+{
+	struct feed *feed = calloc(1, sizeof(*feed));
+
+	if (!feed)
+		return -ENOMEM;
+	feed->public_name = public_name;
+	(void)evtimer_assign(&feed->bookmark, base, bookmark_due, feed);
+	(void)loop_timer_arm(&feed->bookmark, WATCH_BOOKMARK_MS);
+	*ret = feed;
+	return 0;
+}
+
+void feed_reset(struct feed *feed)
+{
+	while (feed->streams)
+		stream_end(feed->streams);
+}
+
+void feed_free(struct feed *feed)
+{
+	if (!feed)
+		return;
+	feed_reset(feed);
+	(void)event_del(&feed->bookmark);
+	free(feed);
+}
+
+unsigned feed_count(const struct feed *feed)
+{
+	return feed->n;
+}
