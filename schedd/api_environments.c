@@ -1,0 +1,231 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* /v1/environments: create, list, show, watch, delete. */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "lib/random.h"
+#include "schedd/api_private.h"
+#include "schedd/ssh_host_key.h"
+
+#define ID_RANDOM 16 /* 80 bits */
+
+/* By id, or by the name of a live one; a committed row, or NULL. */
+static struct environment_entry *find(struct api *api, const char *id)
+{
+	const struct state *state = scheduler_state(api->config.scheduler);
+	struct environment_entry *entry = state_environment(state, id);
+
+	if (!entry)
+		entry = state_environment_named(state, id);
+	return entry && entry->entry.committed ? entry : NULL;
+}
+
+/* ---- create ---- */
+
+static void created(void *userdata, const struct error *err, const char *id)
+{
+	struct operation *operation = userdata;
+	struct api *api = operation->api;
+	struct environment_entry *entry;
+
+	if (err->errnum < 0) {
+		operation_fail(operation, err);
+		return;
+	}
+	entry = find(api, id);
+	if (entry)
+		api_reply_item(operation->request, 201,
+			       answer_environment(entry, api->config.public_name,
+						  operation->password));
+	else
+		api_reply_not_found(operation->request, "environment", id);
+	operation_free(operation);
+}
+
+/* {"hosts": [{"host","reason"}]} beside the sentence. */
+static void refuse(struct operation *operation, const struct environment_spec *spec,
+		   const struct error *err)
+{
+	struct api *api = operation->api;
+	json_t *details = NULL;
+
+	if (strcmp(err->code, "no_capacity") == 0)
+		details = json_pack("{s:o}", "hosts", scheduler_refusals(api->config.scheduler, spec));
+	http_reply_error_details(operation->request, http_status_of(err->errnum), err, details);
+	operation_free(operation);
+}
+
+/* The hash is there: nothing is missing any more. */
+static void hashed(void *userdata, char *hash)
+{
+	struct operation *operation = userdata;
+	struct environment *environment = TAKE_PTR(operation->environment);
+	struct environment_origin *origin = environment->origin;
+	struct environment_spec spec = { 0 };
+	struct error err = ERROR_INIT;
+	int r;
+
+	origin->password_hash = hash;
+	if (!hash || environment_spec_copy(&origin->spec, &spec) < 0) {
+		record_free(&environment->record);
+		error_set(&err, -ENOMEM, "internal", NULL, "the password could not be hashed");
+		operation_fail(operation, &err);
+		return;
+	}
+	r = scheduler_create(operation->api->config.scheduler, environment,
+			     http_request_peer(operation->request), created, operation, &err);
+	if (r < 0)
+		refuse(operation, &spec, &err);
+	environment_spec_clear(&spec);
+}
+
+static int fill_origin(struct environment_origin *origin, const char *login, struct error *err)
+{
+	char random[ID_RANDOM + 1];
+	int r = random_text(random, ID_RANDOM);
+
+	if (r == 0) {
+		(void)snprintf(origin->id, sizeof(origin->id), "env-%s", random);
+		r = ssh_host_key_make(origin->id, &origin->ssh_host_key,
+				      &origin->ssh_host_key_public);
+	}
+	if (r == 0) {
+		origin->login = strdup(login);
+		r = origin->login ? 0 : -ENOMEM;
+	}
+	if (r < 0)
+		return error_set(err, r, "internal", NULL, "the environment's keys could not be made");
+	return 0;
+}
+
+static int prepare(struct operation *operation, struct error *err)
+{
+	struct api *api = operation->api;
+	_cleanup_json_ json_t *body = NULL;
+	int r;
+
+	operation->environment = environment_new();
+	operation->password = malloc(PASSWORD_LENGTH + 1);
+	if (!operation->environment || !operation->password)
+		return error_set(err, -ENOMEM, "internal", NULL, "out of memory");
+	operation->password[0] = '\0';
+	r = http_request_json(operation->request, &body, err);
+	if (r == 0)
+		r = environment_spec_decode(body, &operation->environment->origin->spec, err);
+	if (r == 0)
+		r = scheduler_ready(api->config.scheduler, err);
+	if (r == 0)
+		r = fill_origin(operation->environment->origin, api->config.login, err);
+	if (r == 0 && random_text(operation->password, PASSWORD_LENGTH) < 0)
+		r = error_set(err, -EIO, "internal", NULL, "no randomness");
+	if (r < 0)
+		return r;
+	r = password_hash(api->config.hasher, operation->password, hashed, operation);
+	return r < 0 ? error_set(err, r, "unavailable", NULL, "too many requests are waiting") : 0;
+}
+
+static void create(struct http_request *request, void *userdata)
+{
+	struct operation *operation = operation_new(userdata, request);
+	struct error err = ERROR_INIT;
+
+	if (operation && prepare(operation, &err) < 0)
+		operation_fail(operation, &err);
+}
+
+/* ---- delete ---- */
+
+static void deleted(void *userdata, const struct error *err, const char *id)
+{
+	struct operation *operation = userdata;
+	struct api *api = operation->api;
+	struct environment_entry *entry;
+
+	if (err->errnum < 0) {
+		operation_fail(operation, err);
+		return;
+	}
+	entry = find(api, id);
+	if (entry)
+		api_reply_item(operation->request, 202,
+			       answer_environment(entry, api->config.public_name, NULL));
+	else /* gone at once: it had no container and no confirmed port */
+		api_reply_item(operation->request, 202,
+			       json_pack("{s:s, s:s}", "id", id, "phase", phase_name(PHASE_DELETED)));
+	operation_free(operation);
+}
+
+static void delete(struct http_request *request, void *userdata)
+{
+	struct api *api = userdata;
+	const char *id = http_request_param(request, "id");
+	struct environment_entry *entry;
+	struct operation *operation;
+	struct error err = ERROR_INIT;
+
+	if (!api_can_read(api, request))
+		return;
+	entry = find(api, id);
+	if (!entry) {
+		api_reply_not_found(request, "environment", id);
+		return;
+	}
+	operation = operation_new(api, request);
+	if (operation && scheduler_delete(api->config.scheduler, entry->entry.id,
+					  http_request_peer(request), deleted, operation, &err) < 0)
+		operation_fail(operation, &err);
+}
+
+/* ---- read ---- */
+
+static json_t *answer(const struct api *api, const struct entry *entry)
+{
+	return answer_environment((const struct environment_entry *)entry, api->config.public_name,
+				  NULL);
+}
+
+static void list(struct http_request *request, void *userdata)
+{
+	struct api *api = userdata;
+	bool failed, watch = api_wants_watch(request, &failed);
+
+	if (failed || !api_can_read(api, request))
+		return;
+	if (watch)
+		feed_start(api->config.feed, scheduler_state(api->config.scheduler), request,
+			   FEED_ENVIRONMENTS, NULL);
+	else
+		api_reply_list(api, request, RECORD_ENVIRONMENT, answer);
+}
+
+static void show(struct http_request *request, void *userdata)
+{
+	struct api *api = userdata;
+	bool failed, watch = api_wants_watch(request, &failed);
+	const char *id = http_request_param(request, "id");
+	struct environment_entry *entry;
+
+	if (failed || !api_can_read(api, request))
+		return;
+	entry = find(api, id);
+	if (!entry)
+		api_reply_not_found(request, "environment", id);
+	else if (watch)
+		feed_start(api->config.feed, scheduler_state(api->config.scheduler), request,
+			   FEED_ENVIRONMENTS, entry->entry.id);
+	else
+		api_reply_item(request, 200, answer(api, &entry->entry));
+}
+
+static const struct http_route routes[] = {
+	{ HTTP_POST, "/v1/environments", create },
+	{ HTTP_GET, "/v1/environments", list },
+	{ HTTP_GET, "/v1/environments/{id}", show },
+	{ HTTP_DELETE, "/v1/environments/{id}", delete },
+};
+
+int api_environments_init(struct api *api)
+{
+	return http_server_routes(api->config.server, routes, ARRAY_SIZE(routes), api);
+}

@@ -1,0 +1,129 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* /v1/hosts: for operators to read, for agentd to register, watch and report. */
+#include <errno.h>
+
+#include "schedd/api_private.h"
+
+static struct host_entry *find(struct api *api, const char *id)
+{
+	struct host_entry *entry = state_host(scheduler_state(api->config.scheduler), id);
+
+	return entry && host_committed(entry) ? entry : NULL;
+}
+
+static json_t *answer(const struct api *api, const struct entry *entry)
+{
+	return answer_host((const struct host_entry *)entry);
+}
+
+static bool is_plain_read(struct api *api, struct http_request *request)
+{
+	struct error err = ERROR_INIT;
+	bool failed;
+
+	if (api_wants_watch(request, &failed)) {
+		error_set(&err, -EINVAL, "invalid", "watch", "watch: hosts cannot be watched");
+		http_reply_error(request, &err);
+		return false;
+	}
+	return !failed && api_can_read(api, request);
+}
+
+static void list(struct http_request *request, void *userdata)
+{
+	if (is_plain_read(userdata, request))
+		api_reply_list(userdata, request, RECORD_HOST, answer);
+}
+
+static void show(struct http_request *request, void *userdata)
+{
+	const char *id = http_request_param(request, "id");
+	struct host_entry *entry;
+
+	if (!is_plain_read(userdata, request))
+		return;
+	entry = find(userdata, id);
+	if (entry)
+		api_reply_item(request, 200, answer_host(entry));
+	else
+		api_reply_not_found(request, "host", id);
+}
+
+static void enroll(struct http_request *request, void *userdata)
+{
+	struct api *api = userdata;
+	struct operation *operation = operation_new(api, request);
+	struct host_registration registration = { 0 };
+	_cleanup_json_ json_t *body = NULL;
+	struct error err = ERROR_INIT;
+	int r;
+
+	if (!operation)
+		return;
+	r = http_request_json(request, &body, &err);
+	if (r == 0)
+		r = host_registration_decode(body, &registration, &err);
+	if (r == 0)
+		r = scheduler_register_host(api->config.scheduler, &registration,
+					    http_request_peer(request), api_registered, operation,
+					    &err);
+	host_registration_clear(&registration);
+	if (r < 0)
+		operation_fail(operation, &err);
+}
+
+static void watch(struct http_request *request, void *userdata)
+{
+	struct api *api = userdata;
+	const char *id = http_request_param(request, "id");
+	struct error err = ERROR_INIT;
+	bool failed, wanted = api_wants_watch(request, &failed);
+
+	if (failed || !api_can_read(api, request))
+		return;
+	if (!wanted) {
+		error_set(&err, -EINVAL, "missing", "watch", "watch: is required: ?watch=1");
+		http_reply_error(request, &err);
+	} else if (!find(api, id)) {
+		api_reply_not_found(request, "host", id);
+	} else {
+		feed_start(api->config.feed, scheduler_state(api->config.scheduler), request,
+			   FEED_ASSIGNMENTS, id);
+	}
+}
+
+static void report(struct http_request *request, void *userdata)
+{
+	struct api *api = userdata;
+	struct host_report report = { 0 };
+	_cleanup_json_ json_t *body = NULL;
+	struct error err = ERROR_INIT;
+	int r;
+
+	if (!api_can_read(api, request))
+		return;
+	r = http_request_json(request, &body, &err);
+	if (r == 0)
+		r = host_report_decode(body, &report, &err);
+	if (r == 0)
+		r = scheduler_report_host(api->config.scheduler, http_request_param(request, "id"),
+					  &report, &err);
+	host_report_clear(&report);
+	if (r < 0)
+		http_reply_error(request, &err);
+	else
+		api_reply_report(api, request);
+}
+
+static const struct http_route routes[] = {
+	{ HTTP_GET, "/v1/hosts", list },
+	{ HTTP_POST, "/v1/hosts", enroll },
+	{ HTTP_GET, "/v1/hosts/{id}", show },
+	{ HTTP_GET, "/v1/hosts/{id}/desired", watch },
+	{ HTTP_POST, "/v1/hosts/{id}/status", report },
+};
+
+int api_hosts_init(struct api *api)
+{
+	return http_server_routes(api->config.server, routes, ARRAY_SIZE(routes), api);
+}

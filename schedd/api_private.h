@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* What the files of the API share. */
+#pragma once
+
+#include <sys/queue.h>
+
+#include "schedd/answers.h"
+#include "schedd/api.h"
+
+/* A request that waits for its commit. */
+struct operation {
+	LIST_ENTRY(operation) entry;
+	struct api *api;
+	struct http_request *request;
+	struct environment *environment; /* of a create, until the scheduler has it */
+	char *password;                  /* of a create */
+};
+
+struct api {
+	struct api_config config;
+	LIST_HEAD(, operation) operations;
+};
+
+/* NULL where memory ran out; the request was answered then. */
+struct operation *operation_new(struct api *api, struct http_request *request);
+/* Frees it and what it still has; the request is not touched. */
+void operation_free(struct operation *operation);
+/* Answers with an error and frees it. */
+void operation_fail(struct operation *operation, const struct error *err);
+
+/* True where the request asks for a stream. False, and *ret_failed where it was answered with an error:
+ * an unknown parameter, or a value that is not 0 or 1. */
+bool api_wants_watch(struct http_request *request, bool *ret_failed);
+/* False where the request was answered with 503: there is no state to read. */
+bool api_can_read(struct api *api, struct http_request *request);
+
+/* {"items","revision"} of all committed rows of a kind. */
+void api_reply_list(struct api *api, struct http_request *request, enum record_kind kind,
+		    json_t *(*answer)(const struct api *api, const struct entry *entry));
+void api_reply_item(struct http_request *request, int status, json_t *item);
+void api_reply_not_found(struct http_request *request, const char *what, const char *id);
+
+int api_environments_init(struct api *api) _must_check_;
+int api_hosts_init(struct api *api) _must_check_;
+int api_gateways_init(struct api *api) _must_check_;
+int api_ports_init(struct api *api) _must_check_;
+int api_health_init(struct api *api) _must_check_;
+
+/* The done callback of a registration: {"id","epoch","revision"}. */
+void api_registered(void *userdata, const struct error *err, const char *id);
+/* {"epoch","revision"}, the answer to a report. */
+void api_reply_report(struct api *api, struct http_request *request);
