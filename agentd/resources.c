@@ -101,7 +101,7 @@ int resources_read(const struct resource_limits *limits, struct capacity *ret, s
 {
 	_cleanup_free_ char *text = NULL;
 	struct capacity capacity;
-	uint64_t cores, memory;
+	uint64_t cores = 0, memory = 0;
 	int r;
 
 	r = read_cores(&cores, err);

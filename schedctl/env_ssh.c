@@ -122,7 +122,7 @@ int env_ssh(struct context *context, const struct args *args, struct error *err)
 	_cleanup_json_ json_t *environment = NULL;
 	_cleanup_free_ char *option = NULL;
 	const char *name = args->positional[0];
-	struct target target;
+	struct target target = { 0 };
 	int r;
 
 	r = env_fetch(context, name, &environment, err);

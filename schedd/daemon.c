@@ -1,0 +1,199 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The modules of schedd and how they are connected. */
+#include "schedd/daemon.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "schedd/api.h"
+#include "schedd/migrations.h"
+#include "schedd/telemetry.h"
+
+#define SOCKET_MODE 0660
+#define HOLDER_MAX 128
+
+struct daemon {
+	struct loop *loop;
+	char holder[HOLDER_MAX];
+	bool failed;
+	struct http_server *server;
+	struct feed *feed;
+	struct scheduler *scheduler;
+	struct password_hasher *hasher;
+	struct metrics *metrics;
+	struct telemetry *telemetry;
+	struct api *api;
+};
+
+static void on_commit(void *userdata, const struct batch *batch)
+{
+	struct daemon *daemon = userdata;
+
+	feed_commit(daemon->feed, scheduler_state(daemon->scheduler), batch);
+}
+
+static void on_reset(void *userdata)
+{
+	struct daemon *daemon = userdata;
+
+	feed_reset(daemon->feed);
+}
+
+static void on_fatal(void *userdata, const char *reason)
+{
+	struct daemon *daemon = userdata;
+
+	log_error(NULL, "cannot go on: %s", reason);
+	daemon->failed = true;
+	loop_stop(daemon->loop);
+}
+
+static const struct scheduler_events scheduler_events = {
+	.on_commit = on_commit,
+	.on_reset = on_reset,
+	.on_fatal = on_fatal,
+};
+
+/* Who holds the leader's row, for people who look at it: host and process. */
+static void name_holder(struct daemon *daemon)
+{
+	char host[64] = "unknown";
+
+	(void)gethostname(host, sizeof(host) - 1);
+	(void)snprintf(daemon->holder, sizeof(daemon->holder), "%s pid %d", host, (int)getpid());
+}
+
+static int make_modules(struct daemon *daemon, const struct options *options,
+			struct settings *settings)
+{
+	struct event_base *base = loop_base(daemon->loop);
+	const struct http_limits limits = {
+		.body_bytes = options->max_body,
+		.connections = (unsigned)options->max_connections,
+	};
+	const struct scheduler_config scheduler = {
+		.database = options->database,
+		.holder = daemon->holder,
+		.pool = &settings->pool,
+		.limits = settings->limits,
+		.offline_after_ms = (uint32_t)options->offline_after_ms,
+		.policy = settings->policy,
+	};
+	int r = http_server_new(&daemon->server, base, &limits);
+
+	if (r == 0)
+		r = feed_new(&daemon->feed, base, options->public_name);
+	if (r == 0)
+		r = password_hasher_new(&daemon->hasher, base);
+	if (r == 0)
+		r = scheduler_new(&daemon->scheduler, base, &scheduler, &scheduler_events, daemon);
+	if (r == 0)
+		r = metrics_new(&daemon->metrics);
+	if (r == 0)
+		r = telemetry_new(&daemon->telemetry, daemon->metrics, daemon->scheduler,
+				  daemon->feed, daemon->server);
+	return r;
+}
+
+static int make_api(struct daemon *daemon, const struct options *options)
+{
+	const struct api_config config = {
+		.server = daemon->server,
+		.scheduler = daemon->scheduler,
+		.feed = daemon->feed,
+		.hasher = daemon->hasher,
+		.metrics = daemon->metrics,
+		.public_name = options->public_name,
+		.login = options->user,
+	};
+
+	return api_new(&daemon->api, &config);
+}
+
+static int listen_all(struct daemon *daemon, const struct options *options,
+		      const struct settings *settings, struct error *err)
+{
+	char address[ADDRESS_STRING_MAX];
+	int r;
+
+	if (settings->tcp) {
+		r = http_server_listen_tcp(daemon->server,
+					   address_format(&settings->listen.address, address),
+					   settings->listen.port, NULL, err);
+		if (r < 0)
+			return r;
+		log_info(NULL, "listening address=%s%s", options->listen,
+			 options->insecure ? " insecure=yes" : "");
+	}
+	if (!options->socket || !*options->socket)
+		return 0;
+	return http_server_listen_unix(daemon->server, options->socket, SOCKET_MODE, err);
+}
+
+int daemon_new(struct daemon **ret, struct loop *loop, const struct options *options,
+	       struct settings *settings, struct error *err)
+{
+	_cleanup_(cleanup_daemon) struct daemon *daemon = calloc(1, sizeof(*daemon));
+	int r;
+
+	if (!daemon)
+		return -ENOMEM;
+	daemon->loop = loop;
+	name_holder(daemon);
+	r = make_modules(daemon, options, settings);
+	if (r == 0)
+		r = make_api(daemon, options);
+	if (r == 0)
+		r = listen_all(daemon, options, settings, err);
+	if (r < 0)
+		return r;
+	*ret = TAKE_PTR(daemon);
+	return 0;
+}
+
+void daemon_free(struct daemon *daemon)
+{
+	if (!daemon)
+		return;
+	api_free(daemon->api);
+	password_hasher_free(daemon->hasher);
+	scheduler_free(daemon->scheduler);
+	telemetry_free(daemon->telemetry);
+	feed_free(daemon->feed);
+	http_server_free(daemon->server);
+	metrics_free(daemon->metrics);
+	free(daemon);
+}
+
+bool daemon_failed(const struct daemon *daemon)
+{
+	return daemon->failed;
+}
+
+bool daemon_check(const struct options *options, const struct settings *settings)
+{
+	struct error err = ERROR_INIT;
+	unsigned version;
+	int r = store_probe(options->database, &version, &err);
+
+	printf("ok: configuration: %zu ports on %zu addresses\n", port_pool_size(&settings->pool),
+	       settings->pool.n_addresses);
+	if (r < 0) {
+		printf("error: %s; start PostgreSQL, or mend the option database\n",
+		       error_text(&err, r));
+		return false;
+	}
+	if (version > n_migrations) {
+		printf("error: the schema has version %u and this schedd knows %u; install a newer one\n",
+		       version, n_migrations);
+		return false;
+	}
+	if (version < n_migrations)
+		printf("ok: database: schema version %u, to be migrated to %u at start\n", version,
+		       n_migrations);
+	else
+		printf("ok: database: schema version %u\n", version);
+	return true;
+}

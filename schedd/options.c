@@ -1,0 +1,190 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* schedd's options: the table, and their validation into what the modules take. */
+#include "schedd/options.h"
+
+#include <errno.h>
+#include <stddef.h>
+#include <string.h>
+
+#include "schedd/store.h"
+
+#define LOGIN_MAX 32
+
+static const struct option_spec specs[] = {
+	{ .name = "database", .type = OPTION_STRING, .offset = offsetof(struct options, database),
+	  .fallback = "dbname=portico", .argument = "CONNINFO",
+	  .help = "PostgreSQL, as a connection string of libpq without a password." },
+	{ .name = "listen", .type = OPTION_STRING, .offset = offsetof(struct options, listen),
+	  .fallback = "127.0.0.1:8000", .argument = "ADDRESS:PORT",
+	  .help = "Where the API listens over TCP; empty: nowhere." },
+	{ .name = "socket", .type = OPTION_STRING, .offset = offsetof(struct options, socket),
+	  .fallback = "/run/portico/schedd.sock", .argument = "PATH",
+	  .help = "Unix socket of the API, for root and the daemon's group; empty: none." },
+	{ .name = "insecure", .type = OPTION_BOOL, .offset = offsetof(struct options, insecure),
+	  .help = "Allow plain HTTP on an address that is not loopback: whoever reaches it, rules." },
+	{ .name = "port-addresses", .type = OPTION_LIST,
+	  .offset = offsetof(struct options, port_addresses), .argument = "ADDRESS,…",
+	  .help = "Public addresses whose ports are given out, in this order. Required." },
+	{ .name = "port-range", .type = OPTION_STRING,
+	  .offset = offsetof(struct options, port_range), .fallback = "30001-39999",
+	  .argument = "FIRST-LAST", .help = "Ports of each address that are given out." },
+	{ .name = "public-name", .type = OPTION_STRING,
+	  .offset = offsetof(struct options, public_name), .argument = "NAME",
+	  .help = "Name that stands for the address in ssh commands, such as ssh.example.com." },
+	{ .name = "user", .type = OPTION_STRING, .offset = offsetof(struct options, user),
+	  .fallback = "developer", .argument = "LOGIN",
+	  .help = "Login name in new environments." },
+	{ .name = "policy", .type = OPTION_STRING, .offset = offsetof(struct options, policy),
+	  .fallback = "least-used", .argument = "POLICY",
+	  .help = "Placement where a request names none: least-used, binpack or spread." },
+	{ .name = "quarantine", .type = OPTION_DURATION,
+	  .offset = offsetof(struct options, quarantine_ms), .fallback = "10m", .argument = "TIME",
+	  .max = 2592000000, .help = "How long a released port rests before it is given out again." },
+	{ .name = "withdraw-timeout", .type = OPTION_DURATION,
+	  .offset = offsetof(struct options, withdraw_timeout_ms), .fallback = "30s",
+	  .argument = "TIME", .max = 3600000,
+	  .help = "Longest wait for a gateway's confirmation before a container is stopped." },
+	{ .name = "unready-grace", .type = OPTION_DURATION,
+	  .offset = offsetof(struct options, unready_grace_ms), .fallback = "30s",
+	  .argument = "TIME", .max = 3600000,
+	  .help = "How long a service may be silent before its port is withdrawn." },
+	{ .name = "offline-after", .type = OPTION_DURATION,
+	  .offset = offsetof(struct options, offline_after_ms), .fallback = "35s",
+	  .argument = "TIME", .min = 100, .max = 3600000,
+	  .help = "A host or gateway is offline once it was not heard of for so long." },
+	{ .name = "max-connections", .type = OPTION_UINT,
+	  .offset = offsetof(struct options, max_connections), .fallback = "16384",
+	  .argument = "N", .min = 1, .max = 1000000,
+	  .help = "Connections to the API at once; more are closed." },
+	{ .name = "max-body", .type = OPTION_UINT, .offset = offsetof(struct options, max_body),
+	  .fallback = "4194304", .argument = "BYTES", .min = 1024, .max = 1073741824,
+	  .help = "Largest body of a request." },
+	{ .name = "log-level", .type = OPTION_STRING, .offset = offsetof(struct options, log_level),
+	  .fallback = "info", .argument = "LEVEL", .help = "error, warning, info or debug." },
+	{ .name = "check", .type = OPTION_BOOL, .offset = offsetof(struct options, check),
+	  .help = "Check configuration and database, print findings, change nothing.",
+	  .command_line_only = true },
+};
+
+const struct program_spec schedd_program = {
+	.name = "schedd",
+	.summary = "Places environments on hosts, gives them ports, and tells hosts and gateways.",
+	.options = specs,
+	.n_options = ARRAY_SIZE(specs),
+	.default_file = "/etc/portico/schedd.conf",
+};
+
+static int resolve_listen(const struct options *options, struct settings *settings,
+			  struct error *err)
+{
+	settings->tcp = options->listen && *options->listen;
+	if (!settings->tcp && (!options->socket || !*options->socket))
+		return error_set(err, -EINVAL, "missing", "listen",
+				 "listen: there is neither a TCP address nor a socket to listen on");
+	if (!settings->tcp)
+		return 0;
+	if (endpoint_parse(options->listen, &settings->listen) < 0)
+		return error_set(err, -EINVAL, "invalid", "listen",
+				 "listen: \"%s\" is not ADDRESS:PORT", options->listen);
+	if (!address_is_loopback(&settings->listen.address) && !options->insecure)
+		return error_set(err, -EINVAL, "invalid", "listen",
+				 "listen: plain HTTP on %s is open to whoever can reach it; put a proxy "
+				 "with TLS before a loopback address, or set insecure where the network "
+				 "is yours alone", options->listen);
+	return 0;
+}
+
+static int parse_addresses(const struct string_list *list, struct address *addresses,
+			   struct error *err)
+{
+	for (size_t i = 0; i < list->n; i++)
+		if (address_parse(list->items[i], &addresses[i]) < 0)
+			return error_set(err, -EINVAL, "invalid", "port-addresses",
+					 "port-addresses: \"%s\" is not an IP address", list->items[i]);
+	return 0;
+}
+
+static int resolve_pool(const struct options *options, struct settings *settings,
+			struct error *err)
+{
+	const struct string_list *list = &options->port_addresses;
+	_cleanup_free_ struct address *addresses = NULL;
+	uint16_t first, last;
+	int r;
+
+	if (list->n == 0)
+		return error_set(err, -EINVAL, "missing", "port-addresses",
+				 "port-addresses: name the public addresses whose ports are given out, "
+				 "as in --port-addresses 203.0.113.10");
+	addresses = calloc(list->n, sizeof(*addresses));
+	if (!addresses)
+		return error_set(err, -ENOMEM, "internal", NULL, "out of memory");
+	r = parse_addresses(list, addresses, err);
+	if (r == 0)
+		r = port_range_parse(options->port_range, &first, &last, err);
+	if (r == 0)
+		r = port_pool_init(&settings->pool, addresses, list->n, first, last, err);
+	return r;
+}
+
+/* A name that useradd would take. */
+static int check_user(const char *user, struct error *err)
+{
+	bool good = *user && strlen(user) <= LOGIN_MAX && !(*user >= '0' && *user <= '9') &&
+		    *user != '-' && strcmp(user, "root") != 0;
+
+	for (const char *c = user; good && *c; c++)
+		good = (*c >= 'a' && *c <= 'z') || (*c >= '0' && *c <= '9') || *c == '_' || *c == '-';
+	if (!good)
+		return error_set(err, -EINVAL, "invalid", "user",
+				 "user: \"%s\" is not a login name of a-z, 0-9, _ and - that is not root",
+				 user);
+	return 0;
+}
+
+static int resolve_policy(const struct options *options, struct settings *settings,
+			  struct error *err)
+{
+	settings->policy = placement_policy_find(options->policy);
+	if (settings->policy)
+		return 0;
+	return error_set(err, -EINVAL, "invalid", "policy", "policy: \"%s\" is none of %s",
+			 options->policy, placement_policy_names());
+}
+
+int options_resolve(const struct options *options, struct settings *ret, struct error *err)
+{
+	struct settings settings = {
+		.limits = { .quarantine_s = (int64_t)(options->quarantine_ms / 1000),
+			    .withdraw_timeout_s = (int64_t)(options->withdraw_timeout_ms / 1000),
+			    .unready_grace_ms = options->unready_grace_ms },
+	};
+	int r;
+
+	settings.log_level = log_level_parse(options->log_level);
+	if (settings.log_level == LOG_LEVEL_INVALID)
+		return error_set(err, -EINVAL, "invalid", "log-level",
+				 "log-level: \"%s\" is none of error, warning, info, debug",
+				 options->log_level);
+	r = store_check_conninfo(options->database, err);
+	if (r == 0)
+		r = check_user(options->user, err);
+	if (r == 0)
+		r = resolve_policy(options, &settings, err);
+	if (r == 0)
+		r = resolve_listen(options, &settings, err);
+	if (r == 0)
+		r = resolve_pool(options, &settings, err);
+	if (r < 0) {
+		settings_clear(&settings);
+		return r;
+	}
+	*ret = settings;
+	return 0;
+}
+
+void settings_clear(struct settings *settings)
+{
+	port_pool_clear(&settings->pool);
+	*settings = (struct settings){ 0 };
+}

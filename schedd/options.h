@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* schedd's options: the table, and their validation into what the modules take. */
+#pragma once
+
+#include "lib/address.h"
+#include "lib/config.h"
+#include "lib/log.h"
+#include "schedd/lifecycle.h"
+#include "schedd/placement.h"
+#include "schedd/ports.h"
+
+/* As they stand in file and command line. */
+struct options {
+	char *database, *listen, *socket, *port_range, *public_name, *user, *policy, *log_level;
+	struct string_list port_addresses;
+	uint64_t quarantine_ms, withdraw_timeout_ms, unready_grace_ms, offline_after_ms;
+	uint64_t max_connections, max_body;
+	bool insecure, check;
+};
+
+/* What they mean. */
+struct settings {
+	struct endpoint listen;
+	bool tcp; /* there is a TCP listener */
+	struct port_pool pool; /* owned until the scheduler takes it */
+	struct lifecycle_limits limits;
+	const struct placement_policy *policy;
+	enum log_level log_level;
+};
+
+extern const struct program_spec schedd_program;
+
+/* Checks values. -EINVAL and others with the option as field. */
+int options_resolve(const struct options *options, struct settings *ret, struct error *err)
+	_must_check_;
+void settings_clear(struct settings *settings);
