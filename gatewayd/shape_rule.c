@@ -135,6 +135,7 @@ static int add_lookup(struct nftnl_rule *rule, const char *map, uint32_t map_id)
 	nftnl_expr_set_u32(e, NFTNL_EXPR_LOOKUP_SREG, NFT_REG_1);
 	nftnl_expr_set_u32(e, NFTNL_EXPR_LOOKUP_DREG, NFT_REG_1);
 	nftnl_expr_set_u32(e, NFTNL_EXPR_LOOKUP_SET_ID, map_id);
+	nftnl_expr_set_u32(e, NFTNL_EXPR_LOOKUP_FLAGS, 0); /* as the kernel says it back */
 	return nftnl_expr_set_str(e, NFTNL_EXPR_LOOKUP_SET, map);
 }
 
