@@ -17,9 +17,13 @@ BUILD_DIR=${BUILD_DIR:-build}
 lab_public=203.0.113.10
 lab_server=http://10.0.0.1:8000
 
-lab_init() {
+lab_paths() {
 	lab_dir=$LAB_ROOT/$LAB
 	lab_data=$LAB_DATA_ROOT/$LAB
+}
+
+lab_init() {
+	lab_paths
 	mkdir -p "$lab_dir/log" "$lab_data"
 	chmod 711 "$LAB_ROOT" "$lab_dir"
 }
@@ -54,6 +58,7 @@ lab_start() {
 	[ "$namespace" = - ] || enter=(nsenter "--net=/run/netns/$LAB-$namespace")
 	setsid "${enter[@]}" "$@" </dev/null >>"$lab_dir/log/$name" 2>&1 3>&- 4>&- &
 	local pid=$!
+	disown
 	echo "$pid $(lab_start_time "$pid") $name" >>"$lab_dir/pids"
 }
 
