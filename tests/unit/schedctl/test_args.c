@@ -59,7 +59,7 @@ static int parse(const char *const *words, bool verbatim, struct args *args, str
 
 Test(args, options_stand_anywhere)
 {
-	static const char *const *const lines[] = {
+	const char *const *const lines[] = {
 		WORDS("-o", "json", "verb", "one", "--wait", "two"),
 		WORDS("verb", "one", "two", "--wait", "--output=json"),
 		WORDS("verb", "--wait", "-ojson", "one", "two"),
@@ -139,7 +139,7 @@ Test(args, verbatim_part_after_dashes)
 
 Test(args, errors_say_what_is_wrong)
 {
-	static const struct {
+	const struct {
 		const char *const *words;
 		const char *message;
 	} samples[] = {

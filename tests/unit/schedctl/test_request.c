@@ -104,7 +104,7 @@ Test(request, ssh_service_may_be_moved_or_left_out)
 Test(request, mistakes_name_the_option)
 {
 #define REQUIRED "--name=d", "--image=i", "--cpu=1", "--memory=1G"
-	static const struct {
+	const struct {
 		const char *const *words;
 		const char *part;
 	} samples[] = {
