@@ -117,7 +117,7 @@ Test(probe, banner_prefixes)
 
 Test(probe, refused_and_then_open)
 {
-	struct answer answer = { .first = "x" };
+	static struct answer answer = { .first = "x" };
 
 	start(PROBE_CONNECT);
 	cr_assert(wait_for_change(5000));
@@ -131,7 +131,7 @@ Test(probe, refused_and_then_open)
 
 Test(probe, ssh_banner)
 {
-	struct answer answer = { .first = "SSH-2.0-test\r\n" };
+	static struct answer answer = { .first = "SSH-2.0-test\r\n" };
 
 	serve(&answer);
 	start(PROBE_SSH);
@@ -141,7 +141,7 @@ Test(probe, ssh_banner)
 
 Test(probe, ssh_banner_in_two_pieces)
 {
-	struct answer answer = { .first = "SSH-", .second = "2.0-test\r\n" };
+	static struct answer answer = { .first = "SSH-", .second = "2.0-test\r\n" };
 
 	serve(&answer);
 	start(PROBE_SSH);
@@ -151,7 +151,7 @@ Test(probe, ssh_banner_in_two_pieces)
 
 Test(probe, open_and_no_ssh)
 {
-	struct answer answer = { .first = "220 mail\r\n" };
+	static struct answer answer = { .first = "220 mail\r\n" };
 
 	serve(&answer);
 	start(PROBE_SSH);
@@ -162,7 +162,7 @@ Test(probe, open_and_no_ssh)
 
 Test(probe, open_and_closed_at_once)
 {
-	struct answer answer = { 0 };
+	static struct answer answer = { 0 };
 
 	serve(&answer);
 	start(PROBE_SSH);

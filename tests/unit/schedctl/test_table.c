@@ -82,7 +82,7 @@ Test(table, terminal_controls_are_shown_not_obeyed)
 	cr_assert_eq(table_new(&table, two, 2), 0);
 	table_cell(table, STYLE_PLAIN, "\033]0;x\a\n\xc2\x9b");
 	table_cellf(table, "%s", "\177");
-	expect(table, false, false, "A         B\n?]0;x????  ?\n");
+	expect(table, false, false, "A          B\n?]0;x????  ?\n");
 }
 
 Test(table, width_counts_characters)
