@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Which mappings this gateway takes, beyond what makes a mapping well-formed: its own addresses only,
- * and nothing that it would have to ignore.
+/* Which mappings this gateway takes, beyond what makes a mapping well-formed: its own addresses
+ * only, and nothing that it would have to ignore.
  */
 #include "gatewayd/admit.h"
 
@@ -53,7 +53,8 @@ int admit_mapping(const struct admission *admission, const struct mapping *mappi
 	r = admit_key(admission, &mapping->key, path, err);
 	if (r < 0)
 		return r;
-	/* It would need route_localnet, which opens what listens on loopback only to the network. */
+	/* It would need route_localnet, which opens what listens on loopback only to the network.
+	 */
 	if (address_is_loopback(&mapping->target.address))
 		return fail(err, "invalid", path, "target.address",
 			    "a loopback address cannot be reached from outside");

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Which mappings this gateway takes, beyond what makes a mapping well-formed: its own addresses only,
- * and nothing that it would have to ignore.
+/* Which mappings this gateway takes, beyond what makes a mapping well-formed: its own addresses
+ * only, and nothing that it would have to ignore.
  */
 #pragma once
 
@@ -13,8 +13,8 @@ struct admission {
 };
 
 /* 0, or -EINVAL with the field below path: "not_ours" for an address that is not the gateway's,
- * "unsupported" for a limit that it cannot enforce, "invalid" for a target that no packet can be led
- * to. */
+ * "unsupported" for a limit that it cannot enforce, "invalid" for a target that no packet can be
+ * led to. */
 int admit_mapping(const struct admission *admission, const struct mapping *mapping,
 		  const char *path, struct error *err) _must_check_;
 int admit_key(const struct admission *admission, const struct mapping_key *key, const char *path,

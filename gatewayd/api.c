@@ -35,9 +35,9 @@ static void on_committed(struct changeset *changeset, void *userdata)
 	for (size_t i = 0; i < changeset->n_changes; i++)
 		puts += !changeset->changes[i].removal;
 	http_reply_json(request, 200,
-			json_pack("{s:I, s:I, s:I}", "revision",
-				  (json_int_t)changeset->revision, "put", (json_int_t)puts,
-				  "deleted", (json_int_t)(changeset->n_changes - puts)));
+			json_pack("{s:I, s:I, s:I}", "revision", (json_int_t)changeset->revision,
+				  "put", (json_int_t)puts, "deleted",
+				  (json_int_t)(changeset->n_changes - puts)));
 }
 
 static void change(struct http_request *request, struct api *api,
@@ -208,9 +208,9 @@ static int open_tcp(struct api *api, struct event_base *base, struct error *err)
 	if (r < 0)
 		return error_set(err, r, "internal", NULL, "cannot make an HTTP server: %s",
 				 strerror(-r));
-	return http_server_listen_tcp(
-		api->tcp, address_format(&api->config.metrics_listen.address, address),
-		api->config.metrics_listen.port, NULL, err);
+	return http_server_listen_tcp(api->tcp,
+				      address_format(&api->config.metrics_listen.address, address),
+				      api->config.metrics_listen.port, NULL, err);
 }
 
 int api_new(struct api **ret, struct event_base *base, const struct api_config *config,

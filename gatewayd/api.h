@@ -15,14 +15,14 @@
 struct api;
 
 struct api_config {
-	const char *name;           /* borrowed */
-	const char *socket;         /* borrowed */
-	bool metrics;               /* listen on metrics_listen */
+	const char *name;   /* borrowed */
+	const char *socket; /* borrowed */
+	bool metrics;       /* listen on metrics_listen */
 	struct endpoint metrics_listen;
 	struct admission admission; /* what it points to is borrowed */
 	struct shape shape;
 	struct reconciler *reconciler;
-	struct upstream *upstream;  /* NULL: standalone; else mappings are not written here */
+	struct upstream *upstream; /* NULL: standalone; else mappings are not written here */
 	struct metrics *registry;
 };
 

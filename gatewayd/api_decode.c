@@ -117,7 +117,7 @@ int api_decode_replace(json_t *body, const struct admission *admission, struct c
 	if (r < 0)
 		return r;
 	changeset->replace = true;
-	json_array_foreach(mappings, i, item) {
+	json_array_foreach (mappings, i, item) {
 		char path[PATH_TEXT_MAX];
 
 		(void)snprintf(path, sizeof(path), "mappings[%zu]", i);
@@ -200,7 +200,7 @@ int api_decode_apply(json_t *body, const struct admission *admission, struct cha
 	r = new_changeset(&changeset, json_array_size(changes), err);
 	if (r < 0)
 		return r;
-	json_array_foreach(changes, i, item) {
+	json_array_foreach (changes, i, item) {
 		char path[PATH_TEXT_MAX];
 
 		(void)snprintf(path, sizeof(path), "changes[%zu]", i);

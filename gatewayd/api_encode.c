@@ -116,8 +116,7 @@ static json_t *encode_resyncs(const struct applier_stats *stats)
 static json_t *encode_findings(const struct status_view *view)
 {
 	struct finding findings[FINDINGS_MAX];
-	size_t n = findings_collect(findings, view->admission,
-				    reconciler_ledger(view->reconciler));
+	size_t n = findings_collect(findings, view->admission, reconciler_ledger(view->reconciler));
 	json_t *array = json_array();
 
 	for (size_t i = 0; array && i < n; i++) {
@@ -171,22 +170,22 @@ json_t *encode_status(const struct status_view *view)
 	struct reconciler_status status;
 
 	reconciler_status(view->reconciler, &status);
-	return json_pack(
-		"{s:s, s:s, s:I, s:I, s:I, s:I, s:b, s:s, s:o, s:s, s:I, s:o, "
-		"s:{s:I, s:I, s:I}, s:o, s:{s:I, s:I}, s:o, s:o}",
-		"name", view->name, "version", PORTICO_VERSION, "revision",
-		(json_int_t)revision_of(view, &status), "epoch",
-		(json_int_t)epoch_of(view->upstream), "mappings", (json_int_t)status.mappings,
-		"desired", (json_int_t)status.desired, "in_sync", (int)status.in_sync, "reason",
-		status.reason, "addresses", encode_addresses(view->admission), "source",
-		view->shape->masquerade ? "masquerade" : "preserve", "map_size",
-		(json_int_t)view->shape->map_size, "last_transaction",
-		encode_last(&status.applier), "transactions", "committed",
-		(json_int_t)status.applier.transactions[APPLIER_COMMITTED], "rejected",
-		(json_int_t)status.applier.transactions[APPLIER_REJECTED], "unknown",
-		(json_int_t)status.applier.transactions[APPLIER_UNKNOWN], "resyncs",
-		encode_resyncs(&status.applier), "conntrack", "deleted",
-		(json_int_t)status.conntrack_deleted, "pending",
-		(json_int_t)status.conntrack_pending, "follower", encode_follower(view->upstream),
-		"findings", encode_findings(view));
+	return json_pack("{s:s, s:s, s:I, s:I, s:I, s:I, s:b, s:s, s:o, s:s, s:I, s:o, "
+			 "s:{s:I, s:I, s:I}, s:o, s:{s:I, s:I}, s:o, s:o}",
+			 "name", view->name, "version", PORTICO_VERSION, "revision",
+			 (json_int_t)revision_of(view, &status), "epoch",
+			 (json_int_t)epoch_of(view->upstream), "mappings",
+			 (json_int_t)status.mappings, "desired", (json_int_t)status.desired,
+			 "in_sync", (int)status.in_sync, "reason", status.reason, "addresses",
+			 encode_addresses(view->admission), "source",
+			 view->shape->masquerade ? "masquerade" : "preserve", "map_size",
+			 (json_int_t)view->shape->map_size, "last_transaction",
+			 encode_last(&status.applier), "transactions", "committed",
+			 (json_int_t)status.applier.transactions[APPLIER_COMMITTED], "rejected",
+			 (json_int_t)status.applier.transactions[APPLIER_REJECTED], "unknown",
+			 (json_int_t)status.applier.transactions[APPLIER_UNKNOWN], "resyncs",
+			 encode_resyncs(&status.applier), "conntrack", "deleted",
+			 (json_int_t)status.conntrack_deleted, "pending",
+			 (json_int_t)status.conntrack_pending, "follower",
+			 encode_follower(view->upstream), "findings", encode_findings(view));
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* The applier makes the kernel's table what the ledger says: it runs plan, encode, transact and dump
- * until there is no difference, and decides what each outcome of a transaction means. It never
+/* The applier makes the kernel's table what the ledger says: it runs plan, encode, transact and
+ * dump until there is no difference, and decides what each outcome of a transaction means. It never
  * decides what should be.
  */
 #include "gatewayd/applier.h"
@@ -23,12 +23,9 @@
 const char *resync_reason_name(enum resync_reason reason)
 {
 	static const char *const names[RESYNC_REASON_MAX] = {
-		[RESYNC_START] = "start",
-		[RESYNC_AUDIT] = "audit",
-		[RESYNC_FOREIGN] = "foreign",
-		[RESYNC_CONFLICT] = "conflict",
-		[RESYNC_GENERATION] = "generation",
-		[RESYNC_UNKNOWN] = "unknown",
+		[RESYNC_START] = "start",           [RESYNC_AUDIT] = "audit",
+		[RESYNC_FOREIGN] = "foreign",       [RESYNC_CONFLICT] = "conflict",
+		[RESYNC_GENERATION] = "generation", [RESYNC_UNKNOWN] = "unknown",
 	};
 
 	return names[reason];
@@ -180,8 +177,8 @@ static void attempt_clear(struct attempt *attempt)
 static int make_batch(struct applier *applier, struct attempt *attempt)
 {
 	struct encode_options options = {
-		.first_sequence = netlink_sequences(&applier->netlink,
-						    batch_sequences_max(&attempt->plan)),
+		.first_sequence =
+			netlink_sequences(&applier->netlink, batch_sequences_max(&attempt->plan)),
 		.generation = applier->generation,
 		.elements_per_message = attempt->one_by_one ? 1 : 0,
 	};
@@ -402,8 +399,7 @@ static enum verdict run_once(struct applier *applier, struct attempt *attempt,
 	return judge(applier, attempt, ret, err);
 }
 
-enum apply_outcome applier_run(struct applier *applier, struct apply_result *ret,
-			       struct error *err)
+enum apply_outcome applier_run(struct applier *applier, struct apply_result *ret, struct error *err)
 {
 	struct attempt attempt = { 0 };
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* The applier makes the kernel's table what the ledger says: it runs plan, encode, transact and dump
- * until there is no difference, and decides what each outcome of a transaction means. It never
+/* The applier makes the kernel's table what the ledger says: it runs plan, encode, transact and
+ * dump until there is no difference, and decides what each outcome of a transaction means. It never
  * decides what should be.
  */
 #pragma once
@@ -40,8 +40,8 @@ struct apply_refusal {
 };
 
 struct apply_result {
-	size_t n_changes;    /* mappings that were changed in the kernel */
-	bool restructured;   /* tables, maps or chains were made anew */
+	size_t n_changes;  /* mappings that were changed in the kernel */
+	bool restructured; /* tables, maps or chains were made anew */
 	struct apply_refusal refusals[APPLY_REFUSALS_MAX];
 	size_t n_refusals;
 };
@@ -49,8 +49,8 @@ struct apply_result {
 struct applier_stats {
 	uint64_t transactions[3]; /* by committed, rejected, unknown */
 	uint64_t resyncs[RESYNC_REASON_MAX];
-	double last_seconds;      /* the last transaction: encode to receipt */
-	int64_t last_at;          /* when it was, Unix seconds; 0: none yet */
+	double last_seconds; /* the last transaction: encode to receipt */
+	int64_t last_at;     /* when it was, Unix seconds; 0: none yet */
 	size_t last_changes;
 };
 enum { APPLIER_COMMITTED, APPLIER_REJECTED, APPLIER_UNKNOWN };
@@ -71,11 +71,11 @@ struct applier {
 	struct ledger *ledger; /* borrowed */
 	struct applier_hooks hooks;
 	struct netlink netlink;
-	bool receipt;          /* the kernel acknowledges the end of a batch */
-	bool current;          /* structure and the ledger's installed side are what the kernel has */
+	bool receipt; /* the kernel acknowledges the end of a batch */
+	bool current; /* structure and the ledger's installed side are what the kernel has */
 	enum resync_reason why; /* where not current */
 	struct structure structure;
-	uint32_t generation;   /* the plan rests on the dump of this one; 0: on our own commits */
+	uint32_t generation; /* the plan rests on the dump of this one; 0: on our own commits */
 	struct applier_stats stats;
 };
 
@@ -87,12 +87,12 @@ void applier_close(struct applier *applier);
 /* What is known of the kernel counts no longer: the next run reads the table first. */
 void applier_doubt(struct applier *applier, enum resync_reason reason);
 
-/* Reads the table if it is not current. adopt (may be NULL) says of each element that is not desired
- * whether it becomes so. */
+/* Reads the table if it is not current. adopt (may be NULL) says of each element that is not
+ * desired whether it becomes so. */
 int applier_read(struct applier *applier,
 		 bool (*adopt)(const struct dump_element *element, void *userdata), void *userdata,
 		 struct error *err) _must_check_;
 
 /* Closes the difference. err has a sentence where APPLY_FAILED. */
-enum apply_outcome applier_run(struct applier *applier, struct apply_result *ret,
-			       struct error *err) _must_check_;
+enum apply_outcome applier_run(struct applier *applier, struct apply_result *ret, struct error *err)
+	_must_check_;

@@ -147,8 +147,8 @@ int journal_rollback(struct journal *journal, size_t first, struct ledger *ledge
 static int add_refusal(struct changeset *changeset, const struct mapping_key *key,
 		       const char *reason)
 {
-	struct refusal *refusals = reallocarray(changeset->refusals, changeset->n_refusals + 1,
-						sizeof(*refusals));
+	struct refusal *refusals =
+		reallocarray(changeset->refusals, changeset->n_refusals + 1, sizeof(*refusals));
 
 	if (!refusals)
 		return -ENOMEM;
@@ -269,7 +269,8 @@ bool changeset_refuse(struct changeset *changeset, const struct mapping_key *key
 	for (size_t i = 0; i < changeset->n_changes; i++) {
 		struct change *change = &changeset->changes[i];
 
-		if (change->removal || change->refused || mapping_key_compare(&change->key, key) != 0)
+		if (change->removal || change->refused ||
+		    mapping_key_compare(&change->key, key) != 0)
 			continue;
 		change->refused = true;
 		if (changeset->atomic || add_refusal(changeset, key, reason) < 0)

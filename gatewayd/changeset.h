@@ -24,9 +24,9 @@ struct refusal {
 struct changeset {
 	struct change *changes; /* owned */
 	size_t n_changes;
-	bool replace;      /* what is not among the changes is removed */
-	bool atomic;       /* all or nothing; else what is refused is left out */
-	uint64_t revision; /* of its sender; 0: the gateway counts itself */
+	bool replace;             /* what is not among the changes is removed */
+	bool atomic;              /* all or nothing; else what is refused is left out */
+	uint64_t revision;        /* of its sender; 0: the gateway counts itself */
 	struct refusal *refusals; /* owned: what was left out, where not atomic */
 	size_t n_refusals;
 	struct error error; /* why it failed as a whole: errnum is not 0 */

@@ -36,7 +36,8 @@ struct sweeper {
 
 static int compare_sweeps(const void *a, const void *b)
 {
-	return mapping_key_compare(&((const struct sweep *)a)->key, &((const struct sweep *)b)->key);
+	return mapping_key_compare(&((const struct sweep *)a)->key,
+				   &((const struct sweep *)b)->key);
 }
 
 struct tuple {
@@ -52,9 +53,9 @@ static void read_tuple_address(const struct nlattr *nest, struct tuple *tuple)
 	{
 		uint16_t type = mnl_attr_get_type(attr);
 		bool v6 = type == CTA_IP_V6_SRC || type == CTA_IP_V6_DST;
-		struct address *address = type == CTA_IP_V4_SRC || type == CTA_IP_V6_SRC ?
-						  &tuple->source.address :
-						  &tuple->destination.address;
+		struct address *address = type == CTA_IP_V4_SRC || type == CTA_IP_V6_SRC
+						  ? &tuple->source.address
+						  : &tuple->destination.address;
 
 		if (mnl_attr_get_payload_len(attr) != (v6 ? 16 : 4))
 			continue;
@@ -159,9 +160,9 @@ static struct nlmsghdr *put_header(void *buffer, uint16_t type, uint16_t flags, 
 static bool copy_attr(struct nlmsghdr *header, const struct nlattr *attr)
 {
 	/* With its flags: the kernel wants to see that a tuple is nested. */
-	return !attr || mnl_attr_put_check(header, REQUEST_MAX, attr->nla_type,
-					   mnl_attr_get_payload_len(attr),
-					   mnl_attr_get_payload(attr));
+	return !attr ||
+	       mnl_attr_put_check(header, REQUEST_MAX, attr->nla_type,
+				  mnl_attr_get_payload_len(attr), mnl_attr_get_payload(attr));
 }
 
 /* The id makes sure that only this very entry goes, and not one that took its place. */

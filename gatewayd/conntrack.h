@@ -14,10 +14,10 @@ struct sweep {
 	struct endpoint target; /* where mapped */
 };
 
-/* Deletes, for each of the mappings, the entries whose original destination is its address, protocol
- * and port and that do not lead to its target: of TCP those that were translated, of UDP all, since
- * a UDP flow that began before the mapping would never reach it. sweeps gets sorted. Returns the
- * first error, -EINTR where the listing was interrupted (run it again); *ret_deleted is set in any
- * case. After an error the socket has to be closed. */
+/* Deletes, for each of the mappings, the entries whose original destination is its address,
+ * protocol and port and that do not lead to its target: of TCP those that were translated, of UDP
+ * all, since a UDP flow that began before the mapping would never reach it. sweeps gets sorted.
+ * Returns the first error, -EINTR where the listing was interrupted (run it again); *ret_deleted is
+ * set in any case. After an error the socket has to be closed. */
 int conntrack_sweep(struct netlink *netlink, struct sweep *sweeps, size_t n_sweeps,
 		    size_t *ret_deleted) _must_check_;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Reading our table back from the kernel: its structure compared with our shape, and the elements of
- * its maps, all of one generation of the ruleset. It changes nothing in the kernel.
+/* Reading our table back from the kernel: its structure compared with our shape, and the elements
+ * of its maps, all of one generation of the ruleset. It changes nothing in the kernel.
  */
 #include "gatewayd/dump.h"
 
@@ -22,10 +22,10 @@
 struct dumper {
 	const struct shape *shape;
 	struct dump *dump;
-	enum shape_map map;                     /* whose elements are read */
-	unsigned maps_seen;                     /* bits of enum shape_map */
-	bool foreign;                           /* something that is not ours is in the table */
-	unsigned chains_seen;                   /* bits of enum shape_chain */
+	enum shape_map map;   /* whose elements are read */
+	unsigned maps_seen;   /* bits of enum shape_map */
+	bool foreign;         /* something that is not ours is in the table */
+	unsigned chains_seen; /* bits of enum shape_chain */
 	bool chains_differ;
 	unsigned rules_seen[SHAPE_CHAIN_MAX];
 };

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Reading our table back from the kernel: its structure compared with our shape, and the elements of
- * its maps, all of one generation of the ruleset. It changes nothing in the kernel.
+/* Reading our table back from the kernel: its structure compared with our shape, and the elements
+ * of its maps, all of one generation of the ruleset. It changes nothing in the kernel.
  */
 #pragma once
 

@@ -14,8 +14,8 @@
 #include <linux/netfilter/nfnetlink.h>
 #include <string.h>
 
-/* An attribute's length has 16 bits. A list of elements is closed where one more of the largest kind
- * might not fit. */
+/* An attribute's length has 16 bits. A list of elements is closed where one more of the largest
+ * kind might not fit. */
 #define LIST_MAX ((size_t)65535)
 #define ELEMENT_MAX ((size_t)512)
 /* libnftnl writes its objects without a bound; none of ours comes near this. */
@@ -304,8 +304,8 @@ static int put_element_message(struct encoder *encoder, size_t *index, size_t en
 		return r;
 	header = message_of(encoder);
 	for (i = *index; i < end && count < encoder->per_message; i++) {
-		size_t used = (size_t)((uint8_t *)mnl_nlmsg_get_payload_tail(header) -
-				       (uint8_t *)list);
+		size_t used =
+			(size_t)((uint8_t *)mnl_nlmsg_get_payload_tail(header) - (uint8_t *)list);
 
 		if (!same_list(first, &operations[i]))
 			continue;
@@ -419,8 +419,8 @@ int encode_plan(const struct plan *plan, const struct shape *shape,
 		.plan = plan,
 		.shape = shape,
 		.sequence = options->first_sequence,
-		.per_message = options->elements_per_message ? options->elements_per_message :
-							       SIZE_MAX,
+		.per_message =
+			options->elements_per_message ? options->elements_per_message : SIZE_MAX,
 	};
 	int r;
 

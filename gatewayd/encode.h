@@ -29,8 +29,8 @@ struct batch {
 };
 
 struct encode_options {
-	uint32_t first_sequence;  /* of BEGIN; see batch_sequences_max */
-	uint32_t generation;      /* commit only if the ruleset is still this one; 0: always */
+	uint32_t first_sequence;     /* of BEGIN; see batch_sequences_max */
+	uint32_t generation;         /* commit only if the ruleset is still this one; 0: always */
 	size_t elements_per_message; /* 0: as many as fit; 1: each gets its own answer */
 };
 
@@ -42,8 +42,8 @@ int encode_plan(const struct plan *plan, const struct shape *shape,
 		const struct encode_options *options, struct batch *ret) _must_check_;
 void batch_clear(struct batch *batch);
 
-/* The operation that an answer blames: by the element's offset where the kernel gave one, else, where
- * the message has only one, that one. -ENOENT: the message holds several elements and the kernel did
- * not say which, or it is none of elements at all (-EINVAL). */
+/* The operation that an answer blames: by the element's offset where the kernel gave one, else,
+ * where the message has only one, that one. -ENOENT: the message holds several elements and the
+ * kernel did not say which, or it is none of elements at all (-EINVAL). */
 int batch_find_operation(const struct batch *batch, uint32_t sequence, uint32_t offset,
 			 size_t *ret_operation) _must_check_;

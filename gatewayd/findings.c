@@ -36,7 +36,8 @@ static size_t add(struct finding ret[FINDINGS_MAX], size_t n, bool error, const 
 	return n + 1;
 }
 
-/* A setting under /proc/sys/net, which shows this process's network namespace; NULL if unreadable. */
+/* A setting under /proc/sys/net, which shows this process's network namespace; NULL if unreadable.
+ */
 static char *read_setting(const char *path)
 {
 	char *text = NULL;
@@ -117,8 +118,7 @@ static size_t check_port_range(struct finding ret[FINDINGS_MAX], size_t n,
 			       const struct ledger *ledger)
 {
 	_cleanup_free_ char *range = read_setting("/proc/sys/net/ipv4/ip_local_port_range");
-	_cleanup_free_ char *reserved =
-		read_setting("/proc/sys/net/ipv4/ip_local_reserved_ports");
+	_cleanup_free_ char *reserved = read_setting("/proc/sys/net/ipv4/ip_local_reserved_ports");
 	struct port_ranges ranges = { .reserved = reserved };
 	size_t index = 0, count = 0;
 	uint16_t lowest = UINT16_MAX, highest = 0;
@@ -142,10 +142,11 @@ static size_t check_port_range(struct finding ret[FINDINGS_MAX], size_t n,
 		       "sysctl -w net.ipv4.ip_local_reserved_ports=%s%s%u-%u",
 		       reserved && strlen(reserved) < 80 ? reserved : "",
 		       reserved && *reserved && strlen(reserved) < 80 ? "," : "", lowest, highest);
-	return add(ret, n, false, remedy,
-		   "%zu mapped ports lie within ip_local_port_range (%lu to %lu): connections of the "
-		   "gateway itself may use them",
-		   count, ranges.low, ranges.high);
+	return add(
+		ret, n, false, remedy,
+		"%zu mapped ports lie within ip_local_port_range (%lu to %lu): connections of the "
+		"gateway itself may use them",
+		count, ranges.low, ranges.high);
 }
 
 size_t findings_collect(struct finding ret[FINDINGS_MAX], const struct admission *admission,

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* The gateway: makes all modules of the daemon, connects them, and takes them apart again in the order
- * that their callbacks need. It decides nothing.
+/* The gateway: makes all modules of the daemon, connects them, and takes them apart again in the
+ * order that their callbacks need. It decides nothing.
  */
 #include "gatewayd/gateway.h"
 
@@ -102,8 +102,8 @@ static int follow(struct gateway *gateway, struct event_base *base, const struct
 	r = http_client_new(&gateway->client, base);
 	if (r == 0)
 		r = upstream_new(&gateway->upstream, base, gateway->client, &config);
-	return r == 0 ? 0 :
-			error_set(err, r, "invalid", "server", "server: cannot follow \"%s\": %s",
+	return r == 0 ? 0
+		      : error_set(err, r, "invalid", "server", "server: cannot follow \"%s\": %s",
 				  options->server, strerror(-r));
 }
 

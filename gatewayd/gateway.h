@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* The gateway: makes all modules of the daemon, connects them, and takes them apart again in the order
- * that their callbacks need. It decides nothing.
+/* The gateway: makes all modules of the daemon, connects them, and takes them apart again in the
+ * order that their callbacks need. It decides nothing.
  */
 #pragma once
 
@@ -11,8 +11,8 @@
 
 struct gateway;
 
-/* Opens kernel, local API and, where a server is configured, the stream of schedd. options and settings
- * are borrowed for the lifetime. */
+/* Opens kernel, local API and, where a server is configured, the stream of schedd. options and
+ * settings are borrowed for the lifetime. */
 int gateway_new(struct gateway **ret, struct event_base *base, const struct options *options,
 		const struct settings *settings, struct error *err) _must_check_;
 void gateway_free(struct gateway *gateway); /* NULL is fine */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* The ledger: for each mapping what should be (desired) and what the kernel has (installed), side by
- * side in one entry, so that the difference is known without a search. It holds memory only; it
+/* The ledger: for each mapping what should be (desired) and what the kernel has (installed), side
+ * by side in one entry, so that the difference is known without a search. It holds memory only; it
  * neither plans nor applies.
  */
 #include "gatewayd/ledger.h"
@@ -23,8 +23,9 @@ static size_t hash_of(const struct mapping_key *key)
 	uint64_t parts[2];
 
 	memcpy(parts, key->address.bytes, sizeof(parts));
-	return mix(mix(parts[0]) ^ parts[1] ^
-		   ((uint64_t)key->port << 16 | (uint64_t)key->protocol << 8 | key->address.family));
+	return mix(
+		mix(parts[0]) ^ parts[1] ^
+		((uint64_t)key->port << 16 | (uint64_t)key->protocol << 8 | key->address.family));
 }
 
 static bool key_equal(const struct mapping_key *a, const struct mapping_key *b)

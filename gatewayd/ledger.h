@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* The ledger: for each mapping what should be (desired) and what the kernel has (installed), side by
- * side in one entry, so that the difference is known without a search. It holds memory only; it
+/* The ledger: for each mapping what should be (desired) and what the kernel has (installed), side
+ * by side in one entry, so that the difference is known without a search. It holds memory only; it
  * neither plans nor applies.
  *
  * An entry exists while it is desired or installed. Entries whose two sides may differ are in the
@@ -24,8 +24,8 @@ struct entry {
 	struct endpoint installed; /* where ENTRY_INSTALLED */
 	uint8_t flags;
 	uint64_t revision; /* of the desired side */
-	char *label;       /* owned; see shape_label_format; NULL: none. Of the desired side, or of the
-			    * kernel's element where only that exists */
+	char *label; /* owned; see shape_label_format; NULL: none. Of the desired side, or of the
+		      * kernel's element where only that exists */
 	struct entry *next_dirty;
 };
 

@@ -24,7 +24,7 @@ static int lock_path(const char *folder, char path[PATH_MAX], struct error *err)
 	if (stat("/proc/self/ns/net", &namespace) < 0)
 		return error_set(err, -errno, "internal", NULL, "/proc/self/ns/net: %s",
 				 strerror(errno));
-	n = snprintf(path, PATH_MAX, "%s/gatewayd-%ju.lock", folder, (uintmax_t)namespace.st_ino);
+	n = snprintf(path, PATH_MAX, "%s/gatewayd-%ju.lock", folder, (uintmax_t) namespace.st_ino);
 	if (n < 0 || n >= PATH_MAX)
 		return error_set(err, -ENAMETOOLONG, "invalid", "run-directory",
 				 "run-directory: the path is too long");
@@ -72,8 +72,8 @@ int lock_take(const char *folder, int *ret_fd, struct error *err)
 		return error_set(err, -errno, "internal", "run-directory", "%s: %s", path,
 				 strerror(errno));
 	if (flock(fd, LOCK_EX | LOCK_NB) < 0)
-		return errno == EWOULDBLOCK ? refuse(fd, path, err) :
-					      error_set(err, -errno, "internal", NULL, "%s: %s",
+		return errno == EWOULDBLOCK ? refuse(fd, path, err)
+					    : error_set(err, -errno, "internal", NULL, "%s: %s",
 							path, strerror(errno));
 	r = note_holder(fd, path, err);
 	if (r < 0)

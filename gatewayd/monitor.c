@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* The monitor hears of changes to our table that we did not make, on a socket of its own. It only says
- * so: what is true is read from the kernel by others.
+/* The monitor hears of changes to our table that we did not make, on a socket of its own. It only
+ * says so: what is true is read from the kernel by others.
  */
 #include "gatewayd/monitor.h"
 
@@ -105,8 +105,8 @@ static void on_readable(evutil_socket_t fd, short what, void *userdata)
 
 	for (int i = 0; i < TURN_MAX; i++) {
 		size_t length;
-		int r = netlink_receive(&monitor->netlink, monitor->buffer,
-					sizeof(monitor->buffer), 0, &length);
+		int r = netlink_receive(&monitor->netlink, monitor->buffer, sizeof(monitor->buffer),
+					0, &length);
 
 		if (r == -ETIMEDOUT)
 			return;

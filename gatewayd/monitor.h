@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* The monitor hears of changes to our table that we did not make, on a socket of its own. It only says
- * so: what is true is read from the kernel by others.
+/* The monitor hears of changes to our table that we did not make, on a socket of its own. It only
+ * says so: what is true is read from the kernel by others.
  */
 #pragma once
 

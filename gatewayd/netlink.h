@@ -32,8 +32,8 @@ uint32_t netlink_sequences(struct netlink *netlink, uint32_t n);
 /* Asks for a receive buffer of at least this size; what was granted is in receive_bytes. */
 void netlink_grow_receive(struct netlink *netlink, size_t bytes);
 
-/* Sends all of data in one datagram. -EMSGSIZE where the kernel does not grant a send buffer of that
- * size; the sentence names the sysctl to raise. */
+/* Sends all of data in one datagram. -EMSGSIZE where the kernel does not grant a send buffer of
+ * that size; the sentence names the sysctl to raise. */
 int netlink_send(struct netlink *netlink, const void *data, size_t length, struct error *err)
 	_must_check_;
 

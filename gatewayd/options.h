@@ -8,7 +8,8 @@
 
 /* As they stand in file and command line. */
 struct options {
-	char *name, *server, *token_file, *socket, *metrics_listen, *source, *run_directory, *log_level;
+	char *name, *server, *token_file, *socket, *metrics_listen, *source, *run_directory,
+		*log_level;
 	struct string_list addresses;
 	uint64_t audit_ms, heartbeat_ms, map_size;
 	bool check;
@@ -16,12 +17,12 @@ struct options {
 
 /* What they mean. */
 struct settings {
-	char *name;             /* owned; ours in schedd */
+	char *name;                /* owned; ours in schedd */
 	struct address *addresses; /* owned; at least one */
 	size_t n_addresses;
-	char *token;            /* owned; NULL: none */
+	char *token; /* owned; NULL: none */
 	bool masquerade;
-	bool metrics;           /* there is a TCP listener */
+	bool metrics; /* there is a TCP listener */
 	struct endpoint metrics_listen;
 	enum log_level log_level;
 };

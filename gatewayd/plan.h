@@ -9,11 +9,11 @@
 
 /* What a dump found of the table's structure, compared with our shape. */
 struct structure {
-	bool table;  /* it exists and can be kept */
-	bool stale;  /* it exists and must go first: dormant, owned, or its maps are not ours */
-	bool maps;   /* both maps are as they should be */
-	bool chains; /* all chains and rules are as they should be, and there are no others */
-	char **names;   /* of the chains that are there; owned */
+	bool table;   /* it exists and can be kept */
+	bool stale;   /* it exists and must go first: dormant, owned, or its maps are not ours */
+	bool maps;    /* both maps are as they should be */
+	bool chains;  /* all chains and rules are as they should be, and there are no others */
+	char **names; /* of the chains that are there; owned */
 	size_t n_names;
 };
 void structure_clear(struct structure *structure);
@@ -39,16 +39,16 @@ struct operation {
 };
 
 struct plan {
-	unsigned steps;           /* enum plan_step */
-	struct structure *actual; /* borrowed: names of the chains to drop */
+	unsigned steps;               /* enum plan_step */
+	struct structure *actual;     /* borrowed: names of the chains to drop */
 	struct operation *operations; /* deletes first, then adds */
 	size_t n_operations;
 	size_t n_changes; /* mappings that differ; a changed one has two operations */
 };
 
-/* Makes the plan for all dirty entries. With fill_first, a table that has to be made from nothing is
- * filled in one transaction and hooked in the next, since a large transaction on a hooked table stalls
- * traffic: the plan leaves the chains out, and the one after it adds them. */
+/* Makes the plan for all dirty entries. With fill_first, a table that has to be made from nothing
+ * is filled in one transaction and hooked in the next, since a large transaction on a hooked table
+ * stalls traffic: the plan leaves the chains out, and the one after it adds them. */
 int plan_make(const struct ledger *ledger, struct structure *actual, bool fill_first,
 	      struct plan *ret) _must_check_;
 void plan_clear(struct plan *plan);

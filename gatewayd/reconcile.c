@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* The reconciler: takes changesets from the local API and from schedd, joins those of one turn of the
- * event loop into one kernel transaction, answers each when its own is committed, and repairs the
- * table when it is not what it should be. It owns the ledger.
+/* The reconciler: takes changesets from the local API and from schedd, joins those of one turn of
+ * the event loop into one kernel transaction, answers each when its own is committed, and repairs
+ * the table when it is not what it should be. It owns the ledger.
  */
 #include "gatewayd/reconcile.h"
 
@@ -89,8 +89,8 @@ static void roll_back(struct reconciler *reconciler)
 		log_error(SUBJECT, "out of memory while taking changes back");
 }
 
-/* A mapping that the kernel refuses and that no queued changeset brought: adopted, or of a time when
- * the kernel took it. It cannot be kept. */
+/* A mapping that the kernel refuses and that no queued changeset brought: adopted, or of a time
+ * when the kernel took it. It cannot be kept. */
 static void give_up(struct reconciler *reconciler, const struct apply_refusal *refusal)
 {
 	struct entry *entry = ledger_find(&reconciler->ledger, &refusal->key);
@@ -260,8 +260,9 @@ static void on_audit(evutil_socket_t fd, short what, void *userdata)
 	applier_doubt(&reconciler->applier, RESYNC_AUDIT);
 	why = reconciler->applier.why;
 	if (run(reconciler, &result) && (result.n_changes > 0 || result.restructured))
-		log_warning(SUBJECT, "was changed by someone else and is repaired changes=%zu "
-				     "structure=%s found_by=%s",
+		log_warning(SUBJECT,
+			    "was changed by someone else and is repaired changes=%zu "
+			    "structure=%s found_by=%s",
 			    result.n_changes, result.restructured ? "remade" : "intact",
 			    resync_reason_name(why));
 	(void)loop_timer_arm(&reconciler->audit, reconciler->config.audit_ms);

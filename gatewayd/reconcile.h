@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* The reconciler: takes changesets from the local API and from schedd, joins those of one turn of the
- * event loop into one kernel transaction, answers each when its own is committed, and repairs the
- * table when it is not what it should be. It owns the ledger.
+/* The reconciler: takes changesets from the local API and from schedd, joins those of one turn of
+ * the event loop into one kernel transaction, answers each when its own is committed, and repairs
+ * the table when it is not what it should be. It owns the ledger.
  */
 #pragma once
 
@@ -39,11 +39,11 @@ void reconciler_submit(struct reconciler *reconciler, struct changeset *changese
 const struct ledger *reconciler_ledger(const struct reconciler *reconciler);
 
 struct reconciler_status {
-	uint64_t revision;    /* of the newest changeset that is in the kernel */
-	size_t mappings;      /* installed */
+	uint64_t revision; /* of the newest changeset that is in the kernel */
+	size_t mappings;   /* installed */
 	size_t desired;
-	bool in_sync;         /* the kernel has what it should, as far as we know */
-	const char *reason;   /* why not in sync, "" otherwise; borrowed */
+	bool in_sync;       /* the kernel has what it should, as far as we know */
+	const char *reason; /* why not in sync, "" otherwise; borrowed */
 	struct applier_stats applier;
 	uint64_t conntrack_deleted;
 	size_t conntrack_pending; /* mappings whose connections wait to be looked through again */

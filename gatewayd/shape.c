@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* What our nftables table looks like: its names, maps, chains and rules as libnftnl objects, in this
- * one place, and whether what the kernel has is the same. It sends and receives nothing.
+/* What our nftables table looks like: its names, maps, chains and rules as libnftnl objects, in
+ * this one place, and whether what the kernel has is the same. It sends and receives nothing.
  */
 #include "gatewayd/shape.h"
 
@@ -33,8 +33,9 @@ struct map_spec {
 	uint8_t family;
 };
 
-#define KEY_TYPE(address) \
-	(((address) << (2 * NFT_TYPE_BITS)) | (NFT_TYPE_PROTOCOL << NFT_TYPE_BITS) | NFT_TYPE_SERVICE)
+#define KEY_TYPE(address)                                                            \
+	(((address) << (2 * NFT_TYPE_BITS)) | (NFT_TYPE_PROTOCOL << NFT_TYPE_BITS) | \
+	 NFT_TYPE_SERVICE)
 #define VALUE_TYPE(address) (((address) << NFT_TYPE_BITS) | NFT_TYPE_SERVICE)
 
 static const struct map_spec maps[SHAPE_MAP_MAX] = {
@@ -142,7 +143,6 @@ struct nftnl_chain *shape_make_chain(enum shape_chain chain)
 	return TAKE_PTR(made);
 }
 
-
 static int add_mark_set(struct nftnl_rule *rule)
 {
 	return rule_add_mark(rule, ~SHAPE_MARK, SHAPE_MARK);
@@ -178,13 +178,11 @@ struct rule_spec {
 /* Prerouting and output are the same. The mark is set before the maps are asked and cleared behind
  * them, which only a packet reaches that no map translated: a lookup that finds nothing ends its
  * rule, one that finds something ends the chain. */
-#define TRANSLATE                                                                \
-	{                                                                        \
-		{ rule_add_syn_only, "only a SYN starts a TCP connection" },          \
-		{ add_mark_set, NULL },                                          \
-		{ add_dnat4, NULL },                                             \
-		{ add_dnat6, NULL },                                             \
-		{ add_mark_clear, "reached only by what no map has" },           \
+#define TRANSLATE                                                                         \
+	{                                                                                 \
+		{ rule_add_syn_only, "only a SYN starts a TCP connection" },              \
+			{ add_mark_set, NULL }, { add_dnat4, NULL }, { add_dnat6, NULL }, \
+			{ add_mark_clear, "reached only by what no map has" },            \
 	}
 
 static const struct rule_spec rules[SHAPE_CHAIN_MAX][RULES_MAX] = {
@@ -259,8 +257,7 @@ bool shape_chain_matches(enum shape_chain chain, const struct nftnl_chain *actua
 bool shape_rule_matches(enum shape_chain chain, unsigned index, const struct nftnl_rule *actual)
 {
 	bool end;
-	_cleanup_(cleanup_nftnl_rule) struct nftnl_rule *made =
-		shape_make_rule(chain, index, &end);
+	_cleanup_(cleanup_nftnl_rule) struct nftnl_rule *made = shape_make_rule(chain, index, &end);
 
 	return made && rule_equal(made, actual);
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* What our nftables table looks like: its names, maps, chains and rules as libnftnl objects, in this
- * one place, and whether what the kernel has is the same. It sends and receives nothing.
+/* What our nftables table looks like: its names, maps, chains and rules as libnftnl objects, in
+ * this one place, and whether what the kernel has is the same. It sends and receives nothing.
  *
  * docs/nftables.md shows the table and says why each part is as it is.
  */

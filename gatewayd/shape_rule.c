@@ -61,7 +61,7 @@ static int add_payload(struct nftnl_rule *rule, uint32_t base, uint32_t offset, 
 	return 0;
 }
 
-static int add_compare(struct nftnl_rule *rule, uint32_t operator, const void *data, size_t length)
+static int add_compare(struct nftnl_rule *rule, uint32_t operator, const void * data, size_t length)
 {
 	struct nftnl_expr *e = add(rule, "cmp");
 

@@ -104,7 +104,8 @@ void sweeper_note(struct sweeper *sweeper, const struct plan *plan)
 				log_error("conntrack", OUT_OF_MEMORY);
 		} else if (operation->kind == OPERATION_DELETE) {
 			/* It drains. Whatever was to be looked through a second time might hold
-			 * this very port, and to end one connection too many is worse than one too few. */
+			 * this very port, and to end one connection too many is worse than one too
+			 * few. */
 			sweeper->again.n = 0;
 		}
 	}

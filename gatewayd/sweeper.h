@@ -20,7 +20,8 @@ void sweeper_free(struct sweeper *sweeper); /* NULL is fine */
 void sweeper_note(struct sweeper *sweeper, const struct plan *plan);
 /* The plans were not done after all. */
 void sweeper_forget(struct sweeper *sweeper);
-/* The plans are done: looks through the connections of what was noted. What fails is tried again. */
+/* The plans are done: looks through the connections of what was noted. What fails is tried again.
+ */
 void sweeper_run(struct sweeper *sweeper, const struct ledger *ledger);
 
 uint64_t sweeper_deleted(const struct sweeper *sweeper);

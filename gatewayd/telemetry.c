@@ -81,9 +81,9 @@ int telemetry_new(struct telemetry **ret, struct metrics *metrics,
 				      "Mappings that should be in the kernel", NULL);
 	t->in_sync = metrics_register(metrics, METRIC_GAUGE, "portico_gateway_in_sync",
 				      "1 where the kernel has what it should", NULL);
-	t->transactions = metrics_register(metrics, METRIC_COUNTER,
-					   "portico_gateway_transactions_total",
-					   "Kernel transactions by outcome", by_outcome);
+	t->transactions =
+		metrics_register(metrics, METRIC_COUNTER, "portico_gateway_transactions_total",
+				 "Kernel transactions by outcome", by_outcome);
 	t->resyncs = metrics_register(metrics, METRIC_COUNTER, "portico_gateway_resyncs_total",
 				      "Times that the table was read back in full", by_reason);
 	t->conntrack_deleted = metrics_register(
@@ -92,13 +92,13 @@ int telemetry_new(struct telemetry **ret, struct metrics *metrics,
 	t->conntrack_pending = metrics_register(
 		metrics, METRIC_GAUGE, "portico_gateway_conntrack_pending",
 		"Mappings whose connections wait to be looked through again", NULL);
-	t->applied_revision = metrics_register(metrics, METRIC_GAUGE,
-					       "portico_gateway_applied_revision",
-					       "Newest revision that is in the kernel", NULL);
+	t->applied_revision =
+		metrics_register(metrics, METRIC_GAUGE, "portico_gateway_applied_revision",
+				 "Newest revision that is in the kernel", NULL);
 	if (upstream) {
-		t->failed = metrics_register(metrics, METRIC_GAUGE,
-					     "portico_gateway_failed_mappings",
-					     "Mappings of schedd that could not be applied", NULL);
+		t->failed =
+			metrics_register(metrics, METRIC_GAUGE, "portico_gateway_failed_mappings",
+					 "Mappings of schedd that could not be applied", NULL);
 		t->connected = metrics_register(metrics, METRIC_GAUGE,
 						"portico_gateway_follower_connected",
 						"1 while schedd's stream is open", NULL);

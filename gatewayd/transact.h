@@ -22,8 +22,8 @@ enum transact_outcome {
 /* One answer that is an error. */
 struct transact_error {
 	uint32_t sequence;
-	int errnum;      /* negative */
-	uint32_t offset; /* of the attribute that is blamed, 0 if unknown */
+	int errnum;                   /* negative */
+	uint32_t offset;              /* of the attribute that is blamed, 0 if unknown */
 	char text[TRANSACT_TEXT_MAX]; /* the kernel's extended-ack text, "" if none */
 };
 

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* gatewayd as a follower of schedd: its stream's mappings become changesets, and what became of them
- * is reported. It never touches the kernel itself.
+/* gatewayd as a follower of schedd: its stream's mappings become changesets, and what became of
+ * them is reported. It never touches the kernel itself.
  *
- * A mapping that cannot be applied is left out and reported with its reason; the others go on. It is
- * taken up again when schedd sends it anew.
+ * A mapping that cannot be applied is left out and reported with its reason; the others go on. It
+ * is taken up again when schedd sends it anew.
  */
 #include "gatewayd/upstream.h"
 
@@ -84,8 +84,8 @@ static void on_done(struct changeset *changeset, void *userdata)
 	upstream->applied = true;
 	upstream->epoch = delivery->epoch;
 	/* Bookmarks that came meanwhile say that nothing more has changed since. */
-	upstream->applied_revision = upstream->in_flight > 0 ? changeset->revision :
-							       upstream->desired_revision;
+	upstream->applied_revision =
+		upstream->in_flight > 0 ? changeset->revision : upstream->desired_revision;
 	follower_touch(upstream->follower);
 }
 
@@ -119,10 +119,12 @@ static bool take_mapping(struct upstream *upstream, json_t *item, struct change 
 	if (r < 0) {
 		struct mapping_key key;
 		/* Its key, if at least that can be read, so that schedd learns which it was. */
-		static const char *const all[] = { "target",	  "environment",     "service",
-						   "revision",	  "allow",	     "on_remove",
-						   "expires_at",  "max_connections",
-						   "new_connections_per_minute", NULL };
+		static const char *const all[] = {
+			"target",     "environment",     "service",
+			"revision",   "allow",           "on_remove",
+			"expires_at", "max_connections", "new_connections_per_minute",
+			NULL
+		};
 
 		if (mapping_key_decode(item, "", NULL, all, &key, NULL) == 0)
 			note_failure(upstream, &key, error_text(&err, r));
@@ -147,7 +149,7 @@ static void take_mappings(struct upstream *upstream, json_t *items, struct chang
 	json_t *item;
 	size_t i;
 
-	json_array_foreach(items, i, item) {
+	json_array_foreach (items, i, item) {
 		struct change *change = &changeset->changes[*n];
 
 		if (take_mapping(upstream, item, change)) {
@@ -165,7 +167,7 @@ static void take_deletions(struct upstream *upstream, json_t *items, struct chan
 	json_t *item;
 	size_t i;
 
-	json_array_foreach(items, i, item) {
+	json_array_foreach (items, i, item) {
 		struct error err = ERROR_INIT;
 		struct mapping_key key;
 
@@ -278,7 +280,8 @@ static void on_state(void *userdata, enum follower_state state, const char *reas
 	case FOLLOWER_WAITING:
 		/* The same reason once: back-off repeats it for as long as schedd is away. */
 		if (strcmp(upstream->reason, reason) != 0)
-			log_warning(SUBJECT, "not reachable, mappings stay as they are: %s", reason);
+			log_warning(SUBJECT, "not reachable, mappings stay as they are: %s",
+				    reason);
 		break;
 	}
 	(void)snprintf(upstream->reason, sizeof(upstream->reason), "%s",

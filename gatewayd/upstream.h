@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* gatewayd as a follower of schedd: its stream's mappings become changesets, and what became of them
- * is reported. It never touches the kernel itself.
+/* gatewayd as a follower of schedd: its stream's mappings become changesets, and what became of
+ * them is reported. It never touches the kernel itself.
  */
 #pragma once
 

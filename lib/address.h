@@ -26,8 +26,8 @@ enum protocol {
 	PROTOCOL_INVALID = -1,
 };
 
-#define ADDRESS_STRING_MAX INET6_ADDRSTRLEN             /* with the terminating zero */
-#define ENDPOINT_STRING_MAX (ADDRESS_STRING_MAX + 8)    /* "[v6]:65535" */
+#define ADDRESS_STRING_MAX INET6_ADDRSTRLEN          /* with the terminating zero */
+#define ENDPOINT_STRING_MAX (ADDRESS_STRING_MAX + 8) /* "[v6]:65535" */
 
 /* Bytes of an address of this family: 4 or 16; 0 for AF_UNSPEC. */
 size_t address_length(const struct address *address);

@@ -33,7 +33,8 @@ const char *time_format(int64_t seconds, char buffer[TIME_STRING_MAX])
 	time_t when = (time_t)seconds;
 	struct tm tm = { 0 };
 
-	if (!gmtime_r(&when, &tm) || strftime(buffer, TIME_STRING_MAX, "%Y-%m-%dT%H:%M:%SZ", &tm) == 0)
+	if (!gmtime_r(&when, &tm) ||
+	    strftime(buffer, TIME_STRING_MAX, "%Y-%m-%dT%H:%M:%SZ", &tm) == 0)
 		buffer[0] = '\0';
 	return buffer;
 }
@@ -106,8 +107,9 @@ int time_parse(const char *text, int64_t *ret)
 	check = tm;
 	seconds = timegm(&check);
 	/* timegm turns the 31st of February into March: what comes back must be what went in */
-	if (check.tm_year != tm.tm_year || check.tm_mon != tm.tm_mon || check.tm_mday != tm.tm_mday ||
-	    check.tm_hour != tm.tm_hour || check.tm_min != tm.tm_min || check.tm_sec != tm.tm_sec)
+	if (check.tm_year != tm.tm_year || check.tm_mon != tm.tm_mon ||
+	    check.tm_mday != tm.tm_mday || check.tm_hour != tm.tm_hour ||
+	    check.tm_min != tm.tm_min || check.tm_sec != tm.tm_sec)
 		return -EINVAL;
 	*ret = (int64_t)seconds - offset;
 	return 0;
@@ -118,7 +120,7 @@ int duration_parse(const char *text, uint64_t *ret_ms)
 	static const struct {
 		const char *suffix;
 		uint64_t ms;
-	} units[] = { { "", 1000 },	  { "ms", 1 },	       { "s", 1000 },
+	} units[] = { { "", 1000 },       { "ms", 1 },          { "s", 1000 },
 		      { "m", 60 * 1000 }, { "h", 3600 * 1000 }, { "d", 86400 * 1000 } };
 	uint64_t value = 0;
 

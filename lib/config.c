@@ -36,7 +36,8 @@ static const struct option_spec *find_option(const struct program_spec *program,
 		const char *known = program->options[i].name;
 		size_t n = 0;
 
-		while (n < length && known[n] && (known[n] == name[n] || (known[n] == '-' && name[n] == '_')))
+		while (n < length && known[n] &&
+		       (known[n] == name[n] || (known[n] == '-' && name[n] == '_')))
 			n++;
 		if (n == length && !known[n])
 			return &program->options[i];
@@ -50,7 +51,8 @@ static int value_error(const struct source *source, const struct option_spec *op
 	if (source->file)
 		return error_set(err, -EINVAL, "invalid", option->name, "%s:%d: %s = %s: %s",
 				 source->file, source->line, option->name, value, why);
-	return error_set(err, -EINVAL, "invalid", option->name, "--%s %s: %s", option->name, value, why);
+	return error_set(err, -EINVAL, "invalid", option->name, "--%s %s: %s", option->name, value,
+			 why);
 }
 
 static bool parse_bool(const char *text, bool *ret)
@@ -143,10 +145,12 @@ static int set_number(const struct option_spec *option, uint64_t *field, const c
 
 	if (r < 0)
 		return value_error(source, option, value,
-				   duration ? "not a duration like 500ms, 30s, 10m or 24h" : "not a number", err);
+				   duration ? "not a duration like 500ms, 30s, 10m or 24h"
+					    : "not a number",
+				   err);
 	if ((option->min || option->max) && (number < option->min || number > option->max)) {
-		snprintf(why, sizeof(why), "outside %" PRIu64 "…%" PRIu64 "%s", option->min, option->max,
-			 duration ? " milliseconds" : "");
+		snprintf(why, sizeof(why), "outside %" PRIu64 "…%" PRIu64 "%s", option->min,
+			 option->max, duration ? " milliseconds" : "");
 		return value_error(source, option, value, why, err);
 	}
 	*field = number;
@@ -186,8 +190,8 @@ static int set_value(const struct option_spec *option, void *target, const char 
 
 /* Sets a value in one round (file or command line): the first one of a list replaces what an
  * earlier round left. */
-static int set_once(const struct program_spec *program, const struct option_spec *option, void *target,
-		    const char *value, struct seen *seen, const struct source *source,
+static int set_once(const struct program_spec *program, const struct option_spec *option,
+		    void *target, const char *value, struct seen *seen, const struct source *source,
 		    struct error *err)
 {
 	bool *mark = &seen->options[option - program->options];
@@ -238,13 +242,14 @@ static int on_ini_value(void *userdata, const char *section, const char *name, c
 	if (context->status < 0)
 		return 0;
 	if (strcmp(section, program->name) != 0)
-		context->status = error_set(context->err, -EINVAL, "unknown_section", section,
-					    "%s:%d: %s = %s is in section [%s], expected [%s]", context->path,
-					    context->line, name, value, section, program->name);
+		context->status =
+			error_set(context->err, -EINVAL, "unknown_section", section,
+				  "%s:%d: %s = %s is in section [%s], expected [%s]", context->path,
+				  context->line, name, value, section, program->name);
 	else if (!option || option->command_line_only)
 		context->status = error_set(context->err, -EINVAL, "unknown_option", name,
-					    "%s:%d: %s = %s: no such option", context->path, context->line,
-					    name, value);
+					    "%s:%d: %s = %s: no such option", context->path,
+					    context->line, name, value);
 	else
 		context->status = set_once(program, option, context->target, value, &context->seen,
 					   &source, context->err);
@@ -265,9 +270,10 @@ static char *read_line(char *buffer, int size, void *userdata)
 		return NULL;
 	reader->context->line++;
 	if (take < length && reader->context->status == 0)
-		reader->context->status = error_set(reader->context->err, -EINVAL, "invalid", NULL,
-						    "%s:%d: the line is longer than %d bytes",
-						    reader->context->path, reader->context->line, size - 2);
+		reader->context->status =
+			error_set(reader->context->err, -EINVAL, "invalid", NULL,
+				  "%s:%d: the line is longer than %d bytes", reader->context->path,
+				  reader->context->line, size - 2);
 	memcpy(buffer, reader->next, take);
 	buffer[take] = '\n';
 	buffer[take + 1] = '\0';
@@ -278,7 +284,9 @@ static char *read_line(char *buffer, int size, void *userdata)
 static int load_file(const struct program_spec *program, const char *path, bool required,
 		     void *target, struct error *err)
 {
-	struct file_context context = { .program = program, .target = target, .path = path, .err = err };
+	struct file_context context = {
+		.program = program, .target = target, .path = path, .err = err
+	};
 	_cleanup_free_ bool *marks = calloc(program->n_options + 1, sizeof(*marks));
 	_cleanup_free_ char *text = NULL;
 	struct line_reader reader;
@@ -291,17 +299,19 @@ static int load_file(const struct program_spec *program, const char *path, bool 
 	if (r == -ENOENT && !required)
 		return 0;
 	if (r < 0) /* file_read kept silent where the file is the default one */
-		return error_set(err, r, "io", NULL, "cannot read %s: %s", path, error_text(NULL, r));
+		return error_set(err, r, "io", NULL, "cannot read %s: %s", path,
+				 error_text(NULL, r));
 	if (strlen(text) != length)
-		return error_set(err, -EINVAL, "invalid", NULL, "%s contains a NUL character", path);
+		return error_set(err, -EINVAL, "invalid", NULL, "%s contains a NUL character",
+				 path);
 	context.seen.options = marks;
 	reader = (struct line_reader){ .next = text, .context = &context };
 	r = ini_parse_stream(read_line, &reader, on_ini_value, &context);
 	if (context.status < 0)
 		return context.status;
 	if (r > 0)
-		return error_set(err, -EINVAL, "invalid", NULL, "%s:%d: neither a [section] nor key = value",
-				 path, r);
+		return error_set(err, -EINVAL, "invalid", NULL,
+				 "%s:%d: neither a [section] nor key = value", path, r);
 	return r < 0 ? error_set(err, -ENOMEM, "internal", NULL, "out of memory") : 0;
 }
 
@@ -316,12 +326,14 @@ static bool is_flag(const struct program_spec *program, const char *name, size_t
 {
 	const struct option_spec *option = find_option(program, name, length);
 
-	return (option && option->type == OPTION_BOOL) || (length == 4 && strncmp(name, "help", 4) == 0) ||
+	return (option && option->type == OPTION_BOOL) ||
+	       (length == 4 && strncmp(name, "help", 4) == 0) ||
 	       (length == 7 && strncmp(name, "version", 7) == 0);
 }
 
 /* A flag takes its value only after '=', so that "--check file" stays two words. */
-static struct argument split_argument(const struct program_spec *program, int argc, char **argv, int i)
+static struct argument split_argument(const struct program_spec *program, int argc, char **argv,
+				      int i)
 {
 	const char *name = argv[i] + 2, *equals = strchr(name, '=');
 	struct argument argument = { .name = name, .used = 1 };
@@ -338,7 +350,8 @@ static struct argument split_argument(const struct program_spec *program, int ar
 
 static bool argument_is(const struct argument *argument, const char *name)
 {
-	return argument->length == strlen(name) && strncmp(argument->name, name, argument->length) == 0;
+	return argument->length == strlen(name) &&
+	       strncmp(argument->name, name, argument->length) == 0;
 }
 
 /* Where the options end: the first word that is none, or after "--". */
@@ -348,8 +361,8 @@ static bool ends_options(const char *word)
 }
 
 /* The first pass: --help, --version and --config, which come before everything else. */
-static int scan_special(const struct program_spec *program, int argc, char **argv, const char **ret_file,
-			enum config_outcome *ret_outcome, struct error *err)
+static int scan_special(const struct program_spec *program, int argc, char **argv,
+			const char **ret_file, enum config_outcome *ret_outcome, struct error *err)
 {
 	for (int i = 1; i < argc;) {
 		struct argument argument;
@@ -374,7 +387,8 @@ static int scan_special(const struct program_spec *program, int argc, char **arg
 		}
 		if (argument_is(&argument, "config")) {
 			if (!argument.value)
-				return error_set(err, -EINVAL, "invalid", "config", "--config needs a file");
+				return error_set(err, -EINVAL, "invalid", "config",
+						 "--config needs a file");
 			*ret_file = argument.value;
 		}
 		i += argument.used;
@@ -382,16 +396,17 @@ static int scan_special(const struct program_spec *program, int argc, char **arg
 	return 0;
 }
 
-static int set_argument(const struct program_spec *program, const struct argument *argument, void *target,
-			struct seen *seen, struct error *err)
+static int set_argument(const struct program_spec *program, const struct argument *argument,
+			void *target, struct seen *seen, struct error *err)
 {
 	const struct option_spec *option = find_option(program, argument->name, argument->length);
 	struct source source = { 0 };
 	const char *value = argument->value;
 
 	if (!option)
-		return error_set(err, -EINVAL, "unknown_option", NULL, "--%.*s: no such option; see %s --help",
-				 (int)argument->length, argument->name, program->name);
+		return error_set(err, -EINVAL, "unknown_option", NULL,
+				 "--%.*s: no such option; see %s --help", (int)argument->length,
+				 argument->name, program->name);
 	if (!value && option->type == OPTION_BOOL)
 		value = "yes";
 	if (!value)
@@ -422,8 +437,9 @@ static int load_arguments(const struct program_spec *program, int argc, char **a
 	if (i < argc && strcmp(argv[i], "--") == 0)
 		i++;
 	if (i < argc && !program->positional)
-		return error_set(err, -EINVAL, "invalid", NULL, "unexpected argument \"%s\"; see %s --help",
-				 argv[i], program->name);
+		return error_set(err, -EINVAL, "invalid", NULL,
+				 "unexpected argument \"%s\"; see %s --help", argv[i],
+				 program->name);
 	if (ret_rest)
 		*ret_rest = i;
 	return 0;
@@ -461,11 +477,13 @@ void config_clear(const struct program_spec *program, void *target)
 	}
 }
 
-static void print_option(const char *name, const char *argument, const char *help, const char *fallback)
+static void print_option(const char *name, const char *argument, const char *help,
+			 const char *fallback)
 {
 	char left[80];
 
-	snprintf(left, sizeof(left), "--%s%s%s", name, argument ? " " : "", argument ? argument : "");
+	snprintf(left, sizeof(left), "--%s%s%s", name, argument ? " " : "",
+		 argument ? argument : "");
 	printf("  %-34s %s", left, help);
 	if (fallback && *fallback)
 		printf(" (default: %s)", fallback);

@@ -25,23 +25,23 @@ struct string_list {
 };
 
 struct option_spec {
-	const char *name;     /* "metrics-listen", without dashes in front */
+	const char *name; /* "metrics-listen", without dashes in front */
 	enum option_type type;
-	size_t offset;        /* offsetof the target struct */
-	const char *fallback; /* default as text; NULL for unset, 0 or no */
-	const char *argument; /* for --help: "ADDRESS:PORT" */
-	const char *help;     /* one sentence */
-	uint64_t min, max;    /* for UINT and DURATION; both 0: no limits */
+	size_t offset;          /* offsetof the target struct */
+	const char *fallback;   /* default as text; NULL for unset, 0 or no */
+	const char *argument;   /* for --help: "ADDRESS:PORT" */
+	const char *help;       /* one sentence */
+	uint64_t min, max;      /* for UINT and DURATION; both 0: no limits */
 	bool command_line_only; /* not a key of the file: --check */
 };
 
 struct program_spec {
-	const char *name;           /* "gatewayd": section and file name */
-	const char *summary;        /* one sentence for --help */
+	const char *name;    /* "gatewayd": section and file name */
+	const char *summary; /* one sentence for --help */
 	const struct option_spec *options;
 	size_t n_options;
-	const char *default_file;   /* "/etc/portico/gatewayd.conf"; may be missing */
-	bool positional;            /* the rest of argv belongs to the caller: stop at the first */
+	const char *default_file; /* "/etc/portico/gatewayd.conf"; may be missing */
+	bool positional;          /* the rest of argv belongs to the caller: stop at the first */
 };
 
 enum config_outcome {

@@ -12,9 +12,9 @@
 #define ERROR_MESSAGE_MAX 512
 
 struct error {
-	int errnum;                      /* negative errno value, 0 while no error is set */
-	const char *code;                /* static, for programs: "invalid", "conflict", … */
-	char field[ERROR_FIELD_MAX];     /* path of the offending field, "" if none: "target.port" */
+	int errnum;                  /* negative errno value, 0 while no error is set */
+	const char *code;            /* static, for programs: "invalid", "conflict", … */
+	char field[ERROR_FIELD_MAX]; /* path of the offending field, "" if none: "target.port" */
 	char message[ERROR_MESSAGE_MAX]; /* one sentence for a person, without a full stop */
 };
 

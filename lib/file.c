@@ -44,7 +44,8 @@ int file_read(const char *path, size_t max, char **ret, size_t *ret_length, stru
 	if (fd < 0 || fstat(fd, &st) < 0)
 		return fail(err, -errno, "read", path);
 	if (!S_ISREG(st.st_mode))
-		return error_set(err, -EINVAL, "io", NULL, "cannot read %s: not a regular file", path);
+		return error_set(err, -EINVAL, "io", NULL, "cannot read %s: not a regular file",
+				 path);
 	/* /proc files say size 0: read up to the limit, and one byte more to notice the rest */
 	size = st.st_size > 0 && (size_t)st.st_size < max ? (size_t)st.st_size + 1 : max + 1;
 	buffer = malloc(size + 1);
@@ -54,7 +55,8 @@ int file_read(const char *path, size_t max, char **ret, size_t *ret_length, stru
 	if (r < 0)
 		return fail(err, r, "read", path);
 	if (length > max)
-		return error_set(err, -EFBIG, "too_large", NULL, "%s is larger than %zu bytes", path, max);
+		return error_set(err, -EFBIG, "too_large", NULL, "%s is larger than %zu bytes",
+				 path, max);
 	if (length == size) /* it grew while it was read */
 		return fail(err, -EAGAIN, "read", path);
 	buffer[length] = '\0';

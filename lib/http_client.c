@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* libcurl's multi interface inside libevent. libcurl tells which sockets and which timer it waits for;
- * libevent tells it what has happened.
+/* libcurl's multi interface inside libevent. libcurl tells which sockets and which timer it waits
+ * for; libevent tells it what has happened.
  *
- * libcurl must not be entered from its own callbacks, and those run the caller's on_data. So starting
- * and cancelling only change our lists; `work` carries it out from the event loop.
+ * libcurl must not be entered from its own callbacks, and those run the caller's on_data. So
+ * starting and cancelling only change our lists; `work` carries it out from the event loop.
  */
 #include "lib/http_client.h"
 
@@ -30,7 +30,7 @@ struct call {
 	struct curl_slist *headers;
 	struct event idle;
 	uint32_t idle_timeout_ms;
-	bool added;     /* to the multi handle */
+	bool added; /* to the multi handle */
 	bool cancelled;
 	int status;
 	int abort_error; /* why a callback of ours ended the transfer */
@@ -149,8 +149,9 @@ static void finish_done(struct http_client *client)
 			continue;
 		curl_easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, (char **)&call);
 		call_finish(call, error_of(call, code),
-			    code == CURLE_OK   ? "" :
-			    call->message[0] ? call->message : curl_easy_strerror(code));
+			    code == CURLE_OK   ? ""
+			    : call->message[0] ? call->message
+					       : curl_easy_strerror(code));
 	}
 }
 
@@ -320,7 +321,7 @@ void http_client_free(struct http_client *client)
 
 	if (!client)
 		return;
-	HASH_ITER(hh, client->calls, call, next)
+	HASH_ITER (hh, client->calls, call, next)
 		call_free(call);
 	curl_multi_cleanup(client->multi);
 	event_del(&client->timer);

@@ -16,28 +16,28 @@
 struct http_client;
 
 struct http_response {
-	int error;          /* 0, or why there is no complete answer: -ECONNREFUSED,
-			     * -EHOSTUNREACH, -ETIMEDOUT, -ECONNRESET, -EMSGSIZE (body over
-			     * max_body), -ECANCELED (on_data said so), -EPROTO, -ENOMEM */
-	char message[256];  /* libcurl's sentence for error */
-	int status;         /* HTTP status, 0 where none came */
-	const char *body;   /* zero-terminated, "" with on_data; valid during the callback */
+	int error;         /* 0, or why there is no complete answer: -ECONNREFUSED,
+			    * -EHOSTUNREACH, -ETIMEDOUT, -ECONNRESET, -EMSGSIZE (body over
+			    * max_body), -ECANCELED (on_data said so), -EPROTO, -ENOMEM */
+	char message[256]; /* libcurl's sentence for error */
+	int status;        /* HTTP status, 0 where none came */
+	const char *body;  /* zero-terminated, "" with on_data; valid during the callback */
 	size_t length;
 };
 
 struct http_call {
-	const char *method;            /* "GET" if NULL; static */
-	const char *url;               /* copied; "http://localhost/…" with unix_socket */
-	const char *unix_socket;       /* copied; NULL for TCP */
-	const char *const *headers;    /* "Name: value", NULL-terminated, copied; may be NULL */
-	const void *body;              /* copied; NULL for none */
+	const char *method;         /* "GET" if NULL; static */
+	const char *url;            /* copied; "http://localhost/…" with unix_socket */
+	const char *unix_socket;    /* copied; NULL for TCP */
+	const char *const *headers; /* "Name: value", NULL-terminated, copied; may be NULL */
+	const void *body;           /* copied; NULL for none */
 	size_t body_length;
-	const char *content_type;      /* default application/json where there is a body */
-	uint32_t connect_timeout_ms;   /* default 5,000 */
-	uint32_t timeout_ms;           /* for the whole call; 0: none, for streams */
-	uint32_t idle_timeout_ms;      /* no byte received for so long ends the call with
-					* -ETIMEDOUT; 0: none. For streams with bookmarks */
-	size_t max_body;               /* default 16 MiB; not for streams */
+	const char *content_type;    /* default application/json where there is a body */
+	uint32_t connect_timeout_ms; /* default 5,000 */
+	uint32_t timeout_ms;         /* for the whole call; 0: none, for streams */
+	uint32_t idle_timeout_ms;    /* no byte received for so long ends the call with
+				      * -ETIMEDOUT; 0: none. For streams with bookmarks */
+	size_t max_body;             /* default 16 MiB; not for streams */
 	/* Streamed answers: called with each piece where the status is 2xx; other answers are
 	 * collected as body. Not 0 ends the call with that error. May be NULL. */
 	int (*on_data)(const char *data, size_t length, void *userdata);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Requests, answers and streams of the HTTP server: routing, JSON, and who owns what when the client,
- * the handler or the server goes first. */
+/* Requests, answers and streams of the HTTP server: routing, JSON, and who owns what when the
+ * client, the handler or the server goes first. */
 #include <errno.h>
 #include <event2/keyvalq_struct.h>
 #include <stdio.h>
@@ -180,8 +180,7 @@ const char *http_request_query(const struct http_request *request, const char *n
 	return http_fields_get(&request->query, name);
 }
 
-const char *http_request_unknown_query(const struct http_request *request,
-				       const char *const *known)
+const char *http_request_unknown_query(const struct http_request *request, const char *const *known)
 {
 	for (size_t i = 0; i < request->query.n; i++) {
 		const char *const *name = known;
@@ -208,7 +207,8 @@ const char *http_request_peer(const struct http_request *request)
 
 const char *http_request_body(const struct http_request *request, size_t *ret_length)
 {
-	struct evbuffer *body = request->evreq ? evhttp_request_get_input_buffer(request->evreq) : NULL;
+	struct evbuffer *body =
+		request->evreq ? evhttp_request_get_input_buffer(request->evreq) : NULL;
 
 	*ret_length = body ? evbuffer_get_length(body) : 0;
 	return *ret_length > 0 ? (const char *)evbuffer_pullup(body, -1) : "";
@@ -275,9 +275,8 @@ static void reply_method(struct http_request *request, unsigned allowed)
 	static const struct {
 		enum http_method method;
 		const char *name;
-	} names[] = { { HTTP_GET, "GET" },	 { HTTP_GET, "HEAD" }, { HTTP_POST, "POST" },
-		      { HTTP_PUT, "PUT" },	 { HTTP_PATCH, "PATCH" },
-		      { HTTP_DELETE, "DELETE" } };
+	} names[] = { { HTTP_GET, "GET" }, { HTTP_GET, "HEAD" },    { HTTP_POST, "POST" },
+		      { HTTP_PUT, "PUT" }, { HTTP_PATCH, "PATCH" }, { HTTP_DELETE, "DELETE" } };
 	struct error err = ERROR_INIT;
 	char text[64] = "";
 	size_t used = 0;
@@ -287,7 +286,8 @@ static void reply_method(struct http_request *request, unsigned allowed)
 			used += (size_t)snprintf(text + used, sizeof(text) - used, "%s%s",
 						 used ? ", " : "", names[i].name);
 	http_reply_header(request, "Allow", text);
-	error_set(&err, -EINVAL, "method_not_allowed", NULL, "%s allows %s only", request->path, text);
+	error_set(&err, -EINVAL, "method_not_allowed", NULL, "%s allows %s only", request->path,
+		  text);
 	http_reply_error_details(request, 405, &err, NULL);
 }
 
@@ -313,8 +313,9 @@ static void dispatch(struct http_request *request)
 	} else {
 		error_set(&err, found.error == -EINVAL ? -EINVAL : -ENOENT,
 			  found.error == -EINVAL ? "invalid" : "not_found", NULL,
-			  found.error == -EINVAL ? "%s is not valid percent-encoding" :
-						   "there is nothing at %s", request->path);
+			  found.error == -EINVAL ? "%s is not valid percent-encoding"
+						 : "there is nothing at %s",
+			  request->path);
 		http_reply_error(request, &err);
 	}
 }
@@ -366,8 +367,10 @@ void http_request_arrived(struct evhttp_request *evreq, void *userdata)
 		connection->request = request;
 	r = http_query_parse(uri ? evhttp_uri_get_query(uri) : NULL, &request->query);
 	if (r < 0) {
-		error_set(&err, -EINVAL, "invalid", "query", "the query is malformed, names a "
-			  "parameter twice or has more than %d", HTTP_FIELDS_MAX);
+		error_set(&err, -EINVAL, "invalid", "query",
+			  "the query is malformed, names a "
+			  "parameter twice or has more than %d",
+			  HTTP_FIELDS_MAX);
 		http_reply_error(request, &err);
 		return;
 	}
@@ -445,7 +448,8 @@ int http_stream_send(struct http_stream *stream, const void *data, size_t length
 
 	if (!buffer)
 		return -ENOMEM;
-	r = evbuffer_add(buffer, data, length) < 0 ? -ENOMEM : http_stream_send_buffer(stream, buffer);
+	r = evbuffer_add(buffer, data, length) < 0 ? -ENOMEM
+						   : http_stream_send_buffer(stream, buffer);
 	evbuffer_free(buffer);
 	return r;
 }

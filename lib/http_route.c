@@ -132,8 +132,8 @@ static int add_query(struct http_fields *fields, const char *text, size_t length
 		return r;
 	if (!*name || http_fields_get(fields, name))
 		return -EINVAL;
-	r = equals ? decode(equals + 1, length - name_length - 1, true, &value) :
-		     decode("", 0, true, &value);
+	r = equals ? decode(equals + 1, length - name_length - 1, true, &value)
+		   : decode("", 0, true, &value);
 	if (r < 0)
 		return r;
 	fields->items[fields->n++] = (struct http_field){ TAKE_PTR(name), TAKE_PTR(value) };

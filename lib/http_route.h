@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Paths and queries: the matching of a route's pattern, and percent-decoding. It knows no sockets. */
+/* Paths and queries: the matching of a route's pattern, and percent-decoding. It knows no sockets.
+ */
 #pragma once
 
 #include "lib/util.h"
@@ -23,6 +24,6 @@ void http_fields_clear(struct http_fields *fields);
 int http_route_match(const char *pattern, const char *path, struct http_fields *ret_params)
 	_must_check_;
 
-/* Parses "a=1&b&c=%20"; a name without '=' has the value "". NULL is an empty query. -EINVAL for a bad
- * encoding, a name given twice or an empty one, -E2BIG over HTTP_FIELDS_MAX, -ENOMEM. */
+/* Parses "a=1&b&c=%20"; a name without '=' has the value "". NULL is an empty query. -EINVAL for a
+ * bad encoding, a name given twice or an empty one, -E2BIG over HTTP_FIELDS_MAX, -ENOMEM. */
 int http_query_parse(const char *query, struct http_fields *ret) _must_check_;

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Listeners and connections of the HTTP server: limits on how many, how large and how slow.
  *
- * libevent 2.1 has no hook for a new connection. It does call evhttp_set_bevcb's callback for each, right
- * before it attaches the bufferevent to its evhttp_connection as callback argument; an event that
- * runs right after reads that argument, sets the close callback, and so a connection is known from its
- * first byte to its end. A request over the limits is answered on the bufferevent directly, since
- * evhttp would answer with a page of HTML or not at all; then evhttp is told of an error
- * on the connection, and frees it.
+ * libevent 2.1 has no hook for a new connection. It does call evhttp_set_bevcb's callback for each,
+ * right before it attaches the bufferevent to its evhttp_connection as callback argument; an event
+ * that runs right after reads that argument, sets the close callback, and so a connection is known
+ * from its first byte to its end. A request over the limits is answered on the bufferevent
+ * directly, since evhttp would answer with a page of HTML or not at all; then evhttp is told of an
+ * error on the connection, and frees it.
  */
 #include "lib/http_server.h"
 
@@ -70,7 +70,8 @@ static void refusal_drain(struct bufferevent *bev, void *userdata)
 	evbuffer_drain(input, evbuffer_get_length(input));
 }
 
-/* All is written: say so, and let the client stop by itself; a reset now could cost it the answer. */
+/* All is written: say so, and let the client stop by itself; a reset now could cost it the answer.
+ */
 static void refusal_written(struct bufferevent *bev, void *userdata)
 {
 	shutdown(bufferevent_getfd(bev), SHUT_WR);
@@ -168,7 +169,8 @@ static void input_changed(struct evbuffer *input, const struct evbuffer_cb_info 
 	connection->received += info->n_added;
 	if (connection->received > limits->header_bytes + limits->body_bytes &&
 	    connection->received - info->n_added <= limits->header_bytes + limits->body_bytes)
-		event_active(&connection->excess, EV_TIMEOUT, 0); /* not inside the buffer's callback */
+		event_active(&connection->excess, EV_TIMEOUT,
+			     0); /* not inside the buffer's callback */
 }
 
 static void connection_closed(struct evhttp_connection *evcon, void *userdata)
@@ -326,17 +328,17 @@ int http_server_listen_tcp(struct http_server *server, const char *address, uint
 	    bind(fd, (struct sockaddr *)&sockaddr, length) < 0 ||
 	    getsockname(fd, (struct sockaddr *)&sockaddr, &length) < 0) {
 		r = -errno;
-		return error_set(err, r, "listen", "listen", "cannot listen on %s port %u: %s", address,
-				 port, strerror(-r));
+		return error_set(err, r, "listen", "listen", "cannot listen on %s port %u: %s",
+				 address, port, strerror(-r));
 	}
 	r = serve(server, TAKE_FD(fd));
 	if (r < 0)
-		return error_set(err, r, "listen", "listen", "cannot listen on %s port %u: %s", address,
-				 port, strerror(-r));
+		return error_set(err, r, "listen", "listen", "cannot listen on %s port %u: %s",
+				 address, port, strerror(-r));
 	if (ret_port)
-		*ret_port = ntohs(sockaddr.ss_family == AF_INET ?
-					  ((struct sockaddr_in *)&sockaddr)->sin_port :
-					  ((struct sockaddr_in6 *)&sockaddr)->sin6_port);
+		*ret_port = ntohs(sockaddr.ss_family == AF_INET
+					  ? ((struct sockaddr_in *)&sockaddr)->sin_port
+					  : ((struct sockaddr_in6 *)&sockaddr)->sin6_port);
 	return 0;
 }
 
@@ -395,8 +397,9 @@ int http_server_listen_unix(struct http_server *server, const char *path, mode_t
 
 	if (fd >= 0) {
 		r = evutil_make_socket_nonblocking(fd) < 0 ? -errno : serve(server, fd);
-		return r < 0 ? error_set(err, r, "listen", "socket", "cannot use systemd's %s: %s", path,
-					 strerror(-r)) : 0;
+		return r < 0 ? error_set(err, r, "listen", "socket", "cannot use systemd's %s: %s",
+					 path, strerror(-r))
+			     : 0;
 	}
 	if (strlen(path) >= sizeof(address.sun_path))
 		return error_set(err, -ENAMETOOLONG, "invalid", "socket",
@@ -409,8 +412,8 @@ int http_server_listen_unix(struct http_server *server, const char *path, mode_t
 	if (r == 0)
 		r = remember_socket(server, path);
 	if (r == -EADDRINUSE)
-		return error_set(err, r, "listen", "socket",
-				 "another process is listening on %s", path);
+		return error_set(err, r, "listen", "socket", "another process is listening on %s",
+				 path);
 	if (r < 0)
 		return error_set(err, r, "listen", "socket", "cannot listen on %s: %s", path,
 				 strerror(-r));
@@ -453,14 +456,15 @@ int http_server_new(struct http_server **ret, struct event_base *base,
 	evhttp_set_gencb(server->evhttp, http_request_arrived, server);
 	evhttp_set_timeout_tv(server->evhttp, &idle);
 	evhttp_set_max_headers_size(server->evhttp, (ev_ssize_t)server->limits.header_bytes);
-	evhttp_set_allowed_methods(server->evhttp,
-				   EVHTTP_REQ_GET | EVHTTP_REQ_POST | EVHTTP_REQ_PUT |
-					   EVHTTP_REQ_DELETE | EVHTTP_REQ_PATCH | EVHTTP_REQ_HEAD);
+	evhttp_set_allowed_methods(server->evhttp, EVHTTP_REQ_GET | EVHTTP_REQ_POST |
+							   EVHTTP_REQ_PUT | EVHTTP_REQ_DELETE |
+							   EVHTTP_REQ_PATCH | EVHTTP_REQ_HEAD);
 	*ret = server;
 	return 0;
 }
 
-/* Prepares for evhttp_free: every connection has its close callback, and evhttp its own callbacks. */
+/* Prepares for evhttp_free: every connection has its close callback, and evhttp its own callbacks.
+ */
 static void hand_back(struct http_server *server)
 {
 	struct http_connection *connection, *next;

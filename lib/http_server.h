@@ -121,9 +121,9 @@ int http_status_of(int errnum);
 
 /* ---- a stream: an answer without end, in chunks ---- */
 
-/* Answers 200 and keeps the connection for chunks. On failure (-ENOMEM; -ENOTCONN: the client has gone,
- * or asked with HEAD) the request has been answered otherwise. on_close runs exactly once: when the client
- * goes, or the server is freed; after it the stream is gone. It does not run after
+/* Answers 200 and keeps the connection for chunks. On failure (-ENOMEM; -ENOTCONN: the client has
+ * gone, or asked with HEAD) the request has been answered otherwise. on_close runs exactly once:
+ * when the client goes, or the server is freed; after it the stream is gone. It does not run after
  * http_stream_end. The stream belongs to the server. */
 int http_stream_start(struct http_request *request, const char *content_type,
 		      void (*on_close)(struct http_stream *stream, void *userdata), void *userdata,

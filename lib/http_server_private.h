@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* What http_server.c (listeners, connections, limits) and http_request.c (requests, answers, streams)
- * share. */
+/* What http_server.c (listeners, connections, limits) and http_request.c (requests, answers,
+ * streams) share. */
 #pragma once
 
 #include <event2/bufferevent.h>
@@ -23,13 +23,13 @@ struct http_connection {
 	struct http_server *server;
 	struct bufferevent *bev;
 	struct evhttp_connection *evcon; /* NULL until adopted */
-	struct event adopt;    /* right after accept */
-	struct event excess;   /* the request is over the limits */
+	struct event adopt;              /* right after accept */
+	struct event excess;             /* the request is over the limits */
 	struct event deadline; /* of the request being read, or of the rest of a refused one */
 	char peer[64];
-	size_t received;      /* bytes since the request's first */
-	bool reading;         /* a request has begun and is not complete */
-	bool refused;         /* we have answered over evhttp's head and only wait for the end */
+	size_t received; /* bytes since the request's first */
+	bool reading;    /* a request has begun and is not complete */
+	bool refused;    /* we have answered over evhttp's head and only wait for the end */
 	struct http_request *request; /* the one that is being handled, or NULL */
 	struct http_stream *stream;   /* its answer, or NULL */
 	UT_hash_handle hh;            /* by evcon, once adopted */
@@ -93,6 +93,6 @@ void http_request_server_closed(struct http_server *server);
 /* Watches for the client's going away while nothing is read from it. */
 void http_connection_watch_close(struct http_connection *connection);
 
-/* The {"code","message","details"} text of an error; NULL when out of memory. details is taken over and
- * may be NULL. */
+/* The {"code","message","details"} text of an error; NULL when out of memory. details is taken over
+ * and may be NULL. */
 char *http_error_text(const struct error *err, json_t *details);

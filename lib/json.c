@@ -116,7 +116,8 @@ int json_read_string(struct json_reader *reader, const char *field, enum json_pr
 		return json_reader_fail(reader, -EINVAL, "invalid", field,
 					"is longer than %zu bytes", max_length);
 	if (strlen(json_string_value(value)) != json_string_length(value))
-		return json_reader_fail(reader, -EINVAL, "invalid", field, "contains a NUL character");
+		return json_reader_fail(reader, -EINVAL, "invalid", field,
+					"contains a NUL character");
 	*ret = json_string_value(value);
 	return 0;
 }
@@ -211,7 +212,7 @@ int json_reader_finish(struct json_reader *reader)
 
 	if (reader->status < 0)
 		return reader->status;
-	json_object_foreach(reader->object, field, value) {
+	json_object_foreach (reader->object, field, value) {
 		if (!was_read(reader, field))
 			return json_reader_fail(reader, -EINVAL, "unknown_field", field,
 						"is not a known field");
@@ -251,14 +252,15 @@ int json_decode(const char *text, size_t length, json_t **ret, struct error *err
 	json_t *json;
 
 	if (too_deep(text, length))
-		return error_set(err, -EINVAL, "malformed", NULL, "the JSON text is nested deeper than %d levels",
-				 JSON_DEPTH_MAX);
+		return error_set(err, -EINVAL, "malformed", NULL,
+				 "the JSON text is nested deeper than %d levels", JSON_DEPTH_MAX);
 	json = json_loadb(text, length, JSON_REJECT_DUPLICATES, &detail);
 	if (!json) {
 		if (json_error_code(&detail) == json_error_out_of_memory)
 			return error_set(err, -ENOMEM, "internal", NULL, "out of memory");
-		return error_set(err, -EINVAL, "malformed", NULL, "not valid JSON: %s (line %d, column %d)",
-				 detail.text, detail.line, detail.column);
+		return error_set(err, -EINVAL, "malformed", NULL,
+				 "not valid JSON: %s (line %d, column %d)", detail.text,
+				 detail.line, detail.column);
 	}
 	*ret = json;
 	return 0;

@@ -35,8 +35,8 @@ enum json_presence {
 };
 
 struct json_reader {
-	json_t *object;           /* borrowed */
-	const char *path;         /* borrowed; "" at the top */
+	json_t *object;   /* borrowed */
+	const char *path; /* borrowed; "" at the top */
 	struct error *err;
 	int status;
 	unsigned n_seen;

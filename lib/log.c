@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Formats one log line and writes it to stderr in one write; decides once whether journald reads. */
+/* Formats one log line and writes it to stderr in one write; decides once whether journald reads.
+ */
 #include "lib/log.h"
 
 #include <errno.h>

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Families of series in memory and their text. A family's series are found by a hash over their label
- * values. */
+/* Families of series in memory and their text. A family's series are found by a hash over their
+ * label values. */
 #include "lib/metrics.h"
 
 #include <errno.h>
@@ -17,7 +17,7 @@
 struct series {
 	char *key; /* label values, each with its terminating zero */
 	size_t key_length;
-	double value;  /* of a histogram: the sum */
+	double value; /* of a histogram: the sum */
 	uint64_t count;
 	uint64_t *buckets; /* not cumulated; n_bounds of them */
 	UT_hash_handle hh;
@@ -60,7 +60,7 @@ void metric_clear(struct metric *metric)
 
 	if (!metric)
 		return;
-	HASH_ITER(hh, metric->series, series, next) {
+	HASH_ITER (hh, metric->series, series, next) {
 		HASH_DEL(metric->series, series);
 		series_free(series);
 	}
@@ -84,10 +84,9 @@ int metrics_new(struct metrics **ret)
 	if (!metrics)
 		return -ENOMEM;
 	metrics->last = &metrics->first;
-	metrics->dropped = metrics_register(metrics, METRIC_COUNTER,
-					    "portico_metrics_dropped_series_total",
-					    "Series over the limit of their family, not shown.",
-					    NULL);
+	metrics->dropped =
+		metrics_register(metrics, METRIC_COUNTER, "portico_metrics_dropped_series_total",
+				 "Series over the limit of their family, not shown.", NULL);
 	if (!metrics->dropped) {
 		free(metrics);
 		return -ENOMEM;
@@ -214,9 +213,8 @@ static int metric_fill(struct metric *metric, const char *name, const char *help
 }
 
 static struct metric *register_family(struct metrics *metrics, enum metric_type type,
-				      const char *name, const char *help,
-				      const char *const *labels, const double *bounds,
-				      size_t n_bounds)
+				      const char *name, const char *help, const char *const *labels,
+				      const double *bounds, size_t n_bounds)
 {
 	struct metric *metric = calloc(1, sizeof(*metric));
 
@@ -324,8 +322,9 @@ static int put_number(struct evbuffer *out, double value)
 	if (isinf(value))
 		return put(out, value > 0 ? "+Inf" : "-Inf");
 	/* Counters of bytes stay exact up to 2^53. */
-	snprintf(text, sizeof(text), fabs(value) < 9007199254740992.0 && value == floor(value) ?
-					     "%.0f" : "%.17g", value);
+	snprintf(text, sizeof(text),
+		 fabs(value) < 9007199254740992.0 && value == floor(value) ? "%.0f" : "%.17g",
+		 value);
 	return put(out, text);
 }
 
@@ -383,11 +382,12 @@ static int put_family(struct evbuffer *out, const struct metric *metric)
 
 	r = put(out, "# HELP ") | put(out, metric->name) | put(out, " ");
 	r |= put_escaped(out, metric->help, false) | put(out, "\n# TYPE ");
-	r |= put(out, metric->name) | put(out, " ") | put(out, types[metric->type]) | put(out, "\n");
-	HASH_ITER(hh, metric->series, series, next) {
-		r |= metric->type == METRIC_HISTOGRAM ?
-			     put_histogram(out, metric, series) :
-			     put_sample(out, metric, "", series, NULL, series->value);
+	r |= put(out, metric->name) | put(out, " ") | put(out, types[metric->type]) |
+	     put(out, "\n");
+	HASH_ITER (hh, metric->series, series, next) {
+		r |= metric->type == METRIC_HISTOGRAM
+			     ? put_histogram(out, metric, series)
+			     : put_sample(out, metric, "", series, NULL, series->value);
 	}
 	return r == 0 ? 0 : -ENOMEM;
 }

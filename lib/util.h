@@ -23,29 +23,29 @@
 #define MAX(a, b) ((a) > (b) ? (a) : (b))
 
 /* Gives up ownership: the value of the pointer, which becomes NULL. */
-#define TAKE_PTR(pointer)                        \
-	({                                       \
+#define TAKE_PTR(pointer)                             \
+	({                                            \
 		__typeof__(pointer) *_p = &(pointer); \
 		__typeof__(pointer) _value = *_p;     \
-		*_p = NULL;                      \
-		_value;                          \
+		*_p = NULL;                           \
+		_value;                               \
 	})
 
 /* Gives up ownership of a file descriptor: its value; the variable becomes -1. */
-#define TAKE_FD(fd)                \
-	({                         \
-		int *_f = &(fd);   \
-		int _value = *_f;  \
-		*_f = -1;          \
-		_value;            \
+#define TAKE_FD(fd)               \
+	({                        \
+		int *_f = &(fd);  \
+		int _value = *_f; \
+		*_f = -1;         \
+		_value;           \
 	})
 
 /* Defines NAME(type **) for _cleanup_(NAME) from a destructor that accepts NULL. */
-#define DEFINE_CLEANUP(type, destructor, name)       \
+#define DEFINE_CLEANUP(type, destructor, name)          \
 	static inline _unused_ void name(type *pointer) \
-	{                                            \
-		if (*pointer)                        \
-			destructor(*pointer);        \
+	{                                               \
+		if (*pointer)                           \
+			destructor(*pointer);           \
 	}
 
 static inline void cleanup_free(void *pointer)

@@ -17,9 +17,9 @@
 #define TIB ((uint64_t)1 << 40)
 
 static const char *const phase_names[PHASE_MAX] = {
-	[PHASE_PENDING] = "pending",	 [PHASE_CREATING] = "creating",
-	[PHASE_RUNNING] = "running",	 [PHASE_STOPPING] = "stopping",
-	[PHASE_STOPPED] = "stopped",	 [PHASE_FAILED] = "failed",
+	[PHASE_PENDING] = "pending",         [PHASE_CREATING] = "creating",
+	[PHASE_RUNNING] = "running",         [PHASE_STOPPING] = "stopping",
+	[PHASE_STOPPED] = "stopped",         [PHASE_FAILED] = "failed",
 	[PHASE_UNREACHABLE] = "unreachable", [PHASE_DELETING] = "deleting",
 	[PHASE_DELETED] = "deleted",
 };
@@ -93,9 +93,8 @@ static int default_service(struct environment_spec *spec)
 	if (!spec->services)
 		return -ENOMEM;
 	spec->n_services = 1;
-	spec->services[0] = (struct service){ .name = strdup("ssh"),
-					      .port = 22,
-					      .protocol = PROTOCOL_TCP };
+	spec->services[0] =
+		(struct service){ .name = strdup("ssh"), .port = 22, .protocol = PROTOCOL_TCP };
 	return spec->services[0].name ? 0 : -ENOMEM;
 }
 
@@ -133,8 +132,11 @@ static void read_services(struct json_reader *reader, struct environment_spec *s
 /* A line of authorized_keys without options: a type that OpenSSH knows and base64. */
 static bool is_public_key(const char *line)
 {
-	static const char *const types[] = { "ssh-ed25519 ", "ssh-rsa ", "ecdsa-sha2-nistp256 ",
-					     "ecdsa-sha2-nistp384 ", "ecdsa-sha2-nistp521 ",
+	static const char *const types[] = { "ssh-ed25519 ",
+					     "ssh-rsa ",
+					     "ecdsa-sha2-nistp256 ",
+					     "ecdsa-sha2-nistp384 ",
+					     "ecdsa-sha2-nistp521 ",
 					     "sk-ssh-ed25519@openssh.com ",
 					     "sk-ecdsa-sha2-nistp256@openssh.com " };
 	static const char base64[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
@@ -176,8 +178,8 @@ static void read_string_list(struct json_reader *reader, const char *field, size
 
 		if (!text || json_string_length(item) > max_length ||
 		    strlen(text) != json_string_length(item) || !check(text)) {
-			json_reader_fail(reader, -EINVAL, "invalid", item_field(field, i, name), "%s",
-					 complaint);
+			json_reader_fail(reader, -EINVAL, "invalid", item_field(field, i, name),
+					 "%s", complaint);
 			return;
 		}
 		list->items[i] = strdup(text);
@@ -220,7 +222,7 @@ static void read_volumes(struct json_reader *reader, struct environment_spec *sp
 	json_t *kind;
 
 	read_strings(reader, "volumes", ENVIRONMENT_VOLUMES_MAX, 32, is_volume, &spec->volumes);
-	json_object_foreach(spec->volumes, name, kind) {
+	json_object_foreach (spec->volumes, name, kind) {
 		const char *text = json_string_value(kind);
 
 		snprintf(path, sizeof(path), "volumes.%s", name);
@@ -272,8 +274,10 @@ static void read_spec(struct json_reader *reader, struct environment_spec *spec)
 	read_resources(reader, spec);
 	read_services(reader, spec);
 	read_string_list(reader, "ssh_authorized_keys", ENVIRONMENT_KEYS_MAX, KEY_LINE_MAX,
-			 is_public_key, "must be one line of an OpenSSH public key, such as "
-			 "\"ssh-ed25519 AAAA… alice@laptop\"", &spec->ssh_authorized_keys);
+			 is_public_key,
+			 "must be one line of an OpenSSH public key, such as "
+			 "\"ssh-ed25519 AAAA… alice@laptop\"",
+			 &spec->ssh_authorized_keys);
 	read_strings(reader, "env", ENVIRONMENT_VARIABLES_MAX, VALUE_MAX, is_variable, &spec->env);
 	read_volumes(reader, spec);
 	read_strings(reader, "labels", LABELS_MAX, 256, NULL, &spec->labels);
@@ -330,9 +334,9 @@ static json_t *encode_services(const struct environment_spec *spec)
 
 	for (size_t i = 0; array && i < spec->n_services; i++) {
 		const struct service *service = &spec->services[i];
-		json_t *item = json_pack("{s:s, s:i, s:s}", "name", service->name, "port",
-					 (int)service->port, "protocol",
-					 protocol_name(service->protocol));
+		json_t *item =
+			json_pack("{s:s, s:i, s:s}", "name", service->name, "port",
+				  (int)service->port, "protocol", protocol_name(service->protocol));
 
 		if (json_array_append_new(array, item) < 0)
 			return NULL;
@@ -348,16 +352,15 @@ json_t *environment_spec_encode(const struct environment_spec *spec)
 {
 	_cleanup_json_ json_t *object = NULL;
 
-	object = json_pack("{s:s, s:s, s:I, s:I, s:i, s:i, s:o, s:o, s:o, s:O, s:O, s:O, s:s, s:s, s:b}",
-			   "name", spec->name, "image", spec->image, "cpu_milli",
-			   (json_int_t)spec->cpu_milli, "memory_bytes",
-			   (json_int_t)spec->memory_bytes, "gpu", (int)spec->gpu, "gpu_milli",
-			   (int)spec->gpu_milli, "gpu_model", encode_list(&spec->gpu_model),
-			   "services", encode_services(spec), "ssh_authorized_keys",
-			   encode_list(&spec->ssh_authorized_keys), "env", spec->env, "volumes",
-			   spec->volumes, "labels", spec->labels, "restart",
-			   restart_names[spec->restart], "pool", spec->pool, "queue",
-			   (int)spec->queue);
+	object = json_pack(
+		"{s:s, s:s, s:I, s:I, s:i, s:i, s:o, s:o, s:o, s:O, s:O, s:O, s:s, s:s, s:b}",
+		"name", spec->name, "image", spec->image, "cpu_milli", (json_int_t)spec->cpu_milli,
+		"memory_bytes", (json_int_t)spec->memory_bytes, "gpu", (int)spec->gpu, "gpu_milli",
+		(int)spec->gpu_milli, "gpu_model", encode_list(&spec->gpu_model), "services",
+		encode_services(spec), "ssh_authorized_keys",
+		encode_list(&spec->ssh_authorized_keys), "env", spec->env, "volumes", spec->volumes,
+		"labels", spec->labels, "restart", restart_names[spec->restart], "pool", spec->pool,
+		"queue", (int)spec->queue);
 	if (object && spec->policy &&
 	    json_object_set_new(object, "policy", json_string(spec->policy)) < 0)
 		return NULL;

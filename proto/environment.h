@@ -9,17 +9,17 @@
 #include "lib/error.h"
 #include "lib/json.h"
 
-#define ENVIRONMENT_ID_MAX 40        /* "env-" and random text */
-#define ENVIRONMENT_NAME_MAX 63      /* a DNS label: [a-z0-9]([a-z0-9-]*[a-z0-9])? */
+#define ENVIRONMENT_ID_MAX 40   /* "env-" and random text */
+#define ENVIRONMENT_NAME_MAX 63 /* a DNS label: [a-z0-9]([a-z0-9-]*[a-z0-9])? */
 #define ENVIRONMENT_SERVICES_MAX 16
-#define ENVIRONMENT_KEYS_MAX 64      /* ssh_authorized_keys */
+#define ENVIRONMENT_KEYS_MAX 64 /* ssh_authorized_keys */
 #define ENVIRONMENT_VARIABLES_MAX 256
 #define ENVIRONMENT_VOLUMES_MAX 16
 
 enum environment_phase {
-	PHASE_PENDING,     /* not placed yet; the reason says why */
-	PHASE_CREATING,    /* placed: image, container, service, port are being made */
-	PHASE_RUNNING,     /* its ports are published */
+	PHASE_PENDING,  /* not placed yet; the reason says why */
+	PHASE_CREATING, /* placed: image, container, service, port are being made */
+	PHASE_RUNNING,  /* its ports are published */
 	PHASE_STOPPING,
 	PHASE_STOPPED,
 	PHASE_FAILED,
@@ -49,21 +49,21 @@ struct service {
 struct environment_spec {
 	char *name;
 	char *image;
-	uint64_t cpu_milli;    /* 10…1,024,000 */
-	uint64_t memory_bytes; /* 16 MiB…64 TiB */
-	uint32_t gpu;          /* 0…64 */
-	uint32_t gpu_milli;    /* 0…999: a share of one GPU */
-	struct string_list gpu_model;           /* any of these; empty: any */
-	struct service *services;               /* default: ssh 22/tcp */
+	uint64_t cpu_milli;           /* 10…1,024,000 */
+	uint64_t memory_bytes;        /* 16 MiB…64 TiB */
+	uint32_t gpu;                 /* 0…64 */
+	uint32_t gpu_milli;           /* 0…999: a share of one GPU */
+	struct string_list gpu_model; /* any of these; empty: any */
+	struct service *services;     /* default: ssh 22/tcp */
 	size_t n_services;
 	struct string_list ssh_authorized_keys; /* one OpenSSH public key line each */
 	json_t *env;     /* owned object of strings, never NULL; names [A-Za-z_][A-Za-z0-9_]* */
 	json_t *volumes; /* owned object: name -> "local" or "shared", never NULL */
 	json_t *labels;  /* owned object of strings, never NULL */
 	enum restart_policy restart;
-	char *policy;    /* placement policy's name; NULL: the scheduler's default */
-	char *pool;      /* default "default" */
-	bool queue;      /* default true: wait where nothing fits; false: refuse at once */
+	char *policy; /* placement policy's name; NULL: the scheduler's default */
+	char *pool;   /* default "default" */
+	bool queue;   /* default true: wait where nothing fits; false: refuse at once */
 };
 
 /* Decodes and validates a request. Required: name, image, cpu_milli, memory_bytes. Errors name the

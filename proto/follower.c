@@ -35,7 +35,7 @@ struct follower {
 	struct backoff backoff;
 	struct event retry, report;
 	uint64_t registering, watching, reporting; /* ids of calls; 0: none */
-	bool touched;           /* something is new since the report on its way was made */
+	bool touched; /* something is new since the report on its way was made */
 	bool register_again;
 	struct watch_decoder *decoder;
 	struct error stream_error; /* why the decoder ended the stream */

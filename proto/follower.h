@@ -17,18 +17,18 @@ struct follower;
 
 enum follower_state {
 	FOLLOWER_CONNECTING,
-	FOLLOWER_SYNCED, /* a snapshot has arrived and the stream is open */
+	FOLLOWER_SYNCED,  /* a snapshot has arrived and the stream is open */
 	FOLLOWER_WAITING, /* between two tries; the reason says why */
 };
 
 struct follower_config {
-	const char *server;      /* "http://10.0.0.1:8000", copied; or "unix:/path" */
-	const char *collection;  /* "hosts" or "gateways", static */
-	const char *name;        /* our id, copied */
-	const char *token;       /* bearer token, copied; NULL: none */
-	uint32_t heartbeat_ms;   /* a report at least this often */
-	uint32_t silence_ms;     /* a stream silent so long is dead; 0: WATCH_SILENCE_MS */
-	uint64_t min_epoch;      /* highest epoch ever seen, from a state file; 0: none */
+	const char *server;     /* "http://10.0.0.1:8000", copied; or "unix:/path" */
+	const char *collection; /* "hosts" or "gateways", static */
+	const char *name;       /* our id, copied */
+	const char *token;      /* bearer token, copied; NULL: none */
+	uint32_t heartbeat_ms;  /* a report at least this often */
+	uint32_t silence_ms;    /* a stream silent so long is dead; 0: WATCH_SILENCE_MS */
+	uint64_t min_epoch;     /* highest epoch ever seen, from a state file; 0: none */
 };
 
 struct follower_events {

@@ -22,7 +22,8 @@ static void read_address(struct json_reader *reader, const char *field,
 		return;
 	}
 	if (address_parse(text, ret) < 0)
-		json_reader_fail(reader, -EINVAL, "invalid", field, "\"%s\" is not an IP address", text);
+		json_reader_fail(reader, -EINVAL, "invalid", field, "\"%s\" is not an IP address",
+				 text);
 	else if (!address_is_unicast(ret))
 		json_reader_fail(reader, -EINVAL, "invalid", field,
 				 "%s is not the address of one host", text);
@@ -193,7 +194,8 @@ static json_t *encode_allow(const struct mapping *mapping)
 	char text[PREFIX_STRING_MAX];
 
 	for (size_t i = 0; array && i < mapping->n_allow; i++)
-		if (json_array_append_new(array, json_string(prefix_format(&mapping->allow[i], text))) < 0)
+		if (json_array_append_new(array,
+					  json_string(prefix_format(&mapping->allow[i], text))) < 0)
 			return NULL;
 	return TAKE_PTR(array);
 }
@@ -225,9 +227,9 @@ json_t *mapping_encode(const struct mapping *mapping)
 					 json_integer(mapping->new_connections_per_minute));
 	if (mapping->expires_at)
 		r |= json_object_set_new(object, "expires_at", json_time(mapping->expires_at));
-	r |= json_object_set_new(object, "on_remove",
-				 json_string(mapping->on_remove == ON_REMOVE_DRAIN ? "drain" :
-										      "revoke"));
+	r |= json_object_set_new(
+		object, "on_remove",
+		json_string(mapping->on_remove == ON_REMOVE_DRAIN ? "drain" : "revoke"));
 	return r == 0 ? TAKE_PTR(object) : NULL;
 }
 

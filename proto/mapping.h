@@ -8,8 +8,8 @@
 #include "lib/error.h"
 #include "lib/json.h"
 
-#define MAPPING_NAME_MAX 63       /* bytes of environment and service */
-#define MAPPING_ALLOW_MAX 256     /* prefixes of one allow-list */
+#define MAPPING_NAME_MAX 63                          /* bytes of environment and service */
+#define MAPPING_ALLOW_MAX 256                        /* prefixes of one allow-list */
 #define MAPPING_STRING_MAX (ENDPOINT_STRING_MAX + 4) /* "203.0.113.10:30001/tcp" */
 
 enum on_remove {

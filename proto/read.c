@@ -68,14 +68,16 @@ int read_dns_label(struct json_reader *reader, const char *field, enum json_pres
 
 	json_read_string(reader, field, presence, max_length, &text);
 	if (text && !is_dns_label(text, dots))
-		return json_reader_fail(reader, -EINVAL, "invalid", field,
-					"\"%s\" may consist of a-z, 0-9%s and - only, and starts and "
-					"ends with a letter or digit", text, dots ? ", ." : "");
+		return json_reader_fail(
+			reader, -EINVAL, "invalid", field,
+			"\"%s\" may consist of a-z, 0-9%s and - only, and starts and "
+			"ends with a letter or digit",
+			text, dots ? ", ." : "");
 	return copy(reader, field, text, ret);
 }
 
-int read_strings(struct json_reader *reader, const char *field, size_t max_items,
-		 size_t max_length, bool (*check_name)(const char *name), json_t **ret)
+int read_strings(struct json_reader *reader, const char *field, size_t max_items, size_t max_length,
+		 bool (*check_name)(const char *name), json_t **ret)
 {
 	json_t *object = NULL, *value;
 	char path[ERROR_FIELD_MAX];
@@ -85,18 +87,21 @@ int read_strings(struct json_reader *reader, const char *field, size_t max_items
 	if (reader->status < 0)
 		return reader->status;
 	if (json_object_size(object) > max_items)
-		return json_reader_fail(reader, -EINVAL, "invalid", field, "has more than %zu entries",
-					max_items);
-	json_object_foreach(object, name, value) {
+		return json_reader_fail(reader, -EINVAL, "invalid", field,
+					"has more than %zu entries", max_items);
+	json_object_foreach (object, name, value) {
 		snprintf(path, sizeof(path), "%s.%s", field, name);
 		if (!*name || strlen(name) > max_length || (check_name && !check_name(name)))
-			return json_reader_fail(reader, -EINVAL, "invalid", path, "is not a valid name");
+			return json_reader_fail(reader, -EINVAL, "invalid", path,
+						"is not a valid name");
 		if (!json_is_string(value))
-			return json_reader_fail(reader, -EINVAL, "invalid", path, "must be a string");
+			return json_reader_fail(reader, -EINVAL, "invalid", path,
+						"must be a string");
 		if (json_string_length(value) > max_length ||
 		    strlen(json_string_value(value)) != json_string_length(value))
 			return json_reader_fail(reader, -EINVAL, "invalid", path,
-						"is longer than %zu bytes or contains a NUL", max_length);
+						"is longer than %zu bytes or contains a NUL",
+						max_length);
 	}
 	*ret = object ? json_incref(object) : json_object();
 	return *ret ? 0 : json_reader_fail(reader, -ENOMEM, "internal", field, "out of memory");

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* What the decoders of proto/ share: owned strings, names, objects of strings, addresses of hosts. */
+/* What the decoders of proto/ share: owned strings, names, objects of strings, addresses of hosts.
+ */
 #pragma once
 
 #include "lib/address.h"
@@ -19,8 +20,8 @@ int read_dns_label(struct json_reader *reader, const char *field, enum json_pres
 
 /* An object whose values are strings; *ret is a new reference, an empty object where it is absent.
  * check_name (may be NULL) says whether a name is good. */
-int read_strings(struct json_reader *reader, const char *field, size_t max_items,
-		 size_t max_length, bool (*check_name)(const char *name), json_t **ret);
+int read_strings(struct json_reader *reader, const char *field, size_t max_items, size_t max_length,
+		 bool (*check_name)(const char *name), json_t **ret);
 
 /* A unicast address. */
 int read_unicast(struct json_reader *reader, const char *field, struct address *ret);

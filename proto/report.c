@@ -93,10 +93,10 @@ static json_t *encode_capacity(const struct capacity *capacity)
 	_cleanup_json_ json_t *gpus = json_array();
 
 	for (size_t i = 0; gpus && i < capacity->n_gpus; i++)
-		if (json_array_append_new(gpus,
-					  json_pack("{s:s, s:s, s:I}", "uuid", capacity->gpus[i].uuid,
-						    "model", capacity->gpus[i].model, "memory_bytes",
-						    (json_int_t)capacity->gpus[i].memory_bytes)) < 0)
+		if (json_array_append_new(
+			    gpus, json_pack("{s:s, s:s, s:I}", "uuid", capacity->gpus[i].uuid,
+					    "model", capacity->gpus[i].model, "memory_bytes",
+					    (json_int_t)capacity->gpus[i].memory_bytes)) < 0)
 			return NULL;
 	return json_pack("{s:I, s:I, s:O}", "cpu_milli", (json_int_t)capacity->cpu_milli,
 			 "memory_bytes", (json_int_t)capacity->memory_bytes, "gpus", gpus);
@@ -178,8 +178,9 @@ static void read_addresses(struct json_reader *reader, struct gateway_registrati
 		struct address *address = &registration->addresses[registration->n_addresses];
 
 		if (!text || address_parse(text, address) < 0 || !address_is_unicast(address)) {
-			json_reader_fail(reader, -EINVAL, "invalid", item_field("addresses", i, field),
-					 "%s is not the IP address of one host", text ? text : "it");
+			json_reader_fail(
+				reader, -EINVAL, "invalid", item_field("addresses", i, field),
+				"%s is not the IP address of one host", text ? text : "it");
 			return;
 		}
 		for (size_t j = 0; j < registration->n_addresses; j++)
@@ -237,7 +238,7 @@ void gateway_registration_clear(struct gateway_registration *registration)
 static const char *const state_names[CONTAINER_STATE_MAX] = {
 	[CONTAINER_WAITING] = "waiting",   [CONTAINER_PULLING] = "pulling",
 	[CONTAINER_CREATING] = "creating", [CONTAINER_STARTING] = "starting",
-	[CONTAINER_READY] = "ready",	   [CONTAINER_STOPPING] = "stopping",
+	[CONTAINER_READY] = "ready",       [CONTAINER_STOPPING] = "stopping",
 	[CONTAINER_STOPPED] = "stopped",   [CONTAINER_REMOVING] = "removing",
 	[CONTAINER_FAILED] = "failed",
 };
@@ -330,8 +331,8 @@ static json_t *encode_container(const struct container_report *container)
 	for (size_t i = 0; services && i < container->n_services; i++)
 		if (json_array_append_new(services, encode_service(&container->services[i])) < 0)
 			return NULL;
-	object = json_pack("{s:s, s:I, s:s, s:O}", "environment", container->environment, "revision",
-			   (json_int_t)container->revision, "state",
+	object = json_pack("{s:s, s:I, s:s, s:O}", "environment", container->environment,
+			   "revision", (json_int_t)container->revision, "state",
 			   container_state_name(container->state), "services", services);
 	if (!object || put_text(object, "reason", container->reason) < 0)
 		return NULL;

@@ -12,7 +12,7 @@
 #include "lib/json.h"
 #include "proto/mapping.h"
 
-#define FOLLOWER_NAME_MAX 63         /* a DNS name: [a-z0-9.-], alphanumeric at both ends */
+#define FOLLOWER_NAME_MAX 63 /* a DNS name: [a-z0-9.-], alphanumeric at both ends */
 #define REPORT_CONTAINERS_MAX 4096
 #define REPORT_SERVICES_MAX 16
 #define REPORT_GPUS_MAX 64
@@ -30,7 +30,8 @@ struct capacity {
 	size_t n_gpus;
 };
 
-/* {"name","address","pool","labels","capacity":{"cpu_milli","memory_bytes","gpus":[…]},"version"} */
+/* {"name","address","pool","labels","capacity":{"cpu_milli","memory_bytes","gpus":[…]},"version"}
+ */
 struct host_registration {
 	char *name;
 	struct address address; /* where services are published, on the private network */
@@ -57,7 +58,7 @@ json_t *gateway_registration_encode(const struct gateway_registration *registrat
 void gateway_registration_clear(struct gateway_registration *registration);
 
 enum container_state {
-	CONTAINER_WAITING,  /* seen, not begun, or between two tries: the reason says why */
+	CONTAINER_WAITING, /* seen, not begun, or between two tries: the reason says why */
 	CONTAINER_PULLING,
 	CONTAINER_CREATING,
 	CONTAINER_STARTING, /* started; a service does not answer yet */
@@ -65,7 +66,7 @@ enum container_state {
 	CONTAINER_STOPPING,
 	CONTAINER_STOPPED,
 	CONTAINER_REMOVING,
-	CONTAINER_FAILED,   /* given up until the assignment changes */
+	CONTAINER_FAILED, /* given up until the assignment changes */
 	CONTAINER_STATE_MAX,
 	CONTAINER_STATE_INVALID = -1,
 };
@@ -83,7 +84,7 @@ struct container_report {
 	char *environment;
 	uint64_t revision; /* of the assignment that it follows; 0 if it has none (any more) */
 	enum container_state state;
-	char *reason; /* one sentence; NULL if none */
+	char *reason;                      /* one sentence; NULL if none */
 	struct service_endpoint *services; /* all of them, once READY or STARTING */
 	size_t n_services;
 };
@@ -108,8 +109,8 @@ struct mapping_failure {
 	char *reason;
 };
 
-/* {"epoch","revision","mappings","failed":[{"address","protocol","port","reason"}]}: revision is the
- * newest one that is in the kernel; what of it could not be applied is in failed. */
+/* {"epoch","revision","mappings","failed":[{"address","protocol","port","reason"}]}: revision is
+ * the newest one that is in the kernel; what of it could not be applied is in failed. */
 struct gateway_report {
 	uint64_t epoch;
 	uint64_t revision;
@@ -117,7 +118,6 @@ struct gateway_report {
 	struct mapping_failure *failed;
 	size_t n_failed;
 };
-int gateway_report_decode(json_t *json, struct gateway_report *ret, struct error *err)
-	_must_check_;
+int gateway_report_decode(json_t *json, struct gateway_report *ret, struct error *err) _must_check_;
 json_t *gateway_report_encode(const struct gateway_report *report);
 void gateway_report_clear(struct gateway_report *report);

@@ -82,8 +82,8 @@ struct watch_decoder {
 	bool synced;   /* a whole snapshot has been received */
 };
 
-int watch_decoder_new(struct watch_decoder **ret, const struct watch_events *events,
-		      void *userdata, uint64_t min_epoch)
+int watch_decoder_new(struct watch_decoder **ret, const struct watch_events *events, void *userdata,
+		      uint64_t min_epoch)
 {
 	struct watch_decoder *decoder = calloc(1, sizeof(*decoder));
 
@@ -107,8 +107,8 @@ void watch_decoder_free(struct watch_decoder *decoder)
 
 static int out_of_order(struct error *err, const char *type)
 {
-	return error_set(err, -EINVAL, "malformed", "type", "a \"%s\" is out of order in the stream",
-			 type);
+	return error_set(err, -EINVAL, "malformed", "type",
+			 "a \"%s\" is out of order in the stream", type);
 }
 
 /* Reads epoch and revision and holds them against those before. */
@@ -123,7 +123,8 @@ static int read_mark(struct watch_decoder *decoder, struct json_reader *reader,
 		return reader->status;
 	if (epoch < decoder->epoch)
 		return json_reader_fail(reader, -ESTALE, "stale_epoch", "epoch",
-					"%" PRIu64 " is older than %" PRIu64, epoch, decoder->epoch);
+					"%" PRIu64 " is older than %" PRIu64, epoch,
+					decoder->epoch);
 	if (epoch == decoder->epoch && *ret_revision < decoder->revision)
 		return json_reader_fail(reader, -EINVAL, "malformed", "revision",
 					"%" PRIu64 " comes after %" PRIu64, *ret_revision,
@@ -204,7 +205,8 @@ static int take_change(struct watch_decoder *decoder, struct json_reader *reader
 		return out_of_order(reader->err, "change");
 	decoder->revision = revision;
 	if (decoder->events->on_change)
-		decoder->events->on_change(decoder->userdata, decoder->epoch, revision, put, deleted);
+		decoder->events->on_change(decoder->userdata, decoder->epoch, revision, put,
+					   deleted);
 	return 0;
 }
 

@@ -44,8 +44,8 @@ struct watch_events {
 struct watch_decoder;
 
 /* A decoder for one stream. min_epoch: a line with a lower epoch is -ESTALE. */
-int watch_decoder_new(struct watch_decoder **ret, const struct watch_events *events,
-		      void *userdata, uint64_t min_epoch) _must_check_;
+int watch_decoder_new(struct watch_decoder **ret, const struct watch_events *events, void *userdata,
+		      uint64_t min_epoch) _must_check_;
 void watch_decoder_free(struct watch_decoder *decoder); /* NULL is fine */
 
 /* Takes the next bytes, in pieces of any size, and calls the events for each complete message. Not

@@ -46,10 +46,11 @@ static json_t *encode_ports(const struct environment_entry *entry)
 
 		if (!port)
 			continue;
-		item = json_pack("{s:s, s:s, s:s, s:i, s:s, s:o}", "service", port->service, "protocol",
-				 protocol_name(port->key.protocol), "address",
+		item = json_pack("{s:s, s:s, s:s, s:i, s:s, s:o}", "service", port->service,
+				 "protocol", protocol_name(port->key.protocol), "address",
 				 address_format(&port->key.address, address), "port",
-				 (int)port->key.port, "state", port_state_name(port->state), "target",
+				 (int)port->key.port, "state", port_state_name(port->state),
+				 "target",
 				 port->has_target ? encode_endpoint(&port->target) : json_null());
 		if (json_array_append_new(ports, item) < 0)
 			return NULL;
@@ -69,8 +70,9 @@ static json_t *encode_connect(const struct environment_entry *entry, const char 
 		if (!port || strcmp(port->service, "ssh") != 0)
 			continue;
 		return json_sprintf("ssh -p %u %s@%s", port->key.port, environment->origin->login,
-				    public_name && *public_name ?
-					    public_name : address_format(&port->key.address, address));
+				    public_name && *public_name
+					    ? public_name
+					    : address_format(&port->key.address, address));
 	}
 	return json_null();
 }
@@ -125,10 +127,10 @@ static json_t *encode_free_gpus(const struct host_entry *entry)
 	for (size_t i = 0; gpus && i < capacity->n_gpus; i++) {
 		uint32_t used = usage_of_gpu(&entry->committed, capacity->gpus[i].uuid);
 
-		if (used < 1000 && json_array_append_new(gpus, json_pack("{s:s, s:i}", "uuid",
-									  capacity->gpus[i].uuid,
-									  "free_milli",
-									  (int)(1000 - used))) < 0)
+		if (used < 1000 &&
+		    json_array_append_new(gpus,
+					  json_pack("{s:s, s:i}", "uuid", capacity->gpus[i].uuid,
+						    "free_milli", (int)(1000 - used))) < 0)
 			return NULL;
 	}
 	return TAKE_PTR(gpus);
@@ -151,12 +153,13 @@ json_t *answer_host(const struct host_entry *entry)
 	set(object, "status", json_string(host_status_name(host)), &r);
 	set(object, "status_since", json_time(host->status_since), &r);
 	set(object, "free",
-	    json_pack("{s:I, s:I, s:o}", "cpu_milli",
-		      (json_int_t)left(registration->capacity.cpu_milli, entry->committed.cpu_milli),
-		      "memory_bytes",
-		      (json_int_t)left(registration->capacity.memory_bytes,
-				       entry->committed.memory_bytes),
-		      "gpus", encode_free_gpus(entry)),
+	    json_pack(
+		    "{s:I, s:I, s:o}", "cpu_milli",
+		    (json_int_t)left(registration->capacity.cpu_milli, entry->committed.cpu_milli),
+		    "memory_bytes",
+		    (json_int_t)left(registration->capacity.memory_bytes,
+				     entry->committed.memory_bytes),
+		    "gpus", encode_free_gpus(entry)),
 	    &r);
 	set(object, "environments", number(entry->committed.environments), &r);
 	set(object, "engine_error", text_or_null(entry->report.engine_error), &r);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Rows as clients and followers see them: JSON of committed versions, with what is known besides. */
+/* Rows as clients and followers see them: JSON of committed versions, with what is known besides.
+ */
 #pragma once
 
 #include "lib/json.h"
@@ -7,8 +8,8 @@
 
 /* Each returns a new object, NULL when out of memory. The entry has a committed version. */
 
-/* public_name stands for the address in `connect`; NULL: the port's own address. password (NULL: left
- * out) is shown once, in the answer to the request that made the environment. */
+/* public_name stands for the address in `connect`; NULL: the port's own address. password (NULL:
+ * left out) is shown once, in the answer to the request that made the environment. */
 json_t *answer_environment(const struct environment_entry *entry, const char *public_name,
 			   const char *password);
 json_t *answer_host(const struct host_entry *entry);

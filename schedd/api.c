@@ -46,12 +46,14 @@ bool api_wants_watch(struct http_request *request, bool *ret_failed)
 
 	*ret_failed = true;
 	if (unknown) {
-		error_set(&err, -EINVAL, "unknown_field", unknown, "there is no parameter %s", unknown);
+		error_set(&err, -EINVAL, "unknown_field", unknown, "there is no parameter %s",
+			  unknown);
 		http_reply_error(request, &err);
 		return false;
 	}
 	if (watch && strcmp(watch, "1") != 0 && strcmp(watch, "0") != 0) {
-		error_set(&err, -EINVAL, "invalid", "watch", "watch: \"%s\" is neither 0 nor 1", watch);
+		error_set(&err, -EINVAL, "invalid", "watch", "watch: \"%s\" is neither 0 nor 1",
+			  watch);
 		http_reply_error(request, &err);
 		return false;
 	}
@@ -99,16 +101,17 @@ void api_reply_list(struct api *api, struct http_request *request, enum record_k
 	struct entry *entry;
 	int r = items ? 0 : -1;
 
-	STATE_FOREACH (state, kind, entry)
-		if (r == 0 && entry->committed)
-			r = json_array_append_new(items, answer(api, entry));
+	STATE_FOREACH(state, kind, entry)
+	if (r == 0 && entry->committed)
+		r = json_array_append_new(items, answer(api, entry));
 	if (r < 0) {
 		json_decref(items);
 		api_reply_item(request, 500, NULL);
 		return;
 	}
-	api_reply_item(request, 200, json_pack("{s:o, s:I}", "items", items, "revision",
-					       (json_int_t)state->revision));
+	api_reply_item(
+		request, 200,
+		json_pack("{s:o, s:I}", "items", items, "revision", (json_int_t)state->revision));
 }
 
 void api_registered(void *userdata, const struct error *err, const char *id)
@@ -130,8 +133,9 @@ void api_reply_report(struct api *api, struct http_request *request)
 {
 	const struct state *state = scheduler_state(api->config.scheduler);
 
-	api_reply_item(request, 200, json_pack("{s:I, s:I}", "epoch", (json_int_t)state->epoch,
-					       "revision", (json_int_t)state->revision));
+	api_reply_item(request, 200,
+		       json_pack("{s:I, s:I}", "epoch", (json_int_t)state->epoch, "revision",
+				 (json_int_t)state->revision));
 }
 
 int api_new(struct api **ret, const struct api_config *config)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* schedd's HTTP API under /v1: requests become calls of the scheduler, and rows become answers. It decides
- * nothing. proto/openapi.yaml describes it.
+/* schedd's HTTP API under /v1: requests become calls of the scheduler, and rows become answers. It
+ * decides nothing. proto/openapi.yaml describes it.
  */
 #pragma once
 

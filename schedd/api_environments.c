@@ -35,9 +35,9 @@ static void created(void *userdata, const struct error *err, const char *id)
 	}
 	entry = find(api, id);
 	if (entry)
-		api_reply_item(operation->request, 201,
-			       answer_environment(entry, api->config.public_name,
-						  operation->password));
+		api_reply_item(
+			operation->request, 201,
+			answer_environment(entry, api->config.public_name, operation->password));
 	else
 		api_reply_not_found(operation->request, "environment", id);
 	operation_free(operation);
@@ -51,7 +51,8 @@ static void refuse(struct operation *operation, const struct environment_spec *s
 	json_t *details = NULL;
 
 	if (strcmp(err->code, "no_capacity") == 0)
-		details = json_pack("{s:o}", "hosts", scheduler_refusals(api->config.scheduler, spec));
+		details = json_pack("{s:o}", "hosts",
+				    scheduler_refusals(api->config.scheduler, spec));
 	http_reply_error_details(operation->request, http_status_of(err->errnum), err, details);
 	operation_free(operation);
 }
@@ -95,7 +96,8 @@ static int fill_origin(struct environment_origin *origin, const char *login, str
 		r = origin->login ? 0 : -ENOMEM;
 	}
 	if (r < 0)
-		return error_set(err, r, "internal", NULL, "the environment's keys could not be made");
+		return error_set(err, r, "internal", NULL,
+				 "the environment's keys could not be made");
 	return 0;
 }
 
@@ -151,12 +153,13 @@ static void deleted(void *userdata, const struct error *err, const char *id)
 		api_reply_item(operation->request, 202,
 			       answer_environment(entry, api->config.public_name, NULL));
 	else /* gone at once: it had no container and no confirmed port */
-		api_reply_item(operation->request, 202,
-			       json_pack("{s:s, s:s}", "id", id, "phase", phase_name(PHASE_DELETED)));
+		api_reply_item(
+			operation->request, 202,
+			json_pack("{s:s, s:s}", "id", id, "phase", phase_name(PHASE_DELETED)));
 	operation_free(operation);
 }
 
-static void delete(struct http_request *request, void *userdata)
+static void delete (struct http_request *request, void *userdata)
 {
 	struct api *api = userdata;
 	const char *id = http_request_param(request, "id");

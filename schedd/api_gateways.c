@@ -66,8 +66,8 @@ static void enroll(struct http_request *request, void *userdata)
 		r = gateway_registration_decode(body, &registration, &err);
 	if (r == 0)
 		r = scheduler_register_gateway(api->config.scheduler, &registration,
-					    http_request_peer(request), api_registered, operation,
-					    &err);
+					       http_request_peer(request), api_registered,
+					       operation, &err);
 	gateway_registration_clear(&registration);
 	if (r < 0)
 		operation_fail(operation, &err);
@@ -107,8 +107,8 @@ static void report(struct http_request *request, void *userdata)
 	if (r == 0)
 		r = gateway_report_decode(body, &report, &err);
 	if (r == 0)
-		r = scheduler_report_gateway(api->config.scheduler, http_request_param(request, "id"),
-					  &report, &err);
+		r = scheduler_report_gateway(api->config.scheduler,
+					     http_request_param(request, "id"), &report, &err);
 	gateway_report_clear(&report);
 	if (r < 0)
 		http_reply_error(request, &err);

@@ -16,7 +16,8 @@ static void list(struct http_request *request, void *userdata)
 	struct error err = ERROR_INIT;
 
 	if (unknown) {
-		error_set(&err, -EINVAL, "unknown_field", unknown, "there is no parameter %s", unknown);
+		error_set(&err, -EINVAL, "unknown_field", unknown, "there is no parameter %s",
+			  unknown);
 		http_reply_error(request, &err);
 	} else if (api_can_read(userdata, request)) {
 		api_reply_list(userdata, request, RECORD_PORT, answer);

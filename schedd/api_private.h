@@ -28,8 +28,8 @@ void operation_free(struct operation *operation);
 /* Answers with an error and frees it. */
 void operation_fail(struct operation *operation, const struct error *err);
 
-/* True where the request asks for a stream. False, and *ret_failed where it was answered with an error:
- * an unknown parameter, or a value that is not 0 or 1. */
+/* True where the request asks for a stream. False, and *ret_failed where it was answered with an
+ * error: an unknown parameter, or a value that is not 0 or 1. */
 bool api_wants_watch(struct http_request *request, bool *ret_failed);
 /* False where the request was answered with 503: there is no state to read. */
 bool api_can_read(struct api *api, struct http_request *request);

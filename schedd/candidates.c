@@ -56,7 +56,8 @@ static void fill(const struct host_entry *entry, struct placement_gpu *gpus,
 		gpus[i] = (struct placement_gpu){
 			.uuid = capacity->gpus[i].uuid,
 			.model = capacity->gpus[i].model,
-			.free_milli = GPU_WHOLE - usage_of_gpu(&entry->newest, capacity->gpus[i].uuid),
+			.free_milli =
+				GPU_WHOLE - usage_of_gpu(&entry->newest, capacity->gpus[i].uuid),
 		};
 }
 
@@ -65,8 +66,8 @@ static size_t count_gpus(const struct state *state)
 	struct host_entry *entry;
 	size_t n = 0;
 
-	STATE_FOREACH (state, RECORD_HOST, entry)
-		n += host_newest(entry)->origin->registration.capacity.n_gpus;
+	STATE_FOREACH(state, RECORD_HOST, entry)
+	n += host_newest(entry)->origin->registration.capacity.n_gpus;
 	return n;
 }
 
@@ -92,7 +93,8 @@ int candidates_make(const struct state *state, const struct environment_spec *sp
 		candidates_clear(&candidates);
 		return -ENOMEM;
 	}
-	STATE_FOREACH (state, RECORD_HOST, entry) {
+	STATE_FOREACH(state, RECORD_HOST, entry)
+	{
 		fill(entry, gpus, &candidates.hosts[candidates.n_hosts++]);
 		if (gpus)
 			gpus += host_newest(entry)->origin->registration.capacity.n_gpus;
@@ -120,10 +122,9 @@ static int gpus_of(const struct candidates *candidates, const struct placement_r
 		return 0;
 	gpus = json_array();
 	for (size_t i = 0; gpus && i < result->n_gpus; i++)
-		if (json_array_append_new(gpus,
-					  json_pack("{s:s, s:i}", "uuid",
-						    host->gpus[result->gpus[i].index].uuid, "milli",
-						    (int)result->gpus[i].milli)) < 0)
+		if (json_array_append_new(gpus, json_pack("{s:s, s:i}", "uuid",
+							  host->gpus[result->gpus[i].index].uuid,
+							  "milli", (int)result->gpus[i].milli)) < 0)
 			return -ENOMEM;
 	*ret = TAKE_PTR(gpus);
 	return *ret ? 0 : -ENOMEM;
@@ -204,10 +205,9 @@ json_t *scheduler_refusals(const struct scheduler *scheduler, const struct envir
 		const char *reason =
 			placement_refusal(&candidates.hosts[i], &candidates.request, buffer);
 
-		if (reason && json_array_append_new(refusals,
-						    json_pack("{s:s, s:s}", "host",
-							      candidates.hosts[i].name, "reason",
-							      reason)) < 0)
+		if (reason && json_array_append_new(refusals, json_pack("{s:s, s:s}", "host",
+									candidates.hosts[i].name,
+									"reason", reason)) < 0)
 			break;
 	}
 	candidates_clear(&candidates);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* What gateways have confirmed of one port: that they all have it, or that none has it any more. Pure
- * functions over the port's row and the gateways' last reports. */
+/* What gateways have confirmed of one port: that they all have it, or that none has it any more.
+ * Pure functions over the port's row and the gateways' last reports. */
 #pragma once
 
 #include "schedd/lifecycle.h"

@@ -11,8 +11,8 @@
 #include "schedd/answers.h"
 
 struct stream {
-	struct stream *prev, *next;           /* of all */
-	struct stream *touched_next;          /* of those that the batch concerns */
+	struct stream *prev, *next;  /* of all */
+	struct stream *touched_next; /* of those that the batch concerns */
 	struct feed *feed;
 	struct http_stream *http;
 	enum feed_kind kind;
@@ -67,7 +67,8 @@ static void bookmark_due(evutil_socket_t fd, short what, void *userdata)
 	struct stream *stream, *next;
 
 	(void)loop_timer_arm(&feed->bookmark, WATCH_BOOKMARK_MS);
-	DL_FOREACH_SAFE (feed->streams, stream, next) {
+	DL_FOREACH_SAFE(feed->streams, stream, next)
+	{
 		struct evbuffer *out = evbuffer_new();
 
 		if (!out)
@@ -94,9 +95,9 @@ static int write_environments(const struct feed *feed, const struct state *state
 	struct environment_entry *entry;
 	int r = 0;
 
-	STATE_FOREACH (state, RECORD_ENVIRONMENT, entry)
-		if (r == 0 && entry->entry.committed && (!*id || strcmp(entry->entry.id, id) == 0))
-			r = write_item(out, answer_environment(entry, feed->public_name, NULL));
+	STATE_FOREACH(state, RECORD_ENVIRONMENT, entry)
+	if (r == 0 && entry->entry.committed && (!*id || strcmp(entry->entry.id, id) == 0))
+		r = write_item(out, answer_environment(entry, feed->public_name, NULL));
 	return r;
 }
 
@@ -108,7 +109,8 @@ static int write_assignments(const struct state *state, const char *id, struct e
 
 	if (!host)
 		return -ENOENT;
-	DL_FOREACH2 (host->environments, entry, host_next) {
+	DL_FOREACH2(host->environments, entry, host_next)
+	{
 		const struct environment *environment = environment_committed(entry);
 
 		if (r == 0 && environment && environment->assignment != ASSIGNMENT_NONE)
@@ -125,7 +127,8 @@ static int write_mappings(const struct state *state, const char *id, struct evbu
 
 	if (!gateway || !gateway_committed(gateway))
 		return -ENOENT;
-	STATE_FOREACH (state, RECORD_PORT, entry) {
+	STATE_FOREACH(state, RECORD_PORT, entry)
+	{
 		const struct port *port = port_committed(entry);
 
 		if (r == 0 && port && port_is_mapped(port) &&
@@ -245,7 +248,7 @@ static void tell_gateways(struct feed *feed, const struct state *state, const st
 {
 	const struct port *old = (const struct port *)change->old;
 	const struct port *new = (const struct port *)change->entry->committed;
-	bool was = old && port_is_mapped(old), is = !new->record.gone && port_is_mapped(new);
+	bool was = old && port_is_mapped(old), is = !new->record.gone &&port_is_mapped(new);
 	struct stream *stream;
 
 	if (!was && !is)
@@ -285,9 +288,9 @@ static void end_mappings(struct feed *feed, const struct change *change)
 
 	if (!old || old->addresses_revision == new->addresses_revision)
 		return;
-	DL_FOREACH_SAFE (feed->streams, stream, next)
-		if (stream->kind == FEED_MAPPINGS && strcmp(stream->id, change->entry->id) == 0)
-			stream_end(stream);
+	DL_FOREACH_SAFE(feed->streams, stream, next)
+	if (stream->kind == FEED_MAPPINGS && strcmp(stream->id, change->entry->id) == 0)
+		stream_end(stream);
 }
 
 static void send_touched(struct feed *feed, const struct state *state)

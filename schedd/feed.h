@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Watch streams: what is committed, to whoever watches it, in the lines of proto/watch.h. One commit is at
- * most one line of a stream. A reader that is too slow loses its stream and takes a new snapshot.
+/* Watch streams: what is committed, to whoever watches it, in the lines of proto/watch.h. One
+ * commit is at most one line of a stream. A reader that is too slow loses its stream and takes a
+ * new snapshot.
  */
 #pragma once
 
@@ -22,12 +23,13 @@ int feed_new(struct feed **ret, struct event_base *base, const char *public_name
 /* Ends every stream. NULL is fine. */
 void feed_free(struct feed *feed);
 
-/* Answers the request with a stream that begins with a snapshot of the committed rows. id is the row's,
- * NULL for all environments; copied. */
+/* Answers the request with a stream that begins with a snapshot of the committed rows. id is the
+ * row's, NULL for all environments; copied. */
 void feed_start(struct feed *feed, const struct state *state, struct http_request *request,
 		enum feed_kind kind, const char *id);
 
-/* Tells watchers of a batch that has just been committed; its changes still know the versions before. */
+/* Tells watchers of a batch that has just been committed; its changes still know the versions
+ * before. */
 void feed_commit(struct feed *feed, const struct state *state, const struct batch *batch);
 
 /* Ends every stream: the state is about to be another. */

@@ -11,8 +11,7 @@
 /* Time is looked at again this often while a deadline is near. */
 #define RECHECK_MS 1000
 
-static void reason_set(struct lifecycle_decision *decision, const char *format, ...)
-	_printf_(2, 3);
+static void reason_set(struct lifecycle_decision *decision, const char *format, ...) _printf_(2, 3);
 
 /* The first reason stays: it is what stands in the way now. */
 static void reason_set(struct lifecycle_decision *decision, const char *format, ...)
@@ -53,8 +52,7 @@ static bool confirmed_withdrawn(const struct lifecycle_input *input, const struc
 
 /* Takes all ports out of the gateways. True once the container may stop: each gateway has
  * confirmed, or had its time to. */
-static bool withdraw_ports(const struct lifecycle_input *input,
-			   struct lifecycle_decision *decision)
+static bool withdraw_ports(const struct lifecycle_input *input, struct lifecycle_decision *decision)
 {
 	char reason[REASON_MAX];
 	bool done = true;
@@ -142,9 +140,10 @@ static bool publish_ports(const struct lifecycle_input *input, struct lifecycle_
 			continue;
 		}
 		if (service->endpoint.address.family != port->key.address.family) {
-			reason_set(decision,
-				   "%s offers service %s at an address of another family than port %u",
-				   input->host->name, port->service, port->key.port);
+			reason_set(
+				decision,
+				"%s offers service %s at an address of another family than port %u",
+				input->host->name, port->service, port->key.port);
 			all = false;
 			continue;
 		}
@@ -175,8 +174,7 @@ static bool published_as_reported(const struct lifecycle_input *input)
 
 /* ---- the wanted states ---- */
 
-static void offline_reason(const struct lifecycle_input *input,
-			   struct lifecycle_decision *decision)
+static void offline_reason(const struct lifecycle_input *input, struct lifecycle_decision *decision)
 {
 	char since[TIME_STRING_MAX];
 
@@ -185,8 +183,7 @@ static void offline_reason(const struct lifecycle_input *input,
 }
 
 /* The host has seen that the assignment is gone, and the container with it. */
-static bool container_gone(const struct lifecycle_input *input,
-			   struct lifecycle_decision *decision)
+static bool container_gone(const struct lifecycle_input *input, struct lifecycle_decision *decision)
 {
 	const struct lifecycle_host *host = input->host;
 
@@ -195,7 +192,8 @@ static bool container_gone(const struct lifecycle_input *input,
 	if (!host->online) {
 		char since[TIME_STRING_MAX];
 
-		reason_set(decision, "waiting for host %s, offline since %s, to remove the container",
+		reason_set(decision,
+			   "waiting for host %s, offline since %s, to remove the container",
 			   host->name, time_format(host->status_since, since));
 		return false;
 	}
@@ -246,8 +244,7 @@ static bool report_is_current(const struct lifecycle_input *input)
 	       input->host->revision >= input->environment->assignment_revision;
 }
 
-static void decide_stopped(const struct lifecycle_input *input,
-			   struct lifecycle_decision *decision)
+static void decide_stopped(const struct lifecycle_input *input, struct lifecycle_decision *decision)
 {
 	const struct lifecycle_host *host = input->host;
 	bool off = withdraw_ports(input, decision);
@@ -403,8 +400,7 @@ static void decide_unknown(const struct lifecycle_input *input, struct lifecycle
 	reason_set(decision, "waiting for host %s to take the assignment", input->host->name);
 }
 
-static void decide_running(const struct lifecycle_input *input,
-			   struct lifecycle_decision *decision)
+static void decide_running(const struct lifecycle_input *input, struct lifecycle_decision *decision)
 {
 	const struct environment *environment = input->environment;
 	char waiting[REASON_MAX];
@@ -472,8 +468,8 @@ enum port_fate lifecycle_orphan(const struct port *port, const struct lifecycle_
 	case PORT_QUARANTINED:
 		return now >= port->quarantined_until ? PORT_FREE : PORT_STAYS;
 	case PORT_WITHDRAWING:
-		return confirm_withdrawn(port, gateways, n_gateways, reason) ? PORT_RESTS :
-									       PORT_STAYS;
+		return confirm_withdrawn(port, gateways, n_gateways, reason) ? PORT_RESTS
+									     : PORT_STAYS;
 	case PORT_RESERVED:
 	case PORT_PUBLISHED:
 	case PORT_STATE_MAX:

@@ -10,17 +10,17 @@
 
 struct lifecycle_limits {
 	int64_t quarantine_s;
-	int64_t withdraw_timeout_s;  /* longest wait for gateways before a container may stop */
-	uint64_t unready_grace_ms;   /* a service may be silent this long and stay published */
+	int64_t withdraw_timeout_s; /* longest wait for gateways before a container may stop */
+	uint64_t unready_grace_ms;  /* a service may be silent this long and stay published */
 };
 
 struct lifecycle_host {
 	const char *name;
 	bool online;
 	int64_t status_since;
-	bool reported; /* there is a report of this epoch; the rest is from it */
-	uint64_t revision; /* desired revision that it has received */
-	const char *engine_error;                  /* NULL: none */
+	bool reported;            /* there is a report of this epoch; the rest is from it */
+	uint64_t revision;        /* desired revision that it has received */
+	const char *engine_error; /* NULL: none */
 	const struct container_report *container; /* NULL: it has none for this environment */
 };
 
@@ -41,8 +41,8 @@ struct lifecycle_input {
 	const struct lifecycle_gateway *gateways;
 	size_t n_gateways;
 	const struct lifecycle_limits *limits;
-	int64_t now;          /* Unix seconds */
-	uint64_t unready_ms;  /* how long the container has not been ready while published */
+	int64_t now;         /* Unix seconds */
+	uint64_t unready_ms; /* how long the container has not been ready while published */
 };
 
 struct lifecycle_port {
@@ -55,9 +55,9 @@ struct lifecycle_decision {
 	enum environment_phase phase;
 	enum environment_stage stage;
 	enum assignment_state assignment;
-	bool place;   /* it needs a host: phase, stage and reason are the placement's */
-	bool release; /* its host's resources are free again */
-	bool watch_ready; /* count the time since now in which the container is not ready */
+	bool place;          /* it needs a host: phase, stage and reason are the placement's */
+	bool release;        /* its host's resources are free again */
+	bool watch_ready;    /* count the time since now in which the container is not ready */
 	uint64_t recheck_ms; /* ask again after this time even if nothing happens; 0: no need */
 	struct lifecycle_port ports[ENVIRONMENT_SERVICES_MAX];
 	char reason[REASON_MAX]; /* what is being waited for, or what went wrong; "" if nothing */

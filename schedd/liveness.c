@@ -38,8 +38,7 @@ static void check_host(struct scheduler *scheduler, struct host_entry *entry, ui
 	scheduler->capacity_changed = true;
 }
 
-static void check_gateway(struct scheduler *scheduler, struct gateway_entry *entry,
-			  uint64_t now_ms)
+static void check_gateway(struct scheduler *scheduler, struct gateway_entry *entry, uint64_t now_ms)
 {
 	bool heard = is_heard(scheduler, entry->last_seen_ms, now_ms);
 	struct gateway *gateway;
@@ -63,10 +62,10 @@ void liveness_run(struct scheduler *scheduler)
 	struct host_entry *host;
 
 	scheduler->followers_changed = false;
-	STATE_FOREACH (&scheduler->state, RECORD_HOST, host)
-		check_host(scheduler, host, now_ms);
-	STATE_FOREACH (&scheduler->state, RECORD_GATEWAY, gateway)
-		check_gateway(scheduler, gateway, now_ms);
+	STATE_FOREACH(&scheduler->state, RECORD_HOST, host)
+	check_host(scheduler, host, now_ms);
+	STATE_FOREACH(&scheduler->state, RECORD_GATEWAY, gateway)
+	check_gateway(scheduler, gateway, now_ms);
 }
 
 uint64_t liveness_due_ms(const struct scheduler *scheduler)
@@ -75,11 +74,11 @@ uint64_t liveness_due_ms(const struct scheduler *scheduler)
 	struct host_entry *host;
 	uint64_t oldest = UINT64_MAX;
 
-	STATE_FOREACH (&scheduler->state, RECORD_HOST, host)
-		if (host_newest(host)->online)
-			oldest = MIN(oldest, host->last_seen_ms);
-	STATE_FOREACH (&scheduler->state, RECORD_GATEWAY, gateway)
-		if (gateway_newest(gateway)->online)
-			oldest = MIN(oldest, gateway->last_seen_ms);
+	STATE_FOREACH(&scheduler->state, RECORD_HOST, host)
+	if (host_newest(host)->online)
+		oldest = MIN(oldest, host->last_seen_ms);
+	STATE_FOREACH(&scheduler->state, RECORD_GATEWAY, gateway)
+	if (gateway_newest(gateway)->online)
+		oldest = MIN(oldest, gateway->last_seen_ms);
 	return oldest == UINT64_MAX ? 0 : oldest + scheduler->config.offline_after_ms;
 }

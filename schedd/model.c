@@ -119,8 +119,7 @@ const char *record_kind_name(enum record_kind kind)
 
 bool port_is_mapped(const struct port *port)
 {
-	return port->has_target &&
-	       (port->state == PORT_RESERVED || port->state == PORT_PUBLISHED);
+	return port->has_target && (port->state == PORT_RESERVED || port->state == PORT_PUBLISHED);
 }
 
 bool gateway_serves(const struct gateway *gateway, const struct address *address)

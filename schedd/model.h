@@ -64,8 +64,8 @@ struct gateway {
 	struct gateway_origin *origin;
 	bool online;
 	int64_t status_since;
-	/* Revision at which its addresses changed last: until it has confirmed that one it may still
-	 * hold mappings of addresses that it served before. */
+	/* Revision at which its addresses changed last: until it has confirmed that one it may
+	 * still hold mappings of addresses that it served before. */
 	uint64_t addresses_revision;
 };
 
@@ -170,11 +170,11 @@ struct gateway_origin *gateway_renew_origin(struct gateway *gateway);
 /* Replaces the origin by a copy without secrets. */
 int environment_drop_secrets(struct environment *environment) _must_check_;
 
-#define DEFINE_RECORD_CLEANUP(type)                             \
+#define DEFINE_RECORD_CLEANUP(type)                                   \
 	static inline _unused_ void cleanup_##type(struct type **row) \
-	{                                                         \
-		if (*row)                                         \
-			record_free((struct record *)*row);       \
+	{                                                             \
+		if (*row)                                             \
+			record_free((struct record *)*row);           \
 	}
 
 DEFINE_RECORD_CLEANUP(record)

@@ -11,57 +11,110 @@
 #define LOGIN_MAX 32
 
 static const struct option_spec specs[] = {
-	{ .name = "database", .type = OPTION_STRING, .offset = offsetof(struct options, database),
-	  .fallback = "dbname=portico", .argument = "CONNINFO",
+	{ .name = "database",
+	  .type = OPTION_STRING,
+	  .offset = offsetof(struct options, database),
+	  .fallback = "dbname=portico",
+	  .argument = "CONNINFO",
 	  .help = "PostgreSQL, as a connection string of libpq without a password." },
-	{ .name = "listen", .type = OPTION_STRING, .offset = offsetof(struct options, listen),
-	  .fallback = "127.0.0.1:8000", .argument = "ADDRESS:PORT",
+	{ .name = "listen",
+	  .type = OPTION_STRING,
+	  .offset = offsetof(struct options, listen),
+	  .fallback = "127.0.0.1:8000",
+	  .argument = "ADDRESS:PORT",
 	  .help = "Where the API listens over TCP; empty: nowhere." },
-	{ .name = "socket", .type = OPTION_STRING, .offset = offsetof(struct options, socket),
-	  .fallback = "/run/portico/schedd.sock", .argument = "PATH",
+	{ .name = "socket",
+	  .type = OPTION_STRING,
+	  .offset = offsetof(struct options, socket),
+	  .fallback = "/run/portico/schedd.sock",
+	  .argument = "PATH",
 	  .help = "Unix socket of the API, for root and the daemon's group; empty: none." },
-	{ .name = "insecure", .type = OPTION_BOOL, .offset = offsetof(struct options, insecure),
+	{ .name = "insecure",
+	  .type = OPTION_BOOL,
+	  .offset = offsetof(struct options, insecure),
 	  .help = "Allow plain HTTP on an address that is not loopback: whoever reaches it, rules." },
-	{ .name = "port-addresses", .type = OPTION_LIST,
-	  .offset = offsetof(struct options, port_addresses), .argument = "ADDRESS,…",
+	{ .name = "port-addresses",
+	  .type = OPTION_LIST,
+	  .offset = offsetof(struct options, port_addresses),
+	  .argument = "ADDRESS,…",
 	  .help = "Public addresses whose ports are given out, in this order. Required." },
-	{ .name = "port-range", .type = OPTION_STRING,
-	  .offset = offsetof(struct options, port_range), .fallback = "30001-39999",
-	  .argument = "FIRST-LAST", .help = "Ports of each address that are given out." },
-	{ .name = "public-name", .type = OPTION_STRING,
-	  .offset = offsetof(struct options, public_name), .argument = "NAME",
+	{ .name = "port-range",
+	  .type = OPTION_STRING,
+	  .offset = offsetof(struct options, port_range),
+	  .fallback = "30001-39999",
+	  .argument = "FIRST-LAST",
+	  .help = "Ports of each address that are given out." },
+	{ .name = "public-name",
+	  .type = OPTION_STRING,
+	  .offset = offsetof(struct options, public_name),
+	  .argument = "NAME",
 	  .help = "Name that stands for the address in ssh commands, such as ssh.example.com." },
-	{ .name = "user", .type = OPTION_STRING, .offset = offsetof(struct options, user),
-	  .fallback = "developer", .argument = "LOGIN",
+	{ .name = "user",
+	  .type = OPTION_STRING,
+	  .offset = offsetof(struct options, user),
+	  .fallback = "developer",
+	  .argument = "LOGIN",
 	  .help = "Login name in new environments." },
-	{ .name = "policy", .type = OPTION_STRING, .offset = offsetof(struct options, policy),
-	  .fallback = "least-used", .argument = "POLICY",
+	{ .name = "policy",
+	  .type = OPTION_STRING,
+	  .offset = offsetof(struct options, policy),
+	  .fallback = "least-used",
+	  .argument = "POLICY",
 	  .help = "Placement where a request names none: least-used, binpack or spread." },
-	{ .name = "quarantine", .type = OPTION_DURATION,
-	  .offset = offsetof(struct options, quarantine_ms), .fallback = "10m", .argument = "TIME",
-	  .max = 2592000000, .help = "How long a released port rests before it is given out again." },
-	{ .name = "withdraw-timeout", .type = OPTION_DURATION,
-	  .offset = offsetof(struct options, withdraw_timeout_ms), .fallback = "30s",
-	  .argument = "TIME", .max = 3600000,
+	{ .name = "quarantine",
+	  .type = OPTION_DURATION,
+	  .offset = offsetof(struct options, quarantine_ms),
+	  .fallback = "10m",
+	  .argument = "TIME",
+	  .max = 2592000000,
+	  .help = "How long a released port rests before it is given out again." },
+	{ .name = "withdraw-timeout",
+	  .type = OPTION_DURATION,
+	  .offset = offsetof(struct options, withdraw_timeout_ms),
+	  .fallback = "30s",
+	  .argument = "TIME",
+	  .max = 3600000,
 	  .help = "Longest wait for a gateway's confirmation before a container is stopped." },
-	{ .name = "unready-grace", .type = OPTION_DURATION,
-	  .offset = offsetof(struct options, unready_grace_ms), .fallback = "30s",
-	  .argument = "TIME", .max = 3600000,
+	{ .name = "unready-grace",
+	  .type = OPTION_DURATION,
+	  .offset = offsetof(struct options, unready_grace_ms),
+	  .fallback = "30s",
+	  .argument = "TIME",
+	  .max = 3600000,
 	  .help = "How long a service may be silent before its port is withdrawn." },
-	{ .name = "offline-after", .type = OPTION_DURATION,
-	  .offset = offsetof(struct options, offline_after_ms), .fallback = "35s",
-	  .argument = "TIME", .min = 100, .max = 3600000,
+	{ .name = "offline-after",
+	  .type = OPTION_DURATION,
+	  .offset = offsetof(struct options, offline_after_ms),
+	  .fallback = "35s",
+	  .argument = "TIME",
+	  .min = 100,
+	  .max = 3600000,
 	  .help = "A host or gateway is offline once it was not heard of for so long." },
-	{ .name = "max-connections", .type = OPTION_UINT,
-	  .offset = offsetof(struct options, max_connections), .fallback = "16384",
-	  .argument = "N", .min = 1, .max = 1000000,
+	{ .name = "max-connections",
+	  .type = OPTION_UINT,
+	  .offset = offsetof(struct options, max_connections),
+	  .fallback = "16384",
+	  .argument = "N",
+	  .min = 1,
+	  .max = 1000000,
 	  .help = "Connections to the API at once; more are closed." },
-	{ .name = "max-body", .type = OPTION_UINT, .offset = offsetof(struct options, max_body),
-	  .fallback = "4194304", .argument = "BYTES", .min = 1024, .max = 1073741824,
+	{ .name = "max-body",
+	  .type = OPTION_UINT,
+	  .offset = offsetof(struct options, max_body),
+	  .fallback = "4194304",
+	  .argument = "BYTES",
+	  .min = 1024,
+	  .max = 1073741824,
 	  .help = "Largest body of a request." },
-	{ .name = "log-level", .type = OPTION_STRING, .offset = offsetof(struct options, log_level),
-	  .fallback = "info", .argument = "LEVEL", .help = "error, warning, info or debug." },
-	{ .name = "check", .type = OPTION_BOOL, .offset = offsetof(struct options, check),
+	{ .name = "log-level",
+	  .type = OPTION_STRING,
+	  .offset = offsetof(struct options, log_level),
+	  .fallback = "info",
+	  .argument = "LEVEL",
+	  .help = "error, warning, info or debug." },
+	{ .name = "check",
+	  .type = OPTION_BOOL,
+	  .offset = offsetof(struct options, check),
 	  .help = "Check configuration and database, print findings, change nothing.",
 	  .command_line_only = true },
 };
@@ -79,18 +132,21 @@ static int resolve_listen(const struct options *options, struct settings *settin
 {
 	settings->tcp = options->listen && *options->listen;
 	if (!settings->tcp && (!options->socket || !*options->socket))
-		return error_set(err, -EINVAL, "missing", "listen",
-				 "listen: there is neither a TCP address nor a socket to listen on");
+		return error_set(
+			err, -EINVAL, "missing", "listen",
+			"listen: there is neither a TCP address nor a socket to listen on");
 	if (!settings->tcp)
 		return 0;
 	if (endpoint_parse(options->listen, &settings->listen) < 0)
 		return error_set(err, -EINVAL, "invalid", "listen",
 				 "listen: \"%s\" is not ADDRESS:PORT", options->listen);
 	if (!address_is_loopback(&settings->listen.address) && !options->insecure)
-		return error_set(err, -EINVAL, "invalid", "listen",
-				 "listen: plain HTTP on %s is open to whoever can reach it; put a proxy "
-				 "with TLS before a loopback address, or set insecure where the network "
-				 "is yours alone", options->listen);
+		return error_set(
+			err, -EINVAL, "invalid", "listen",
+			"listen: plain HTTP on %s is open to whoever can reach it; put a proxy "
+			"with TLS before a loopback address, or set insecure where the network "
+			"is yours alone",
+			options->listen);
 	return 0;
 }
 
@@ -100,12 +156,12 @@ static int parse_addresses(const struct string_list *list, struct address *addre
 	for (size_t i = 0; i < list->n; i++)
 		if (address_parse(list->items[i], &addresses[i]) < 0)
 			return error_set(err, -EINVAL, "invalid", "port-addresses",
-					 "port-addresses: \"%s\" is not an IP address", list->items[i]);
+					 "port-addresses: \"%s\" is not an IP address",
+					 list->items[i]);
 	return 0;
 }
 
-static int resolve_pool(const struct options *options, struct settings *settings,
-			struct error *err)
+static int resolve_pool(const struct options *options, struct settings *settings, struct error *err)
 {
 	const struct string_list *list = &options->port_addresses;
 	_cleanup_free_ struct address *addresses = NULL;
@@ -113,9 +169,10 @@ static int resolve_pool(const struct options *options, struct settings *settings
 	int r;
 
 	if (list->n == 0)
-		return error_set(err, -EINVAL, "missing", "port-addresses",
-				 "port-addresses: name the public addresses whose ports are given out, "
-				 "as in --port-addresses 203.0.113.10");
+		return error_set(
+			err, -EINVAL, "missing", "port-addresses",
+			"port-addresses: name the public addresses whose ports are given out, "
+			"as in --port-addresses 203.0.113.10");
 	addresses = calloc(list->n, sizeof(*addresses));
 	if (!addresses)
 		return error_set(err, -ENOMEM, "internal", NULL, "out of memory");
@@ -134,11 +191,13 @@ static int check_user(const char *user, struct error *err)
 		    *user != '-' && strcmp(user, "root") != 0;
 
 	for (const char *c = user; good && *c; c++)
-		good = (*c >= 'a' && *c <= 'z') || (*c >= '0' && *c <= '9') || *c == '_' || *c == '-';
+		good = (*c >= 'a' && *c <= 'z') || (*c >= '0' && *c <= '9') || *c == '_' ||
+		       *c == '-';
 	if (!good)
-		return error_set(err, -EINVAL, "invalid", "user",
-				 "user: \"%s\" is not a login name of a-z, 0-9, _ and - that is not root",
-				 user);
+		return error_set(
+			err, -EINVAL, "invalid", "user",
+			"user: \"%s\" is not a login name of a-z, 0-9, _ and - that is not root",
+			user);
 	return 0;
 }
 

@@ -21,7 +21,7 @@ struct options {
 /* What they mean. */
 struct settings {
 	struct endpoint listen;
-	bool tcp; /* there is a TCP listener */
+	bool tcp;              /* there is a TCP listener */
 	struct port_pool pool; /* owned until the scheduler takes it */
 	struct lifecycle_limits limits;
 	const struct placement_policy *policy;

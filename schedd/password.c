@@ -12,8 +12,8 @@
 #include <sys/queue.h>
 
 #define QUEUE_MAX 10000
-/* Cost of yescrypt: about 10 ms and 4 MiB. A generated password has 100 bits, which no cost would have
- * to protect; the form is what /etc/shadow takes. */
+/* Cost of yescrypt: about 10 ms and 4 MiB. A generated password has 100 bits, which no cost would
+ * have to protect; the form is what /etc/shadow takes. */
 #define PREFIX "$y$"
 #define COST 3
 
@@ -101,8 +101,8 @@ static void on_finished(evutil_socket_t fd, short what, void *userdata)
 		return;
 	pthread_mutex_lock(&hasher->mutex);
 	STAILQ_CONCAT(&done, &hasher->done);
-	STAILQ_FOREACH (job, &done, entry)
-		hasher->n--;
+	STAILQ_FOREACH(job, &done, entry)
+	hasher->n--;
 	pthread_mutex_unlock(&hasher->mutex);
 	while ((job = STAILQ_FIRST(&done))) {
 		STAILQ_REMOVE_HEAD(&done, entry);

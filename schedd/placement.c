@@ -10,8 +10,7 @@
 struct placement_policy {
 	const char *name;
 	/* The higher the better, of a host that passed the filters. */
-	double (*score)(const struct placement_host *host,
-			const struct placement_request *request);
+	double (*score)(const struct placement_host *host, const struct placement_request *request);
 };
 
 static double share(uint64_t part, uint64_t whole)
@@ -81,8 +80,8 @@ static bool model_fits(const struct placement_gpu *gpu, const struct placement_r
 }
 
 /* A share goes to the fullest GPU that still has room for it, so that whole ones stay whole. */
-static bool choose_share(const struct placement_host *host,
-			 const struct placement_request *request, struct placement_result *result)
+static bool choose_share(const struct placement_host *host, const struct placement_request *request,
+			 struct placement_result *result)
 {
 	size_t best = host->n_gpus;
 
@@ -101,8 +100,8 @@ static bool choose_share(const struct placement_host *host,
 	return true;
 }
 
-static bool choose_gpus(const struct placement_host *host,
-			const struct placement_request *request, struct placement_result *result)
+static bool choose_gpus(const struct placement_host *host, const struct placement_request *request,
+			struct placement_result *result)
 {
 	uint32_t missing = request->gpu;
 
@@ -194,8 +193,8 @@ static bool fits(const struct placement_host *host, const struct placement_reque
 }
 
 int placement_choose(const struct placement_host *hosts, size_t n_hosts,
-		     const struct placement_request *request,
-		     const struct placement_policy *policy, struct placement_result *ret)
+		     const struct placement_request *request, const struct placement_policy *policy,
+		     struct placement_result *ret)
 {
 	bool wants_gpu = request->gpu > 0 || request->gpu_milli > 0;
 	struct placement_result result, best = { .host = n_hosts };
@@ -247,8 +246,8 @@ void placement_explain(const struct placement_host *hosts, size_t n_hosts,
 		/* Room is kept for the count of the rest. */
 		if (used < 0 || (size_t)(used + length) + sizeof("; and 4294967295 more") > size) {
 			if (used >= 0 && (size_t)used < size)
-				(void)snprintf(buffer + used, size - (size_t)used,
-					       "; and %zu more", n_hosts - i);
+				(void)snprintf(buffer + used, size - (size_t)used, "; and %zu more",
+					       n_hosts - i);
 			return;
 		}
 		memcpy(buffer + used, more, (size_t)length + 1);

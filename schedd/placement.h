@@ -30,8 +30,8 @@ struct placement_host {
 
 struct placement_request {
 	uint64_t cpu_milli, memory_bytes;
-	uint32_t gpu;       /* whole GPUs */
-	uint32_t gpu_milli; /* and a share of one more; 0: none */
+	uint32_t gpu;                        /* whole GPUs */
+	uint32_t gpu_milli;                  /* and a share of one more; 0: none */
 	const struct string_list *gpu_model; /* any of these; NULL or empty: any */
 	const char *pool;
 };
@@ -55,9 +55,8 @@ const char *placement_policy_names(void);
 /* Chooses the best host under the policy; among equals the one whose name sorts first. -ENOSPC
  * where none can take it. */
 int placement_choose(const struct placement_host *hosts, size_t n_hosts,
-		     const struct placement_request *request,
-		     const struct placement_policy *policy, struct placement_result *ret)
-	_must_check_;
+		     const struct placement_request *request, const struct placement_policy *policy,
+		     struct placement_result *ret) _must_check_;
 
 /* Why this host cannot take the request, in buffer; NULL where it can. */
 const char *placement_refusal(const struct placement_host *host,

@@ -43,8 +43,8 @@ int port_pool_init(struct port_pool *pool, const struct address *addresses, size
 	if (r < 0)
 		return r;
 	if (first == 0 || first > last)
-		return error_set(err, -EINVAL, "invalid", "port-range",
-				 "port-range %u-%u is empty", first, last);
+		return error_set(err, -EINVAL, "invalid", "port-range", "port-range %u-%u is empty",
+				 first, last);
 	new.words = ((size_t)(last - first) + 64) / 64;
 	new.addresses = calloc(n_addresses, sizeof(*addresses));
 	new.taken = calloc(n_addresses * PROTOCOLS * new.words, sizeof(*new.taken));
@@ -73,8 +73,8 @@ int port_range_parse(const char *text, uint16_t *ret_first, uint16_t *ret_last, 
 
 	if (length < sizeof(first)) {
 		memcpy(first, text, length);
-		if (port_parse(first, &low) == 0 && port_parse(dash ? dash + 1 : first, &high) == 0 &&
-		    low <= high) {
+		if (port_parse(first, &low) == 0 &&
+		    port_parse(dash ? dash + 1 : first, &high) == 0 && low <= high) {
 			*ret_first = low;
 			*ret_last = high;
 			return 0;

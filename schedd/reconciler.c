@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Carries out what lifecycle.c decides: for each marked environment it gathers what is known, asks, and
- * edits rows in the open batch until nothing changes any more. Also the ports whose environment is
- * gone. It sends nothing: what it edited is seen once it is committed. */
+/* Carries out what lifecycle.c decides: for each marked environment it gathers what is known, asks,
+ * and edits rows in the open batch until nothing changes any more. Also the ports whose environment
+ * is gone. It sends nothing: what it edited is seen once it is committed. */
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
@@ -34,15 +34,15 @@ static int gather_gateways(struct run *run)
 	run->gateways = calloc(state_count(state, RECORD_GATEWAY) + 1, sizeof(*run->gateways));
 	if (!run->gateways)
 		return -ENOMEM;
-	STATE_FOREACH (state, RECORD_GATEWAY, entry)
-		run->gateways[run->n_gateways++] = (struct lifecycle_gateway){
-			.name = entry->entry.id,
-			.row = gateway_newest(entry),
-			.reported = entry->reported,
-			.applied = entry->report.revision,
-			.failed = entry->report.failed,
-			.n_failed = entry->report.n_failed,
-		};
+	STATE_FOREACH(state, RECORD_GATEWAY, entry)
+	run->gateways[run->n_gateways++] = (struct lifecycle_gateway){
+		.name = entry->entry.id,
+		.row = gateway_newest(entry),
+		.reported = entry->reported,
+		.applied = entry->report.revision,
+		.failed = entry->report.failed,
+		.n_failed = entry->report.n_failed,
+	};
 	return 0;
 }
 
@@ -140,8 +140,8 @@ static int edit_port(const struct run *run, struct port_entry *entry,
 static void audit_phase(const struct run *run, const struct environment_entry *entry,
 			const struct lifecycle_decision *decision)
 {
-	state_audit(&run->scheduler->state, &entry->entry, "schedd", phase_name(decision->phase), "%s",
-		    decision->reason);
+	state_audit(&run->scheduler->state, &entry->entry, "schedd", phase_name(decision->phase),
+		    "%s", decision->reason);
 }
 
 static int end_environment(struct environment *environment)
@@ -260,8 +260,9 @@ static void reconcile(const struct run *run, struct environment_entry *entry)
 		return;
 	/* Out of memory, or a decision that contradicts itself: later again, not at once. */
 	entry->recheck_ms = run->now_ms + RETRY_MS;
-	log_error(entry->entry.id, "%s", r < 0 ? "cannot reconcile: out of memory" :
-						 "its reconciliation does not come to rest");
+	log_error(entry->entry.id, "%s",
+		  r < 0 ? "cannot reconcile: out of memory"
+			: "its reconciliation does not come to rest");
 }
 
 /* ---- ports without an environment ---- */
@@ -294,7 +295,8 @@ static void run_orphans(const struct run *run)
 	struct port_entry *entry;
 
 	scheduler->ports_due = 0;
-	STATE_FOREACH (&scheduler->state, RECORD_PORT, entry) {
+	STATE_FOREACH(&scheduler->state, RECORD_PORT, entry)
+	{
 		const struct port *port;
 
 		if (entry->environment && !environment_newest(entry->environment)->record.gone)
@@ -316,7 +318,8 @@ static void mark_due(struct scheduler *scheduler, uint64_t now_ms)
 {
 	struct environment_entry *entry;
 
-	STATE_FOREACH (&scheduler->state, RECORD_ENVIRONMENT, entry) {
+	STATE_FOREACH(&scheduler->state, RECORD_ENVIRONMENT, entry)
+	{
 		if (scheduler->capacity_changed && !entry->host)
 			state_mark(&scheduler->state, entry);
 		if (entry->recheck_ms > 0 && entry->recheck_ms <= now_ms)
@@ -363,9 +366,9 @@ uint64_t reconciler_due_ms(const struct scheduler *scheduler)
 	struct environment_entry *entry;
 	uint64_t due = 0;
 
-	STATE_FOREACH (&scheduler->state, RECORD_ENVIRONMENT, entry)
-		if (entry->recheck_ms > 0 && (due == 0 || entry->recheck_ms < due))
-			due = entry->recheck_ms;
+	STATE_FOREACH(&scheduler->state, RECORD_ENVIRONMENT, entry)
+	if (entry->recheck_ms > 0 && (due == 0 || entry->recheck_ms < due))
+		due = entry->recheck_ms;
 	if (scheduler->ports_due > 0) {
 		int64_t left = MAX(scheduler->ports_due - clock_unix_seconds(), 0);
 		uint64_t ports = clock_monotonic_ms() + (uint64_t)left * 1000;

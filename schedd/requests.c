@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* What clients and followers say: each request is checked against the newest versions and edits rows in
- * the open batch; a report goes into memory only. */
+/* What clients and followers say: each request is checked against the newest versions and edits
+ * rows in the open batch; a report goes into memory only. */
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -23,16 +23,17 @@ static int check_name(const struct scheduler *scheduler, const char *name, struc
 
 	if (!other)
 		return 0;
-	return error_set(err, -EEXIST, "conflict", "name", "name: \"%s\" is the name of %s, which is %s",
-			 name, other->entry.id, phase_name(environment_newest(other)->phase));
+	return error_set(err, -EEXIST, "conflict", "name",
+			 "name: \"%s\" is the name of %s, which is %s", name, other->entry.id,
+			 phase_name(environment_newest(other)->phase));
 }
 
 static int check_policy(const struct environment_spec *spec, struct error *err)
 {
 	if (!spec->policy || placement_policy_find(spec->policy))
 		return 0;
-	return error_set(err, -EINVAL, "invalid", "policy", "policy: \"%s\" is none of %s", spec->policy,
-			 placement_policy_names());
+	return error_set(err, -EINVAL, "invalid", "policy", "policy: \"%s\" is none of %s",
+			 spec->policy, placement_policy_names());
 }
 
 static int explain_port(int r, const struct scheduler *scheduler, const struct service *service,
@@ -47,8 +48,9 @@ static int explain_port(int r, const struct scheduler *scheduler, const struct s
 				 service->external_port, scheduler->pool.first,
 				 scheduler->pool.last);
 	case -EEXIST:
-		return error_set(err, r, "conflict", field, "%s: %u is taken, or rests in quarantine",
-				 field, service->external_port);
+		return error_set(err, r, "conflict", field,
+				 "%s: %u is taken, or rests in quarantine", field,
+				 service->external_port);
 	default:
 		return error_set(err, -ENOSPC, "no_ports", "services",
 				 "services: no %s port is free in %u-%u",
@@ -170,8 +172,8 @@ int scheduler_delete(struct scheduler *scheduler, const char *id, const char *ac
 		return r;
 	entry = state_environment(&scheduler->state, id);
 	if (!entry || environment_newest(entry)->record.gone)
-		return error_set(err, -ENOENT, "not_found", "environment", "there is no environment %s",
-				 id);
+		return error_set(err, -ENOENT, "not_found", "environment",
+				 "there is no environment %s", id);
 	r = scheduler_wait(scheduler, id, done, userdata);
 	if (r < 0)
 		return no_memory(err);
@@ -257,8 +259,8 @@ int scheduler_register_host(struct scheduler *scheduler, struct host_registratio
 		scheduler->followers_changed |= !host_newest(entry)->online;
 		return 0;
 	}
-	r = entry ? renew_host(scheduler, entry, registration) :
-		    add_host(scheduler, registration, &entry);
+	r = entry ? renew_host(scheduler, entry, registration)
+		  : add_host(scheduler, registration, &entry);
 	if (r < 0) {
 		scheduler_abandon_open(scheduler, -ENOMEM, "internal", "out of memory");
 		return 0; /* done was called with the error */
@@ -266,8 +268,8 @@ int scheduler_register_host(struct scheduler *scheduler, struct host_registratio
 	entry->last_seen_ms = clock_monotonic_ms();
 	scheduler->followers_changed = true;
 	scheduler->capacity_changed = true;
-	state_audit(&scheduler->state, &entry->entry, actor, "register", "cpu_milli=%" PRIu64
-		    " memory_bytes=%" PRIu64 " gpus=%zu",
+	state_audit(&scheduler->state, &entry->entry, actor, "register",
+		    "cpu_milli=%" PRIu64 " memory_bytes=%" PRIu64 " gpus=%zu",
 		    host_newest(entry)->origin->registration.capacity.cpu_milli,
 		    host_newest(entry)->origin->registration.capacity.memory_bytes,
 		    host_newest(entry)->origin->registration.capacity.n_gpus);
@@ -322,14 +324,15 @@ int scheduler_register_gateway(struct scheduler *scheduler,
 	entry = state_gateway(&scheduler->state, name);
 	if (scheduler_wait(scheduler, name, done, userdata) < 0)
 		return no_memory(err);
-	if (entry && same(gateway_registration_encode(registration),
-			  gateway_registration_encode(&gateway_newest(entry)->origin->registration))) {
+	if (entry &&
+	    same(gateway_registration_encode(registration),
+		 gateway_registration_encode(&gateway_newest(entry)->origin->registration))) {
 		entry->last_seen_ms = clock_monotonic_ms();
 		scheduler->followers_changed |= !gateway_newest(entry)->online;
 		return 0;
 	}
-	r = entry ? renew_gateway(scheduler, entry, registration) :
-		    add_gateway(scheduler, registration, &entry);
+	r = entry ? renew_gateway(scheduler, entry, registration)
+		  : add_gateway(scheduler, registration, &entry);
 	if (r < 0) {
 		scheduler_abandon_open(scheduler, -ENOMEM, "internal", "out of memory");
 		return 0; /* done was called with the error */
@@ -350,8 +353,8 @@ static int check_epoch(const struct scheduler *scheduler, uint64_t epoch, struct
 	if (epoch == scheduler->state.epoch)
 		return 0;
 	return error_set(err, -ESTALE, "stale_epoch", "epoch",
-			 "epoch: the report follows epoch %" PRIu64 ", this is epoch %" PRIu64, epoch,
-			 scheduler->state.epoch);
+			 "epoch: the report follows epoch %" PRIu64 ", this is epoch %" PRIu64,
+			 epoch, scheduler->state.epoch);
 }
 
 static int compare_containers(const void *a, const void *b)
@@ -367,7 +370,8 @@ int scheduler_report_host(struct scheduler *scheduler, const char *id, struct ho
 	int r;
 
 	if (!entry || !host_committed(entry))
-		return error_set(err, -ENOENT, "not_found", "host", "host %s is not registered", id);
+		return error_set(err, -ENOENT, "not_found", "host", "host %s is not registered",
+				 id);
 	r = check_epoch(scheduler, report->epoch, err);
 	if (r < 0)
 		return r;
@@ -407,8 +411,8 @@ int scheduler_report_gateway(struct scheduler *scheduler, const char *id,
 	int r;
 
 	if (!entry || !gateway_committed(entry))
-		return error_set(err, -ENOENT, "not_found", "gateway", "gateway %s is not registered",
-				 id);
+		return error_set(err, -ENOENT, "not_found", "gateway",
+				 "gateway %s is not registered", id);
 	r = check_epoch(scheduler, report->epoch, err);
 	if (r < 0)
 		return r;
@@ -419,9 +423,9 @@ int scheduler_report_gateway(struct scheduler *scheduler, const char *id,
 	entry->last_seen_ms = clock_monotonic_ms();
 	entry->last_heartbeat = clock_unix_seconds();
 	scheduler->followers_changed |= !gateway_newest(entry)->online;
-	STATE_FOREACH (&scheduler->state, RECORD_ENVIRONMENT, environment)
-		if (waits_for_gateway(environment))
-			state_mark(&scheduler->state, environment);
+	STATE_FOREACH(&scheduler->state, RECORD_ENVIRONMENT, environment)
+	if (waits_for_gateway(environment))
+		state_mark(&scheduler->state, environment);
 	scheduler->ports_changed = true;
 	scheduler_wake(scheduler);
 	return 0;

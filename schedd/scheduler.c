@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Batches and time. A turn runs whenever there is work: it reconciles, closes the open batch if none is
- * on its way, and hands it to the store. What arrives meanwhile goes into the next batch. */
+/* Batches and time. A turn runs whenever there is work: it reconciles, closes the open batch if
+ * none is on its way, and hands it to the store. What arrives meanwhile goes into the next batch.
+ */
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -24,8 +25,8 @@ void scheduler_mark_host(struct scheduler *scheduler, struct host_entry *host)
 {
 	struct environment_entry *environment;
 
-	DL_FOREACH2 (host->environments, environment, host_next)
-		state_mark(&scheduler->state, environment);
+	DL_FOREACH2(host->environments, environment, host_next)
+	state_mark(&scheduler->state, environment);
 }
 
 /* ---- waiters ---- */
@@ -196,10 +197,10 @@ static void greet_followers(struct scheduler *scheduler)
 	struct gateway_entry *gateway;
 	struct host_entry *host;
 
-	STATE_FOREACH (&scheduler->state, RECORD_HOST, host)
-		host->last_seen_ms = host_newest(host)->online ? now_ms : 0;
-	STATE_FOREACH (&scheduler->state, RECORD_GATEWAY, gateway)
-		gateway->last_seen_ms = gateway_newest(gateway)->online ? now_ms : 0;
+	STATE_FOREACH(&scheduler->state, RECORD_HOST, host)
+	host->last_seen_ms = host_newest(host)->online ? now_ms : 0;
+	STATE_FOREACH(&scheduler->state, RECORD_GATEWAY, gateway)
+	gateway->last_seen_ms = gateway_newest(gateway)->online ? now_ms : 0;
 }
 
 static void on_leader(void *userdata, uint64_t epoch, uint64_t revision)
@@ -212,8 +213,9 @@ static void on_leader(void *userdata, uint64_t epoch, uint64_t revision)
 	scheduler->ports_changed = true;
 	scheduler->capacity_changed = true;
 	greet_followers(scheduler);
-	log_info("leader", "epoch=%" PRIu64 " revision=%" PRIu64 " hosts=%u environments=%u ports=%u",
-		 epoch, revision, state_count(&scheduler->state, RECORD_HOST),
+	log_info("leader",
+		 "epoch=%" PRIu64 " revision=%" PRIu64 " hosts=%u environments=%u ports=%u", epoch,
+		 revision, state_count(&scheduler->state, RECORD_HOST),
 		 state_count(&scheduler->state, RECORD_ENVIRONMENT),
 		 state_count(&scheduler->state, RECORD_PORT));
 }
@@ -257,7 +259,8 @@ static void commit_failed(struct scheduler *scheduler, int result, const char *m
 
 	scheduler->stats.commit_failures++;
 	if (result == -ENOTCONN) {
-		error_set(&err, -ENOTCONN, "unavailable", NULL, "the database went away: %s", message);
+		error_set(&err, -ENOTCONN, "unavailable", NULL, "the database went away: %s",
+			  message);
 	} else {
 		log_error("database", "refused a commit: %s", message);
 		error_set(&err, -EIO, "internal", NULL, "the database refused the change");
@@ -350,15 +353,16 @@ int scheduler_ready(const struct scheduler *scheduler, struct error *err)
 		return 0;
 	case STORE_DOWN:
 		return error_set(err, -ENOTCONN, "unavailable", NULL, "the database is away: %s",
-				 scheduler->down_reason[0] ? scheduler->down_reason :
-							     "not connected yet");
+				 scheduler->down_reason[0] ? scheduler->down_reason
+							   : "not connected yet");
 	case STORE_WAITING:
 		return error_set(err, -ENOTCONN, "unavailable", NULL,
 				 "another schedd is the leader; this one waits");
 	case STORE_STARTING:
 		break;
 	}
-	return error_set(err, -ENOTCONN, "unavailable", NULL, "starting: loading from the database");
+	return error_set(err, -ENOTCONN, "unavailable", NULL,
+			 "starting: loading from the database");
 }
 
 bool scheduler_loaded(const struct scheduler *scheduler)

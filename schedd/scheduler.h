@@ -23,15 +23,16 @@ struct scheduler_config {
 	const char *holder;
 	struct port_pool *pool; /* taken over */
 	struct lifecycle_limits limits;
-	uint32_t offline_after_ms;                       /* a follower that was silent so long is offline */
-	const struct placement_policy *policy;           /* the default; NULL: least-used */
+	uint32_t offline_after_ms;             /* a follower that was silent so long is offline */
+	const struct placement_policy *policy; /* the default; NULL: least-used */
 };
 
 struct scheduler_events {
-	/* A batch has been committed; called before the answers of its requests. Each change has the
-	 * committed version before it in `old` and the new one in entry->committed. */
+	/* A batch has been committed; called before the answers of its requests. Each change has
+	 * the committed version before it in `old` and the new one in entry->committed. */
 	void (*on_commit)(void *userdata, const struct batch *batch);
-	/* The state was loaded anew (a new epoch), or is about to be forgotten: every stream must end. */
+	/* The state was loaded anew (a new epoch), or is about to be forgotten: every stream must
+	 * end. */
 	void (*on_reset)(void *userdata);
 	/* This process cannot go on; it should end with a failure. */
 	void (*on_fatal)(void *userdata, const char *reason);
@@ -52,17 +53,18 @@ bool scheduler_loaded(const struct scheduler *scheduler);
 /* For readers: only the committed versions of entries are to be shown. */
 const struct state *scheduler_state(const struct scheduler *scheduler);
 
-/* The end of a request, once, from the event loop: err->errnum is 0 once it is durable, else why not
+/* The end of a request, once, from the event loop: err->errnum is 0 once it is durable, else why
+ * not
  * (-ENOTCONN "unavailable" where the commit was lost: it did not happen). id names the row. */
 typedef void (*scheduler_done)(void *userdata, const struct error *err, const char *id);
 
-/* Each request returns 0 (done will be called, never from inside) or an error (it will not be). actor
- * is who asks, for the events: "10.0.0.7" or "unix"; copied. */
+/* Each request returns 0 (done will be called, never from inside) or an error (it will not be).
+ * actor is who asks, for the events: "10.0.0.7" or "unix"; copied. */
 
-/* Adds an environment with its ports. environment is taken over, also on failure; its origin is filled
- * (environment_new), the rest is set here. -EEXIST
- * "conflict": the name or a wanted port is taken; -ERANGE: a wanted port is outside the pool; -ENOSPC
- * "no_ports"; -ENOSPC "no_capacity" where spec.queue is false and no host takes it now. */
+/* Adds an environment with its ports. environment is taken over, also on failure; its origin is
+ * filled (environment_new), the rest is set here. -EEXIST "conflict": the name or a wanted port is
+ * taken; -ERANGE: a wanted port is outside the pool; -ENOSPC "no_ports"; -ENOSPC "no_capacity"
+ * where spec.queue is false and no host takes it now. */
 int scheduler_create(struct scheduler *scheduler, struct environment *environment,
 		     const char *actor, scheduler_done done, void *userdata, struct error *err)
 	_must_check_;
@@ -77,8 +79,7 @@ int scheduler_register_host(struct scheduler *scheduler, struct host_registratio
 			    struct error *err) _must_check_;
 int scheduler_register_gateway(struct scheduler *scheduler,
 			       struct gateway_registration *registration, const char *actor,
-			       scheduler_done done, void *userdata, struct error *err)
-	_must_check_;
+			       scheduler_done done, void *userdata, struct error *err) _must_check_;
 
 /* A report is taken into memory at once and counts as heartbeat; what follows from it is committed
  * later. It is moved out of *report. -ENOENT; -ESTALE "stale_epoch". */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* What the files of the scheduler share: scheduler.c (batches and time), requests.c (what clients and
- * followers say), reconciler.c (what follows from it), candidates.c (hosts as placement sees them). */
+/* What the files of the scheduler share: scheduler.c (batches and time), requests.c (what clients
+ * and followers say), reconciler.c (what follows from it), candidates.c (hosts as placement sees
+ * them). */
 #pragma once
 
 #include <event2/event_struct.h>
@@ -30,11 +31,11 @@ struct scheduler {
 	bool loaded;
 	char down_reason[REASON_MAX];
 	struct waiters open, flight; /* of the open batch; of the one on its way */
-	struct event turn;  /* work is waiting */
-	struct event timer; /* something is due by time */
-	bool paused;        /* the database refused a batch: the turn waits for its timer */
-	bool capacity_changed; /* environments without a host may find one */
-	bool ports_changed;    /* ports without an environment may go on */
+	struct event turn;           /* work is waiting */
+	struct event timer;          /* something is due by time */
+	bool paused;            /* the database refused a batch: the turn waits for its timer */
+	bool capacity_changed;  /* environments without a host may find one */
+	bool ports_changed;     /* ports without an environment may go on */
 	bool followers_changed; /* somebody was heard of who is offline in the rows */
 	int64_t ports_due;      /* Unix seconds; 0: no quarantine runs */
 	uint64_t commit_started_ms;

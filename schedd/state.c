@@ -267,8 +267,7 @@ static int note_new(struct state *state, struct entry *entry)
 
 	if (batch->n == batch->capacity) {
 		size_t capacity = batch->capacity ? batch->capacity * 2 : 64;
-		struct change *changes =
-			reallocarray(batch->changes, capacity, sizeof(*changes));
+		struct change *changes = reallocarray(batch->changes, capacity, sizeof(*changes));
 
 		if (!changes)
 			return -ENOMEM;
@@ -442,6 +441,6 @@ void state_mark_all(struct state *state)
 {
 	struct environment_entry *environment;
 
-	STATE_FOREACH (state, RECORD_ENVIRONMENT, environment)
-		state_mark(state, environment);
+	STATE_FOREACH(state, RECORD_ENVIRONMENT, environment)
+	state_mark(state, environment);
 }

@@ -102,9 +102,9 @@ struct environment_entry *state_environment(const struct state *state, const cha
 struct environment_entry *state_environment_named(const struct state *state, const char *name);
 unsigned state_count(const struct state *state, enum record_kind kind);
 
-#define STATE_FOREACH(state, kind, entry_pointer)                                                  \
-	for (struct entry *_e = (state)->tables[kind], *_n = _e ? _e->hh.next : NULL;              \
-	     ((entry_pointer) = (__typeof__(entry_pointer))_e) != NULL;                            \
+#define STATE_FOREACH(state, kind, entry_pointer)                                     \
+	for (struct entry *_e = (state)->tables[kind], *_n = _e ? _e->hh.next : NULL; \
+	     ((entry_pointer) = (__typeof__(entry_pointer))_e) != NULL;               \
 	     _e = _n, _n = _e ? _e->hh.next : NULL)
 
 /* The newest version; never NULL for an entry in a table. */
@@ -138,8 +138,8 @@ int state_load(struct state *state, struct record *record) _must_check_;
 
 /* Gives the environment's resources on a host to it, or takes them back. Edits the environment's
  * host and gpus (borrowed; may be NULL). -ENOMEM. */
-int state_place(struct state *state, struct environment_entry *environment,
-		struct host_entry *host, json_t *gpus) _must_check_;
+int state_place(struct state *state, struct environment_entry *environment, struct host_entry *host,
+		json_t *gpus) _must_check_;
 int state_release(struct state *state, struct environment_entry *environment) _must_check_;
 
 /* Adds a line to the audit of the open batch; past BATCH_AUDITS_MAX, or without memory, it is

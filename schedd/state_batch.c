@@ -184,11 +184,13 @@ static void rebuild_newest(struct state *state)
 	struct environment_entry *environment;
 	struct host_entry *host;
 
-	STATE_FOREACH (state, RECORD_HOST, host) {
+	STATE_FOREACH(state, RECORD_HOST, host)
+	{
 		usage_clear(&host->newest);
 		host->environments = NULL;
 	}
-	STATE_FOREACH (state, RECORD_ENVIRONMENT, environment) {
+	STATE_FOREACH(state, RECORD_ENVIRONMENT, environment)
+	{
 		const struct environment *row = environment_newest(environment);
 
 		environment->host = NULL;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* The connection to PostgreSQL: connecting without blocking, events of its socket, loss and return. */
+/* The connection to PostgreSQL: connecting without blocking, events of its socket, loss and return.
+ */
 #include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -198,13 +199,18 @@ static void ignore_notice(void *userdata, const PGresult *result)
 static PGconn *begin_connection(const char *conninfo, bool blocking)
 {
 	/* What comes before dbname are our defaults; the operator's conninfo overrides them. A
-	 * silent network must not keep a dead leader's lock, or ours, for the kernel's two hours. */
-	static const char *const keywords[] = { "fallback_application_name", "keepalives_idle",
-						"keepalives_interval", "keepalives_count",
-						"tcp_user_timeout", "connect_timeout", "dbname",
+	 * silent network must not keep a dead leader's lock, or ours, for the kernel's two hours.
+	 */
+	static const char *const keywords[] = { "fallback_application_name",
+						"keepalives_idle",
+						"keepalives_interval",
+						"keepalives_count",
+						"tcp_user_timeout",
+						"connect_timeout",
+						"dbname",
 						NULL };
-	const char *const values[] = { "portico-schedd", "5", "2", "3", "10000", "10", conninfo,
-				       NULL };
+	const char *const values[] = { "portico-schedd", "5",  "2",      "3",
+				       "10000",          "10", conninfo, NULL };
 
 	if (blocking)
 		return PQconnectdbParams(keywords, values, 1);
@@ -230,8 +236,8 @@ static void start_connecting(struct store *store)
 	(void)event_add(&store->writable, NULL);
 }
 
-int store_new(struct store **ret, struct event_base *base, const char *conninfo,
-	      const char *holder, const struct store_events *events, void *userdata)
+int store_new(struct store **ret, struct event_base *base, const char *conninfo, const char *holder,
+	      const struct store_events *events, void *userdata)
 {
 	_cleanup_(cleanup_store) struct store *store = calloc(1, sizeof(*store));
 

@@ -41,8 +41,8 @@ struct store_events {
 
 /* conninfo is copied and must hold no password: see store_check_conninfo. holder names this process
  * in the leader's row. Connects from the event loop. */
-int store_new(struct store **ret, struct event_base *base, const char *conninfo,
-	      const char *holder, const struct store_events *events, void *userdata) _must_check_;
+int store_new(struct store **ret, struct event_base *base, const char *conninfo, const char *holder,
+	      const struct store_events *events, void *userdata) _must_check_;
 /* Closes the connection at once; the server ends what is open. NULL is fine. */
 void store_free(struct store *store);
 

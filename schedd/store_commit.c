@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Writing a batch: all of its statements and the leader's step in one pipeline, which PostgreSQL runs as
- * one transaction up to the sync. So a batch costs one round trip and one flush to disk, whatever
- * its size, and an error anywhere in it undoes it whole. */
+/* Writing a batch: all of its statements and the leader's step in one pipeline, which PostgreSQL
+ * runs as one transaction up to the sync. So a batch costs one round trip and one flush to disk,
+ * whatever its size, and an error anywhere in it undoes it whole. */
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>

@@ -44,9 +44,9 @@ struct store {
 	struct backoff backoff;
 	bool connecting;
 	bool fatal;
-	bool loaded; /* memory holds what revision says */
+	bool loaded;              /* memory holds what revision says */
 	uint64_t epoch, revision; /* of the leader's row as we wrote it last */
-	int step; /* of store_session.c */
+	int step;                 /* of store_session.c */
 	unsigned schema_version;
 	size_t prepared;
 	struct store_flight flight;
@@ -76,8 +76,6 @@ int store_row_decode(enum record_kind kind, const PGresult *result, int row, str
 		     struct error *err) _must_check_;
 /* Sends the statement that writes an entry's flight version. */
 int store_send_change(PGconn *connection, const struct entry *entry) _must_check_;
-int store_send_audit(PGconn *connection, const struct audit *audit, uint64_t revision)
-	_must_check_;
+int store_send_audit(PGconn *connection, const struct audit *audit, uint64_t revision) _must_check_;
 /* Sends the step of the leader's row from the batch's first revision to its last. */
-int store_send_advance(PGconn *connection, uint64_t epoch, const struct batch *batch)
-	_must_check_;
+int store_send_advance(PGconn *connection, uint64_t epoch, const struct batch *batch) _must_check_;

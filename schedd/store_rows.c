@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Rows and their columns: the queries that load them and the statements that write them. What is read
- * goes through the decoders of proto/, so a row that was damaged by hand is found at the start. */
+/* Rows and their columns: the queries that load them and the statements that write them. What is
+ * read goes through the decoders of proto/, so a row that was damaged by hand is found at the
+ * start. */
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -84,8 +85,9 @@ static void add_number(struct params *params, uint64_t number)
 
 static int execute(PGconn *connection, const char *statement, const struct params *params)
 {
-	return PQsendQueryPrepared(connection, statement, params->n, params->values, NULL, NULL, 0) ?
-		       0 : -EIO;
+	return PQsendQueryPrepared(connection, statement, params->n, params->values, NULL, NULL, 0)
+		       ? 0
+		       : -EIO;
 }
 
 static int send_host(PGconn *connection, const struct host *host)
@@ -121,7 +123,8 @@ static int send_gateway(PGconn *connection, const struct gateway *gateway)
 {
 	const struct gateway_registration *registration = &gateway->origin->registration;
 	_cleanup_json_ json_t *json = gateway_registration_encode(registration);
-	_cleanup_free_ char *addresses = json ? json_encode(json_object_get(json, "addresses")) : NULL;
+	_cleanup_free_ char *addresses =
+		json ? json_encode(json_object_get(json, "addresses")) : NULL;
 	struct params params = { .n = 0 };
 
 	if (!addresses)
@@ -215,8 +218,9 @@ static int send_gone(PGconn *connection, const struct entry *entry)
 	case RECORD_HOST:
 	case RECORD_GATEWAY:
 		add_text(&params, entry->id);
-		return execute(connection, entry->kind == RECORD_HOST ? "delete_host" : "delete_gateway",
-			    &params);
+		return execute(connection,
+			       entry->kind == RECORD_HOST ? "delete_host" : "delete_gateway",
+			       &params);
 	case RECORD_PORT:
 		add_key(&params, &((const struct port *)entry->flight)->key, address);
 		return execute(connection, "delete_port", &params);
@@ -312,8 +316,9 @@ static const char *next_text(struct cursor *cursor)
 {
 	int column = cursor->column++;
 
-	return PQgetisnull(cursor->result, cursor->row, column) ?
-		       NULL : PQgetvalue(cursor->result, cursor->row, column);
+	return PQgetisnull(cursor->result, cursor->row, column)
+		       ? NULL
+		       : PQgetvalue(cursor->result, cursor->row, column);
 }
 
 static uint64_t next_number(struct cursor *cursor)
@@ -361,7 +366,8 @@ static int decode_host(struct cursor *cursor, struct record **ret, struct error 
 	r |= json_object_set_new(json, "pool", json_string(next_text(cursor)));
 	r |= json_object_set_new(json, "labels", next_json(cursor));
 	r |= json_object_set_new(json, "version", json_string(next_text(cursor)));
-	r |= json_object_set_new(capacity, "cpu_milli", json_integer((json_int_t)next_number(cursor)));
+	r |= json_object_set_new(capacity, "cpu_milli",
+				 json_integer((json_int_t)next_number(cursor)));
 	r |= json_object_set_new(capacity, "memory_bytes",
 				 json_integer((json_int_t)next_number(cursor)));
 	r |= json_object_set_new(capacity, "gpus", next_json(cursor));
@@ -466,7 +472,8 @@ static int decode_port(struct cursor *cursor, struct record **ret, struct error 
 	target = next_text(cursor);
 	port->has_target = target != NULL;
 	if (target && address_parse(target, &port->target.address) < 0)
-		return error_set(err, -EINVAL, "invalid", "target_address", "not an address of one host");
+		return error_set(err, -EINVAL, "invalid", "target_address",
+				 "not an address of one host");
 	port->target.port = (uint16_t)next_number(cursor);
 	port->mapping_revision = next_number(cursor);
 	port->since = (int64_t)next_number(cursor);

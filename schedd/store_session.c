@@ -48,10 +48,11 @@ static int send_migration(struct store *store)
 	int ok;
 
 	log_info("database", "migration %u: %s", migration->version, migration->name);
-	if (asprintf(&sql,
-		     "BEGIN;\n%s\nINSERT INTO schema_migrations (version, name) VALUES (%u, '%s');\n"
-		     "COMMIT",
-		     migration->sql, migration->version, migration->name) < 0) {
+	if (asprintf(
+		    &sql,
+		    "BEGIN;\n%s\nINSERT INTO schema_migrations (version, name) VALUES (%u, '%s');\n"
+		    "COMMIT",
+		    migration->sql, migration->version, migration->name) < 0) {
 		sql = NULL;
 		return 0;
 	}
@@ -85,23 +86,21 @@ static int send_step(struct store *store)
 	case STEP_SETTINGS:
 		/* Our promise is that an answer means "on disk": a role's or database's setting
 		 * must not weaken it. The server, too, has to notice soon that we are gone. */
-		return PQsendQuery(
-			connection,
-			"SET client_min_messages = warning;"
-			"SELECT set_config('synchronous_commit', 'on', false)"
-			" WHERE current_setting('synchronous_commit') = 'off';"
-			"SET tcp_keepalives_idle = 5; SET tcp_keepalives_interval = 2;"
-			"SET tcp_keepalives_count = 3; SET tcp_user_timeout = 10000;"
-			"SET idle_in_transaction_session_timeout = '60s'");
+		return PQsendQuery(connection,
+				   "SET client_min_messages = warning;"
+				   "SELECT set_config('synchronous_commit', 'on', false)"
+				   " WHERE current_setting('synchronous_commit') = 'off';"
+				   "SET tcp_keepalives_idle = 5; SET tcp_keepalives_interval = 2;"
+				   "SET tcp_keepalives_count = 3; SET tcp_user_timeout = 10000;"
+				   "SET idle_in_transaction_session_timeout = '60s'");
 	case STEP_TRY_LOCK:
 		return PQsendQuery(connection, "SELECT pg_try_advisory_lock(" STORE_LOCK ")");
 	case STEP_WAIT_LOCK:
 		return PQsendQuery(connection, "SELECT pg_advisory_lock(" STORE_LOCK ")");
 	case STEP_SCHEMA:
-		return PQsendQuery(connection,
-				   "CREATE TABLE IF NOT EXISTS schema_migrations ("
-				   "version integer PRIMARY KEY, name text NOT NULL,"
-				   "applied_at timestamptz NOT NULL DEFAULT now())");
+		return PQsendQuery(connection, "CREATE TABLE IF NOT EXISTS schema_migrations ("
+					       "version integer PRIMARY KEY, name text NOT NULL,"
+					       "applied_at timestamptz NOT NULL DEFAULT now())");
 	case STEP_VERSION:
 		return PQsendQuery(connection,
 				   "SELECT coalesce(max(version), 0) FROM schema_migrations");
@@ -133,9 +132,10 @@ static int after_version(struct store *store, const PGresult *result)
 	unsigned version = (unsigned)number(result, 0, 0);
 
 	if (version > n_migrations) {
-		store_fatal(store,
-			    "the schema has version %u and this schedd knows %u: start a newer schedd",
-			    version, n_migrations);
+		store_fatal(
+			store,
+			"the schema has version %u and this schedd knows %u: start a newer schedd",
+			version, n_migrations);
 		return -1;
 	}
 	store->schema_version = version;

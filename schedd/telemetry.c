@@ -37,7 +37,8 @@ static void collect_environments(struct telemetry *telemetry, const struct state
 	metric_clear(telemetry->environments);
 	for (int phase = 0; phase < PHASE_DELETED; phase++)
 		set_labelled(telemetry->environments, phase_name((enum environment_phase)phase), 0);
-	STATE_FOREACH (state, RECORD_ENVIRONMENT, entry) {
+	STATE_FOREACH(state, RECORD_ENVIRONMENT, entry)
+	{
 		const struct environment *environment = environment_committed(entry);
 
 		if (!environment)
@@ -57,7 +58,8 @@ static void collect_hosts(struct telemetry *telemetry, const struct state *state
 	metric_clear(telemetry->hosts);
 	for (size_t i = 0; i < ARRAY_SIZE(statuses); i++)
 		set_labelled(telemetry->hosts, statuses[i], 0);
-	STATE_FOREACH (state, RECORD_HOST, entry) {
+	STATE_FOREACH(state, RECORD_HOST, entry)
+	{
 		const struct host *host = host_committed(entry);
 
 		if (!host)
@@ -82,16 +84,16 @@ static void collect_gateways_and_ports(struct telemetry *telemetry, const struct
 	metric_clear(telemetry->gateways);
 	set_labelled(telemetry->gateways, "online", 0);
 	set_labelled(telemetry->gateways, "offline", 0);
-	STATE_FOREACH (state, RECORD_GATEWAY, gateway)
-		if (gateway_committed(gateway))
-			count(telemetry->gateways,
-			      gateway_committed(gateway)->online ? "online" : "offline");
+	STATE_FOREACH(state, RECORD_GATEWAY, gateway)
+	if (gateway_committed(gateway))
+		count(telemetry->gateways,
+		      gateway_committed(gateway)->online ? "online" : "offline");
 	metric_clear(telemetry->ports);
 	for (int i = 0; i < PORT_STATE_MAX; i++)
 		set_labelled(telemetry->ports, port_state_name((enum port_state)i), 0);
-	STATE_FOREACH (state, RECORD_PORT, port)
-		if (port_committed(port))
-			count(telemetry->ports, port_state_name(port_committed(port)->state));
+	STATE_FOREACH(state, RECORD_PORT, port)
+	if (port_committed(port))
+		count(telemetry->ports, port_state_name(port_committed(port)->state));
 	set_labelled(telemetry->ports, "free",
 		     (double)(port_pool_size(&state->pool) - port_pool_taken(&state->pool)));
 }
@@ -145,7 +147,8 @@ int telemetry_new(struct telemetry **ret, struct metrics *metrics,
 		const char *name, *help;
 		const char *const *labels;
 	} families[] = {
-		{ &t->up, METRIC_GAUGE, "portico_sched_ready", "1 while requests are taken.", NULL },
+		{ &t->up, METRIC_GAUGE, "portico_sched_ready", "1 while requests are taken.",
+		  NULL },
 		{ &t->environments, METRIC_GAUGE, "portico_sched_environments",
 		  "Environments by phase.", phase },
 		{ &t->queue, METRIC_GAUGE, "portico_sched_queue_length",
@@ -162,7 +165,8 @@ int telemetry_new(struct telemetry **ret, struct metrics *metrics,
 		{ &t->epoch, METRIC_GAUGE, "portico_sched_epoch", "Epoch of this leader.", NULL },
 		{ &t->revision, METRIC_GAUGE, "portico_sched_revision", "Last committed revision.",
 		  NULL },
-		{ &t->watchers, METRIC_GAUGE, "portico_sched_watchers", "Open watch streams.", NULL },
+		{ &t->watchers, METRIC_GAUGE, "portico_sched_watchers", "Open watch streams.",
+		  NULL },
 		{ &t->placements, METRIC_COUNTER, "portico_sched_placements_total",
 		  "Placements by result.", result },
 		{ &t->placement_seconds, METRIC_COUNTER, "portico_sched_placement_seconds_total",

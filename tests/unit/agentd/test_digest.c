@@ -13,8 +13,9 @@ static json_t *item(void)
 		"environment", "env-1", "revision", 7, "state", "running", "user", "developer",
 		"password_hash", "$y$hash", "spec", "name", "demo", "image", "dev:1", "cpu_milli",
 		1000, "memory_bytes", (json_int_t)1 << 30, "services", "name", "ssh", "port", 22,
-		"ssh_authorized_keys", "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIGvlI1p9v9J3xbJHbqwWU4 a", "env", "A",
-		"1", "B", "2", "volumes", "code", "local");
+		"ssh_authorized_keys",
+		"ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIGvlI1p9v9J3xbJHbqwWU4 a", "env", "A", "1",
+		"B", "2", "volumes", "code", "local");
 }
 
 static void digest_of(json_t *json, char ret[DIGEST_STRING_MAX])
