@@ -5,6 +5,7 @@
 #include "gatewayd/findings.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -13,6 +14,7 @@
 #include "gatewayd/netlink.h"
 #include "gatewayd/transact.h"
 #include "lib/file.h"
+#include "lib/number.h"
 
 /* ip_local_reserved_ports may list many. */
 #define SETTING_MAX ((size_t)1 << 20)
@@ -73,45 +75,35 @@ static size_t check_forwarding(struct finding ret[FINDINGS_MAX], size_t n,
 
 /* Ports that the kernel may give to the gateway's own outgoing connections. */
 struct port_ranges {
-	unsigned long low, high;
+	uint64_t low, high;
 	char *reserved; /* "8080,9148-9150" */
 };
 
-static bool is_reserved(const char *reserved, unsigned long port)
+static bool is_reserved(const char *reserved, uint16_t port)
 {
 	const char *at = reserved;
+	uint64_t low, high;
 
 	while (at && *at) {
-		char *end;
-		unsigned long low = strtoul(at, &end, 10), high = low;
-
-		if (end == at)
+		if (number_parse(at, &low, &at) < 0)
 			return false;
-		if (*end == '-') {
-			at = end + 1;
-			high = strtoul(at, &end, 10);
-			if (end == at)
-				return false;
-		}
+		high = low;
+		if (*at == '-' && number_parse(at + 1, &high, &at) < 0)
+			return false;
 		if (port >= low && port <= high)
 			return true;
-		at = *end == ',' ? end + 1 : NULL;
+		at = *at == ',' ? at + 1 : NULL;
 	}
 	return false;
 }
 
+/* "32768\t60999" */
 static bool read_range(const char *text, struct port_ranges *ranges)
 {
-	char *end;
-
-	if (!text)
+	if (!text || number_parse(text, &ranges->low, &text) < 0)
 		return false;
-	ranges->low = strtoul(text, &end, 10);
-	if (end == text)
-		return false;
-	text = end;
-	ranges->high = strtoul(text, &end, 10);
-	return end != text;
+	text += strspn(text, " \t");
+	return number_parse(text, &ranges->high, NULL) == 0;
 }
 
 static size_t check_port_range(struct finding ret[FINDINGS_MAX], size_t n,
@@ -142,11 +134,11 @@ static size_t check_port_range(struct finding ret[FINDINGS_MAX], size_t n,
 		       "sysctl -w net.ipv4.ip_local_reserved_ports=%s%s%u-%u",
 		       reserved && strlen(reserved) < 80 ? reserved : "",
 		       reserved && *reserved && strlen(reserved) < 80 ? "," : "", lowest, highest);
-	return add(
-		ret, n, false, remedy,
-		"%zu mapped ports lie within ip_local_port_range (%lu to %lu): connections of the "
-		"gateway itself may use them",
-		count, ranges.low, ranges.high);
+	return add(ret, n, false, remedy,
+		   "%zu mapped ports lie within ip_local_port_range (%" PRIu64 " to %" PRIu64
+		   "): connections of the "
+		   "gateway itself may use them",
+		   count, ranges.low, ranges.high);
 }
 
 size_t findings_collect(struct finding ret[FINDINGS_MAX], const struct admission *admission,

@@ -135,8 +135,12 @@ static char *make_key(const struct metric *metric, const char *const *values, si
 	key = end = malloc(length + 1);
 	if (!key)
 		return NULL;
-	for (size_t i = 0; i < metric->n_labels; i++)
-		end = stpcpy(end, values[i]) + 1;
+	for (size_t i = 0; i < metric->n_labels; i++) {
+		size_t size = strlen(values[i]) + 1;
+
+		memcpy(end, values[i], size);
+		end += size;
+	}
 	*ret_length = length;
 	return key;
 }

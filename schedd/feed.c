@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <event2/event_struct.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "lib/loop.h"
@@ -176,7 +177,7 @@ void feed_start(struct feed *feed, const struct state *state, struct http_reques
 	}
 	stream->feed = feed;
 	stream->kind = kind;
-	(void)strncpy(stream->id, id ? id : "", sizeof(stream->id) - 1);
+	(void)snprintf(stream->id, sizeof(stream->id), "%s", id ? id : "");
 	if (http_stream_start(request, "application/jsonl", closed, stream, &stream->http) < 0) {
 		free(stream);
 	} else {

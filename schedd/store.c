@@ -305,7 +305,7 @@ static int probe_version(PGconn *connection, unsigned *ret_version, struct error
 	if (PQresultStatus(version) != PGRES_TUPLES_OK)
 		return error_set(err, -EIO, "database", "database", "database: %s",
 				 PQerrorMessage(connection));
-	*ret_version = (unsigned)strtoul(PQgetvalue(version, 0, 0), NULL, 10);
+	*ret_version = (unsigned)store_number(version, 0, 0);
 	return 0;
 }
 

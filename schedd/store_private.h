@@ -74,6 +74,8 @@ void store_commit_end(struct store *store, int result, const char *message);
 const char *store_load_query(enum record_kind kind);
 int store_row_decode(enum record_kind kind, const PGresult *result, int row, struct record **ret,
 		     struct error *err) _must_check_;
+/* A column of a number type; 0 for SQL's NULL. */
+uint64_t store_number(const PGresult *result, int row, int column);
 /* Sends the statement that writes an entry's flight version. */
 int store_send_change(PGconn *connection, const struct entry *entry) _must_check_;
 int store_send_audit(PGconn *connection, const struct audit *audit, uint64_t revision) _must_check_;

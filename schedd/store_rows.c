@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "lib/number.h"
 #include "schedd/store_private.h"
 
 const struct store_statement store_statements[] = {
@@ -311,6 +312,16 @@ struct cursor {
 	int row, column;
 };
 
+uint64_t store_number(const PGresult *result, int row, int column)
+{
+	uint64_t number = 0;
+
+	if (!PQgetisnull(result, row, column) &&
+	    number_parse(PQgetvalue(result, row, column), &number, NULL) < 0)
+		return 0; /* the columns are of number types and checked to be positive */
+	return number;
+}
+
 /* NULL for SQL's NULL. */
 static const char *next_text(struct cursor *cursor)
 {
@@ -323,9 +334,7 @@ static const char *next_text(struct cursor *cursor)
 
 static uint64_t next_number(struct cursor *cursor)
 {
-	const char *text = next_text(cursor);
-
-	return text ? strtoull(text, NULL, 10) : 0;
+	return store_number(cursor->result, cursor->row, cursor->column++);
 }
 
 static bool next_bool(struct cursor *cursor)

@@ -29,11 +29,6 @@ enum step {
 
 static void enter(struct store *store, int step);
 
-static uint64_t number(const PGresult *result, int row, int column)
-{
-	return strtoull(PQgetvalue(result, row, column), NULL, 10);
-}
-
 static bool is_true(const PGresult *result)
 {
 	return PQntuples(result) == 1 && *PQgetvalue(result, 0, 0) == 't';
@@ -129,7 +124,7 @@ static int send_step(struct store *store)
 
 static int after_version(struct store *store, const PGresult *result)
 {
-	unsigned version = (unsigned)number(result, 0, 0);
+	unsigned version = (unsigned)store_number(result, 0, 0);
 
 	if (version > n_migrations) {
 		store_fatal(
@@ -178,8 +173,8 @@ static int after_lead(struct store *store, const PGresult *result)
 		store_fatal(store, "table leader has %d rows and not one", PQntuples(result));
 		return -1;
 	}
-	epoch = number(result, 0, 0);
-	revision = number(result, 0, 1);
+	epoch = store_number(result, 0, 0);
+	revision = store_number(result, 0, 1);
 	if (store->loaded)
 		return verify(store, epoch, revision);
 	store->epoch = epoch;

@@ -1,5 +1,5 @@
-#!/usr/bin/env bash
 # SPDX-License-Identifier: GPL-2.0-or-later
+# shellcheck shell=bash
 # A small fleet on one machine, for the demo and the end-to-end tests. Sourced, not run.
 #
 #   client 198.51.100.2 ── gateway 198.51.100.1, 203.0.113.10 ── host1 10.0.1.2

@@ -75,7 +75,7 @@ foreign_includes() {
 
 @test "banned calls are not called" {
 	local names='v?sprintf|str[n]?cpy|stpcpy|str[n]?cat|strtok(_r)?|strto(l|ll|d|f|ld|imax)'
-	names+='|ato[ifl]|atoll|v?f?scanf|v?sscanf|localtime(_r)?|gmtime|ctime(_r)?|asctime|system'
+	names+='|ato[ifl]|atoll|v?f?scanf|v?sscanf|localtime|gmtime|ctime(_r)?|asctime|system'
 	names+='|popen|gets|mktemp|tmpnam|tempnam|alloca|s?rand(_r|om)?|usleep|signal_r|vfork'
 	# The preprocessor takes comments out; it leaves includes and macros as they are.
 	tracked '^(lib|proto|gatewayd|schedd|agentd|schedctl)/.*\.[ch]$' | while read -r file; do

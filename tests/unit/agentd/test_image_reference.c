@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Image references: name and tag, or name and digest. */
 #include <criterion/criterion.h>
 #include <errno.h>
 #include <string.h>

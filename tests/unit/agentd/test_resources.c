@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
+/* What of the machine an operator lets environments have. */
 #include <criterion/criterion.h>
 #include <errno.h>
 #include <string.h>
