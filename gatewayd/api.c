@@ -37,7 +37,7 @@ static void on_committed(struct changeset *changeset, void *userdata)
 	http_reply_json(request, 200,
 			json_pack("{s:I, s:I, s:I}", "revision", (json_int_t)changeset->revision,
 				  "put", (json_int_t)puts, "deleted",
-				  (json_int_t)(changeset->n_changes - puts)));
+				  (json_int_t)changeset->n_removed));
 }
 
 static void change(struct http_request *request, struct api *api,

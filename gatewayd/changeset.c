@@ -192,7 +192,8 @@ static int apply_put(struct changeset *changeset, struct change *change, struct 
 			     change->revision ? change->revision : revision, NULL);
 }
 
-static int apply_removal(struct entry *entry, struct ledger *ledger, struct journal *journal)
+static int apply_removal(struct changeset *changeset, struct entry *entry, struct ledger *ledger,
+			 struct journal *journal)
 {
 	int r;
 
@@ -202,11 +203,12 @@ static int apply_removal(struct entry *entry, struct ledger *ledger, struct jour
 	if (r < 0)
 		return r;
 	ledger_undesire(ledger, entry);
+	changeset->n_removed++;
 	return 0;
 }
 
 /* Removes what a replacement does not name. */
-static int remove_others(const struct changeset *changeset, struct ledger *ledger,
+static int remove_others(struct changeset *changeset, struct ledger *ledger,
 			 struct journal *journal)
 {
 	struct entry *entry;
@@ -220,7 +222,7 @@ static int remove_others(const struct changeset *changeset, struct ledger *ledge
 	}
 	while ((entry = ledger_next(ledger, &index))) {
 		if (!(entry->flags & ENTRY_MARKED) && result == 0)
-			result = apply_removal(entry, ledger, journal);
+			result = apply_removal(changeset, entry, ledger, journal);
 		entry->flags &= (uint8_t)~ENTRY_MARKED;
 	}
 	return result;
@@ -239,7 +241,8 @@ static int apply_changes(struct changeset *changeset, struct ledger *ledger, siz
 		if (change->refused)
 			continue;
 		if (change->removal)
-			r = apply_removal(ledger_find(ledger, &change->key), ledger, journal);
+			r = apply_removal(changeset, ledger_find(ledger, &change->key), ledger,
+					  journal);
 		else
 			r = apply_put(changeset, change, ledger, map_size, revision, journal);
 	}
@@ -252,6 +255,7 @@ int changeset_apply(struct changeset *changeset, struct ledger *ledger, size_t m
 	size_t first = journal->n;
 	int r;
 
+	changeset->n_removed = 0;
 	r = apply_changes(changeset, ledger, map_size,
 			  changeset->revision ? changeset->revision : revision, journal);
 	if (r == 0)

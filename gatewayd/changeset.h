@@ -24,6 +24,7 @@ struct refusal {
 struct changeset {
 	struct change *changes; /* owned */
 	size_t n_changes;
+	size_t n_removed;         /* mappings that it has taken away; set by changeset_apply */
 	bool replace;             /* what is not among the changes is removed */
 	bool atomic;              /* all or nothing; else what is refused is left out */
 	uint64_t revision;        /* of its sender; 0: the gateway counts itself */
