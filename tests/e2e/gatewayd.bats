@@ -1,0 +1,405 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: GPL-2.0-or-later
+# shellcheck disable=SC2317 # bats calls the tests
+# shellcheck disable=SC1091,SC2154 # scripts/lab.sh sets lab_dir
+# gatewayd alone, without a scheduler, from outside: its local API, the kernel's table, and real connections
+# between a client, the gateway and two hosts in network namespaces. BUILD_DIR names the build folder
+# (default: build).
+
+bats_require_minimum_version 1.5.0
+
+PUBLIC6=2001:db8:f::10
+
+load_lab() {
+	cd "$BATS_TEST_DIRNAME/../.." || return 1
+	# shellcheck source=scripts/lab.sh
+	. scripts/lab.sh
+	lab_paths
+	SOCKET=$lab_dir/gatewayd.sock
+}
+
+network6() {
+	ip -n "$LAB-gateway" address add 2001:db8:1::1/64 dev to-client nodad
+	ip -n "$LAB-gateway" address add "$PUBLIC6/128" dev to-client nodad
+	ip -n "$LAB-gateway" address add 2001:db8:2::1/64 dev to-host1 nodad
+	ip -n "$LAB-client" address add 2001:db8:1::2/64 dev eth0 nodad
+	ip -n "$LAB-client" route add 2001:db8:f::/64 via 2001:db8:1::1
+	ip -n "$LAB-host1" address add 2001:db8:2::2/64 dev eth0 nodad
+	lab_exec gateway sysctl -q -w net.ipv6.conf.all.forwarding=1
+}
+
+# gatewayd_start [OPTION...]
+gatewayd_start() {
+	lab_start gatewayd gateway "$BUILD_DIR/gatewayd/gatewayd" --addresses "$lab_public,$PUBLIC6" \
+		--socket "$SOCKET" --run-directory "$lab_dir" "$@"
+	lab_wait 30 curl -sf --unix-socket "$SOCKET" http://localhost/readyz
+}
+
+setup_file() {
+	export LAB=gatewayd-$$
+	load_lab
+	lab_init
+	lab_network
+	network6
+	lab_start peer1 host1 tests/helpers/port-peer serve 7001 7002
+	lab_start peer2 host2 tests/helpers/port-peer serve 7001
+	gatewayd_start
+}
+
+teardown_file() {
+	load_lab
+	lab_down
+}
+
+setup() {
+	load_lab
+	[ "$(api GET /readyz | jq -r .status)" = ready ] || gatewayd_start
+	replace '[]'
+}
+
+# What is there to see once a test has failed; bats prints it only then.
+teardown() {
+	load_lab
+	tail -n 20 "$lab_dir/log/gatewayd"
+}
+
+# ---- words ----
+
+api() { # api METHOD PATH [BODY]
+	curl -s --max-time 20 --unix-socket "$SOCKET" -X "$1" ${3+--data-binary "$3"} "http://localhost$2"
+}
+
+apply() { # apply CHANGE...: all in one request
+	api POST /v1/mappings:apply "{\"changes\":[$(IFS=, && echo "$*")]}"
+}
+
+replace() {
+	api PUT /v1/mappings "$1"
+}
+
+put() { # put PORT TARGET-ADDRESS TARGET-PORT [MORE-FIELDS]
+	echo "{\"op\":\"put\",\"mapping\":{\"port\":$1,\"target\":{\"address\":\"$2\",\"port\":$3}${4+,$4}}}"
+}
+
+delete() { # delete PORT [PROTOCOL]
+	echo "{\"op\":\"delete\",\"address\":\"$lab_public\",\"protocol\":\"${2:-tcp}\",\"port\":$1}"
+}
+
+status_field() {
+	api GET /v1/status | jq -r "$1"
+}
+
+table() {
+	lab_exec gateway nft list table inet portico
+}
+
+# greet PORT [ADDRESS]: what the host says to a client's new connection, "refused" where there is none.
+greet() {
+	lab_exec client tests/helpers/port-peer talk "${2:-$lab_public}" "$1" 0 |
+		sed -e 's/^open //' -e '/^alive$/d' -e 's/^ended$/refused/'
+}
+
+greet_udp() { # greet_udp PORT SOURCE-PORT
+	echo hello | lab_exec client timeout 5 nc -u -w1 -p "$2" "$lab_public" "$1"
+}
+
+# refused STATUS CODE FIELD SENTENCE METHOD PATH BODY: the answer has these, and nothing is changed.
+refused() {
+	local status=$1 code=$2 field=$3 sentence=$4 before answer
+	shift 4
+	before=$(api GET /v1/mappings)
+	answer=$(curl -s --max-time 60 --unix-socket "$SOCKET" -X "$1" --data-binary "$3" \
+		-w '\n%{http_code}' "http://localhost$2")
+	echo "$1 $2 $3 -> $answer"
+	[ "$(tail -n 1 <<<"$answer")" = "$status" ]
+	answer=$(head -n 1 <<<"$answer")
+	[ "$(jq -r .code <<<"$answer")" = "$code" ]
+	[ "$(jq -r '.details.field // ""' <<<"$answer")" = "$field" ]
+	[[ $(jq -r .message <<<"$answer") == *"$sentence"* ]]
+	[ "$(api GET /v1/mappings)" = "$before" ]
+}
+
+# ---- ports ----
+
+@test "a port leads to its host, and no other port does" {
+	apply "$(put 30001 10.0.1.2 7001)" "$(put 30002 10.0.2.2 7001)"
+	[ "$(greet 30001)" = "7001 10.0.1.1" ]
+	[ "$(greet 30002)" = "7001 10.0.2.1" ]
+	[ "$(greet 30003)" = refused ]
+	[ "$(greet 30001 198.51.100.1)" = refused ] # another address of the gateway
+}
+
+@test "the gateway itself reaches its ports" {
+	apply "$(put 30001 10.0.1.2 7001)"
+	run lab_exec gateway tests/helpers/port-peer talk "$lab_public" 30001 0
+	[ "${lines[0]}" = "open 7001 10.0.1.1" ]
+}
+
+@test "IPv6 ports lead to IPv6 hosts" {
+	apply "$(put 30001 2001:db8:2::2 7002 "\"address\":\"$PUBLIC6\"")"
+	[ "$(greet 30001 "$PUBLIC6")" = "7002 2001:db8:2::1" ]
+	[ "$(greet 30001)" = refused ]
+}
+
+@test "UDP ports lead to their host; a flow follows its mapping when that changes" {
+	apply "$(put 30001 10.0.1.2 7001 '"protocol":"udp"')"
+	[ "$(greet_udp 30001 40001)" = "7001 10.0.1.1" ]
+	apply "$(put 30001 10.0.2.2 7001 '"protocol":"udp"')"
+	[ "$(greet_udp 30001 40001)" = "7001 10.0.2.1" ]
+	[ "$(greet 30001)" = refused ]
+}
+
+@test "the table is readable, with each mapping and whose it is" {
+	apply "$(put 30001 10.0.1.2 7001 '"environment":"env-a","service":"ssh"')"
+	run table
+	[[ $output == *'203.0.113.10 . tcp . 30001 comment "env-a ssh" : 10.0.1.2 . 7001'* ]]
+}
+
+@test "a mapping is listed as it was put, by port and by environment" {
+	apply "$(put 30001 10.0.1.2 7001 '"environment":"env-a","service":"ssh","on_remove":"drain"')" \
+		"$(put 30002 10.0.1.2 7002 '"environment":"env-b"')"
+	[ "$(api GET /v1/mappings | jq -c '[.items[].port]')" = '[30001,30002]' ]
+	[ "$(api GET '/v1/mappings?port=30002' | jq -c '[.items[].environment]')" = '["env-b"]' ]
+	[ "$(api GET '/v1/mappings?environment=env-a' | jq -c '.items | map(del(.revision))')" = \
+		'[{"address":"203.0.113.10","protocol":"tcp","port":30001,"target":{"address":"10.0.1.2","port":7001},"environment":"env-a","service":"ssh","on_remove":"drain"}]' ]
+}
+
+@test "a replacement names all that stays" {
+	apply "$(put 30001 10.0.1.2 7001)" "$(put 30002 10.0.1.2 7002)"
+	run replace '{"mappings":[{"port":30001,"target":{"address":"10.0.2.2","port":7001}},{"port":30003,"target":{"address":"10.0.1.2","port":7002}}]}'
+	[ "$(jq -c '[.put, .deleted]' <<<"$output")" = '[2,1]' ]
+	[ "$(greet 30001)" = "7001 10.0.2.1" ]
+	[ "$(greet 30002)" = refused ]
+	[ "$(greet 30003)" = "7002 10.0.1.1" ]
+}
+
+@test "two thousand mappings in one request are all there" {
+	run replace "$(seq 20001 22000 | jq -cs '[.[] | {port: ., target: {address: "10.0.1.2", port: 7001}}]')"
+	[ "$(jq .put <<<"$output")" = 2000 ]
+	[ "$(table | grep -c ' : 10.0.1.2 . 7001')" = 2000 ]
+	[ "$(greet 22000)" = "7001 10.0.1.1" ]
+}
+
+# ---- connections ----
+
+# talks FILE WORD: the client has said so.
+talks() {
+	grep -q "^$2" "$lab_dir/log/$1"
+}
+
+@test "revoke ends the connections of a mapping that is removed, and no others" {
+	apply "$(put 30001 10.0.1.2 7001)" "$(put 30002 10.0.1.2 7002)"
+	lab_start revoked client tests/helpers/port-peer talk "$lab_public" 30001 60
+	lab_start other client tests/helpers/port-peer talk "$lab_public" 30002 4
+	lab_wait 5 talks revoked open
+	lab_wait 5 talks other open
+	apply "$(delete 30001)"
+	lab_wait 3 talks revoked ended
+	lab_wait 10 talks other alive
+}
+
+@test "drain lets the connections of a mapping that is removed go on, and takes no new ones" {
+	apply "$(put 30001 10.0.1.2 7001 '"on_remove":"drain"')"
+	lab_start drained client tests/helpers/port-peer talk "$lab_public" 30001 4
+	lab_wait 5 talks drained open
+	apply "$(delete 30001)"
+	[ "$(greet 30001)" = refused ]
+	lab_wait 10 talks drained alive
+}
+
+@test "a connection to the old target ends when its mapping is led elsewhere" {
+	apply "$(put 30001 10.0.1.2 7001)"
+	lab_start moved client tests/helpers/port-peer talk "$lab_public" 30001 60
+	lab_wait 5 talks moved open
+	apply "$(put 30001 10.0.2.2 7001)"
+	lab_wait 3 talks moved ended
+	[ "$(greet 30001)" = "7001 10.0.2.1" ]
+}
+
+# ---- what lasts ----
+
+@test "ports and connections outlive SIGKILL; the next gatewayd adopts the table without a change" {
+	apply "$(put 30001 10.0.1.2 7001 '"environment":"env-a","service":"ssh"')" \
+		"$(put 30002 2001:db8:2::2 7002 "\"address\":\"$PUBLIC6\"")"
+	local before
+	before=$(lab_exec gateway nft -a list ruleset)
+	lab_start outlives client tests/helpers/port-peer talk "$lab_public" 30001 4
+	lab_wait 5 talks outlives open
+	lab_stop gatewayd KILL
+	[ "$(greet 30001)" = "7001 10.0.1.1" ]
+	gatewayd_start
+	[ "$(lab_exec gateway nft -a list ruleset)" = "$before" ] # handles too: nothing was made anew
+	[ "$(status_field '[.transactions[]] | add')" = 0 ]
+	[ "$(status_field '[.mappings, .desired, .in_sync] | tostring')" = '[2,2,true]' ]
+	[ "$(api GET /v1/mappings | jq -r '.items[0].environment')" = env-a ]
+	lab_wait 10 talks outlives alive
+}
+
+@test "another's flush of the ruleset is repaired within a second" {
+	apply "$(put 30001 10.0.1.2 7001 '"environment":"env-a","service":"ssh"')"
+	local before
+	before=$(table)
+	lab_exec gateway nft flush ruleset
+	repaired() { [ "$(table)" = "$before" ]; }
+	lab_wait 1 repaired
+	[ "$(greet 30001)" = "7001 10.0.1.1" ]
+	[[ $(tail -n 5 "$lab_dir/log/gatewayd") == *'changed by someone else, looking who="nft (pid '* ]]
+}
+
+@test "another's element and another's rule in the table are removed, its own table is not touched" {
+	apply "$(put 30001 10.0.1.2 7001)"
+	local before
+	before=$(table)
+	lab_exec gateway nft add table ip other
+	lab_exec gateway nft "add map ip other m { type inet_service : inet_service; elements = { 1 : 2 }; }"
+	lab_exec gateway nft 'add element inet portico mapping4 { 203.0.113.10 . tcp . 30009 : 10.0.1.2 . 7002 }'
+	lab_exec gateway nft 'insert rule inet portico prerouting tcp dport 30001 drop'
+	repaired() { [ "$(table)" = "$before" ]; }
+	lab_wait 2 repaired
+	[[ $(lab_exec gateway nft list table ip other) == *'1 : 2'* ]]
+	lab_exec gateway nft delete table ip other
+}
+
+@test "a second gatewayd in the namespace is refused and does no harm" {
+	apply "$(put 30001 10.0.1.2 7001)"
+	run lab_exec gateway timeout 10 "$BUILD_DIR/gatewayd/gatewayd" --addresses "$lab_public" \
+		--socket "$lab_dir/second.sock" --run-directory "$lab_dir" --metrics-listen ''
+	echo "$status $output"
+	[ "$status" -eq 1 ]
+	[[ $output == *"another gatewayd (pid $(lab_pid gatewayd)) holds this network namespace"* ]]
+	[ "$(greet 30001)" = "7001 10.0.1.1" ]
+}
+
+@test "without CAP_NET_ADMIN it says so and ends with 1" {
+	run lab_exec host1 setpriv --bounding-set=-net_admin --inh-caps=-net_admin timeout 10 \
+		"$BUILD_DIR/gatewayd/gatewayd" --addresses "$lab_public" --socket "$lab_dir/bare.sock" \
+		--run-directory "$lab_dir" --metrics-listen ''
+	echo "$status $output"
+	[ "$status" -eq 1 ]
+	[[ $output == *"CAP_NET_ADMIN is missing"*"run as root, or with AmbientCapabilities=CAP_NET_ADMIN"* ]]
+	run lab_exec host1 setpriv --bounding-set=-net_admin --inh-caps=-net_admin timeout 10 \
+		"$BUILD_DIR/gatewayd/gatewayd" --addresses "$lab_public" --check
+	echo "$status $output"
+	[ "$status" -eq 1 ]
+	[[ $output == *"error: CAP_NET_ADMIN is missing"*"remedy: "* ]]
+}
+
+# ---- refusals ----
+
+# bad CODE FIELD SENTENCE MAPPING: a mapping that is not taken, by either request.
+bad() {
+	refused 400 "$1" "changes[1].mapping$2" "$3" POST /v1/mappings:apply \
+		"{\"changes\":[$(put 30001 10.0.1.2 7001),{\"op\":\"put\",\"mapping\":$4}]}"
+	refused 400 "$1" "mappings[0]$2" "$3" PUT /v1/mappings "[$4]"
+}
+
+@test "a mapping that is not right is refused with its field, and nothing of its request is done" {
+	local target='"target":{"address":"10.0.1.2","port":7001}'
+	apply "$(put 30005 10.0.1.2 7001)"
+	bad missing .port port '{'"$target"'}'
+	bad missing .target target '{"port":1}'
+	bad missing .target.port port '{"port":1,"target":{"address":"10.0.1.2"}}'
+	bad missing .target.address address '{"port":1,"target":{"port":1}}'
+	bad unknown_field .colour colour '{"port":1,"colour":"red",'"$target"'}'
+	bad invalid .port port '{"port":"30001",'"$target"'}'
+	bad out_of_range .port 65535 '{"port":0,'"$target"'}'
+	bad out_of_range .port 65535 '{"port":65536,'"$target"'}'
+	bad out_of_range .port 65535 '{"port":-1,'"$target"'}'
+	bad invalid .port port '{"port":1.5,'"$target"'}'
+	bad out_of_range .target.port 65535 '{"port":1,"target":{"address":"10.0.1.2","port":65536}}'
+	bad invalid .target.address 10.0.1.256 '{"port":1,"target":{"address":"10.0.1.256","port":1}}'
+	bad invalid .target.address loopback '{"port":1,"target":{"address":"127.0.0.1","port":1}}'
+	bad invalid .target.address '' '{"port":1,"target":{"address":"224.0.0.1","port":1}}'
+	bad invalid .target.address '' '{"port":1,"target":{"address":"2001:db8::1","port":1}}'
+	bad invalid .protocol sctp '{"port":1,"protocol":"sctp",'"$target"'}'
+	bad not_ours .address 192.0.2.1 '{"port":1,"address":"192.0.2.1",'"$target"'}'
+	bad invalid .on_remove '' '{"port":1,"on_remove":"explode",'"$target"'}'
+	bad invalid .environment '' '{"port":1,"environment":"Not A Name",'"$target"'}'
+	bad unsupported .max_connections 'not enforce' '{"port":1,"max_connections":5,'"$target"'}'
+	bad unsupported .allow 'not enforce' '{"port":1,"allow":["198.51.100.0/24"],'"$target"'}'
+	[ "$(greet 30005)" = "7001 10.0.1.1" ]
+}
+
+@test "a request that is not right is refused with a sentence" {
+	local one='{"port":30001,"target":{"address":"10.0.1.2","port":7001}}'
+	refused 400 malformed '' 'line 1' PUT /v1/mappings '[{'
+	refused 400 malformed '' '' PUT /v1/mappings ''
+	refused 400 malformed '' '' PUT /v1/mappings '[{"port":1,"port":2}]'
+	refused 400 missing mappings mappings PUT /v1/mappings '{}'
+	refused 400 invalid mappings mappings PUT /v1/mappings '{"mappings":5}'
+	refused 400 invalid 'mappings[0]' '' PUT /v1/mappings '[7]'
+	refused 400 missing changes changes POST /v1/mappings:apply '{}'
+	refused 400 missing 'changes[0].op' 'put' POST /v1/mappings:apply '{"changes":[{}]}'
+	refused 400 invalid 'changes[0].op' 'put' POST /v1/mappings:apply '{"changes":[{"op":"move"}]}'
+	refused 400 missing 'changes[0].port' port POST /v1/mappings:apply '{"changes":[{"op":"delete"}]}'
+	refused 409 conflict 'mappings[1]' '203.0.113.10:30001/tcp' PUT /v1/mappings "[$one,$one]"
+	refused 409 conflict 'changes[1]' '203.0.113.10:30001/tcp' POST /v1/mappings:apply \
+		"{\"changes\":[$(put 30001 10.0.1.2 7001),$(delete 30001)]}"
+	refused 404 not_found '' '' GET /v1/nowhere ''
+	refused 405 method_not_allowed '' '' DELETE /v1/mappings ''
+	refused 400 invalid port 70000 GET '/v1/mappings?port=70000' ''
+}
+
+@test "a body over the limit is refused and the gateway goes on" {
+	truncate -s 97M "$lab_dir/large"
+	refused 413 too_large '' '' PUT /v1/mappings "@$lab_dir/large"
+	rm "$lab_dir/large"
+}
+
+@test "more mappings than the map holds are refused as a whole" {
+	lab_stop gatewayd
+	gatewayd_start --map-size 3
+	apply "$(put 30001 10.0.1.2 7001)"
+	refused 409 map_full '' 'raise map-size' POST /v1/mappings:apply \
+		"{\"changes\":[$(put 30002 10.0.1.2 7001),$(put 30003 10.0.1.2 7001),$(put 30004 10.0.1.2 7001)]}"
+	[ "$(greet 30001)" = "7001 10.0.1.1" ]
+	[ "$(greet 30002)" = refused ]
+	lab_stop gatewayd
+	gatewayd_start # the map is made anew for its new size, with what was in it
+	[ "$(greet 30001)" = "7001 10.0.1.1" ]
+}
+
+@test "options that are not right end it with 1 and a sentence" {
+	wrong() {
+		local sentence=$1
+		shift
+		run lab_exec gateway timeout 10 "$BUILD_DIR/gatewayd/gatewayd" "$@"
+		echo "$* -> $status $output"
+		[ "$status" -eq 1 ]
+		[[ $output == *"configuration: "*"$sentence"* ]]
+	}
+	wrong "addresses: name this gateway's public addresses"
+	wrong '"203.0.113" is not a public address' --addresses 203.0.113
+	wrong '"127.0.0.1" is not a public address' --addresses 127.0.0.1
+	wrong 'is named twice' --addresses 203.0.113.10,203.0.113.10
+	wrong '"keep" is neither masquerade nor preserve' --addresses 203.0.113.10 --source keep
+	wrong '"nowhere" is not ADDRESS:PORT' --addresses 203.0.113.10 --metrics-listen nowhere
+	wrong 'map-size' --addresses 203.0.113.10 --map-size 0
+	wrong 'audit-interval' --addresses 203.0.113.10 --audit-interval 1ms
+	wrong 'colour' --addresses 203.0.113.10 --colour red
+	wrong 'cannot read' --addresses 203.0.113.10 --token-file "$lab_dir/nothing"
+}
+
+# ---- looking ----
+
+@test "metrics and health are served on the socket and over TCP, mappings over the socket only" {
+	apply "$(put 30001 10.0.1.2 7001)"
+	local over_tcp=(lab_exec gateway curl -s --max-time 10 http://127.0.0.1:9469)
+	[[ $(api GET /metrics) == *$'\nportico_gateway_mappings 1\n'* ]]
+	[[ $("${over_tcp[@]}/metrics") == *$'\nportico_gateway_mappings 1\n'* ]]
+	[[ $("${over_tcp[@]}/metrics") == *'portico_gateway_transactions_total{outcome="committed"} '* ]]
+	[ "$("${over_tcp[@]}/healthz" | jq -r .status)" = ok ]
+	[ "$("${over_tcp[@]}/readyz" | jq -r .status)" = ready ]
+	[ "$("${over_tcp[@]}/v1/mappings" | jq -r .code)" = not_found ]
+}
+
+@test "check names what the machine lacks and keeps nothing in the kernel" {
+	run lab_exec host1 "$BUILD_DIR/gatewayd/gatewayd" --addresses "$lab_public" --check
+	echo "$status $output"
+	[ "$status" -eq 1 ]
+	[[ $output == *'warning: IPv4 forwarding is off'*'remedy: sysctl -w net.ipv4.ip_forward=1'* ]]
+	[ -z "$(lab_exec host1 nft list ruleset)" ]
+	run lab_exec gateway "$BUILD_DIR/gatewayd/gatewayd" --addresses "$lab_public" --check
+	echo "$status $output"
+	[ "$status" -eq 0 ]
+}
