@@ -384,13 +384,13 @@ bad() {
 
 @test "metrics and health are served on the socket and over TCP, mappings over the socket only" {
 	apply "$(put 30001 10.0.1.2 7001)"
-	local over_tcp=(lab_exec gateway curl -s --max-time 10 http://127.0.0.1:9469)
+	over_tcp() { lab_exec gateway curl -s --max-time 10 "http://127.0.0.1:9469$1"; }
 	[[ $(api GET /metrics) == *$'\nportico_gateway_mappings 1\n'* ]]
-	[[ $("${over_tcp[@]}/metrics") == *$'\nportico_gateway_mappings 1\n'* ]]
-	[[ $("${over_tcp[@]}/metrics") == *'portico_gateway_transactions_total{outcome="committed"} '* ]]
-	[ "$("${over_tcp[@]}/healthz" | jq -r .status)" = ok ]
-	[ "$("${over_tcp[@]}/readyz" | jq -r .status)" = ready ]
-	[ "$("${over_tcp[@]}/v1/mappings" | jq -r .code)" = not_found ]
+	[[ $(over_tcp /metrics) == *$'\nportico_gateway_mappings 1\n'* ]]
+	[[ $(over_tcp /metrics) == *'portico_gateway_transactions_total{outcome="committed"} '* ]]
+	[ "$(over_tcp /healthz | jq -r .status)" = ok ]
+	[ "$(over_tcp /readyz | jq -r .status)" = ready ]
+	[ "$(over_tcp /v1/mappings | jq -r .code)" = not_found ]
 }
 
 @test "check names what the machine lacks and keeps nothing in the kernel" {
