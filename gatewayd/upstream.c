@@ -250,8 +250,10 @@ static json_t *report(void *userdata)
 	struct reconciler_status status;
 	struct gateway_report report = { 0 };
 
-	if (!upstream->applied)
-		return NULL; /* what is in the kernel is of no revision that schedd knows */
+	/* What is in the kernel is of no revision that this leader knows: its snapshot is on the way
+	 * into it. */
+	if (!upstream->applied || upstream->epoch != follower_epoch(upstream->follower))
+		return NULL;
 	failed = calloc(upstream->n_failed + 1, sizeof(*failed));
 	if (!failed)
 		return NULL;

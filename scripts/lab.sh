@@ -20,6 +20,8 @@ lab_server=http://10.0.0.1:8000
 lab_paths() {
 	lab_dir=$LAB_ROOT/$LAB
 	lab_data=$LAB_DATA_ROOT/$LAB
+	lab_database="host=$lab_dir/postgres user=portico dbname=portico"
+	lab_postgres_bin=$(find /usr/lib/postgresql -path '*/bin/initdb' -printf '%h\n' 2>/dev/null | sort -V | tail -1)
 }
 
 lab_init() {
@@ -79,9 +81,9 @@ lab_gone() {
 lab_stop() {
 	local pid
 	pid=$(lab_pid "$1") || return 0
-	kill "-${2:-TERM}" "$pid" 2>/dev/null
+	kill "-${2:-TERM}" "$pid" 2>/dev/null || true
 	lab_wait 20 lab_gone "$pid" && return
-	kill -KILL "$pid" 2>/dev/null
+	kill -KILL "$pid" 2>/dev/null || true
 	lab_wait 5 lab_gone "$pid"
 }
 
@@ -133,13 +135,11 @@ lab_postgres_start() {
 }
 
 lab_postgres() {
-	lab_postgres_bin=$(find /usr/lib/postgresql -path '*/bin/initdb' -printf '%h\n' | sort -V | tail -1)
 	install -d -o postgres -g postgres -m 700 "$lab_data/postgres" "$lab_dir/postgres"
 	lab_as_postgres "$lab_postgres_bin/initdb" -D "$lab_data/postgres" -U portico -A trust --no-locale -E UTF8 \
 		>"$lab_dir/log/initdb" 2>&1
 	lab_postgres_start
 	lab_as_postgres "$lab_postgres_bin/createdb" -h "$lab_dir/postgres" -U portico portico
-	lab_database="host=$lab_dir/postgres user=portico dbname=portico"
 }
 
 # ---- Docker: one engine for each host, in the host's namespace ----
@@ -152,7 +152,7 @@ lab_docker() {
 
 lab_dockerd_start() {
 	lab_start "dockerd-$1" "$1" dockerd --data-root "$lab_data/$1" --exec-root "$lab_dir/$1" \
-		--pidfile "$lab_dir/$1.pid" --host "unix://$lab_dir/$1.sock"
+		--pidfile "$lab_dir/$1.pid" --host "unix://$lab_dir/$1.sock" --live-restore
 	lab_wait 60 lab_docker "$1" version
 }
 
@@ -260,6 +260,10 @@ lab_remove_containers() {
 
 # Removes all that the lab made. May be called at any time, and again.
 lab_down() {
+	lab_remove || true # which also keeps `set -e` out of it
+}
+
+lab_remove() {
 	local namespace
 	[ -d "$lab_dir" ] || [ -d "$lab_data" ] || return 0
 	touch "$lab_dir/pids" "$lab_dir/namespaces" 2>/dev/null

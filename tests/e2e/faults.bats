@@ -9,7 +9,9 @@ load fleet
 
 setup_file() {
 	fleet_load
-	fleet_up && fleet_create one && fleet_create two || { fleet_logs; return 1; }
+	fleet_up || { fleet_logs; return 1; }
+	fleet_create one
+	fleet_create two
 	fleet_ticker session one
 }
 
@@ -134,18 +136,30 @@ table() {
 	lab_wait 20 fleet_phase_is one running
 }
 
+engine_error() {
+	lab_exec gateway curl -sf "$lab_server/v1/hosts/$1" | jq -r '.engine_error // empty'
+}
+
+engine_fails() {
+	[ -n "$(engine_error "$1")" ]
+}
+
+engine_answers() {
+	[ -z "$(engine_error "$1")" ]
+}
+
 @test "Docker away: the host says so, and nothing is restarted when it is back" {
-	local starts id
-	id=$(fleet_env two .id)
-	lab_stop dockerd-host2 KILL
-	lab_wait 20 eval '[ -n "$(lab_exec gateway curl -sf '"$lab_server"'/v1/hosts/host2 | jq -r ".engine_error // empty")" ]'
+	local starts
+	starts=$(fleet_starts)
+	lab_stop dockerd-host2
+	lab_wait 20 engine_fails host2
 	[ "$(status_of hosts host2)" = online ]
-	rm -f "$lab_dir/host2.pid"
+	[ "$(fleet_ssh two echo new)" = new ]
 	lab_dockerd_start host2
-	lab_wait 60 eval '[ -z "$(lab_exec gateway curl -sf '"$lab_server"'/v1/hosts/host2 | jq -r ".engine_error // empty")" ]'
-	lab_wait 60 fleet_phase_is two running
+	lab_wait 60 engine_answers host2
+	lab_wait 30 fleet_phase_is two running
 	[ "$(fleet_ssh two whoami)" = developer ]
-	[ "$(lab_docker host2 ps -aq --filter "name=$id" | wc -l)" = 1 ]
+	[ "$(fleet_starts)" = "$starts" ]
 }
 
 @test "a table that somebody flushed is put right" {
