@@ -1,0 +1,320 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Transactions with the real kernel: elements put, led elsewhere and deleted, large batches,
+ * refusals, others' changes in between, and batches that never come to their end.
+ */
+#include <arpa/inet.h>
+#include <criterion/criterion.h>
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <linux/capability.h>
+#include <sys/syscall.h>
+
+#include "gatewayd/encode.h"
+#include "gatewayd/transact.h"
+#include "tests/kernel/kernel.h"
+
+#define TIMEOUT_MS 5000
+#define SHORT_MS 200
+
+static struct ledger ledger = LEDGER_INIT;
+static struct applier applier;
+
+static void open_all(void)
+{
+	enter_namespace();
+	open_applier(&applier, &ledger, true);
+}
+
+static void close_all(void)
+{
+	applier_close(&applier);
+	ledger_clear(&ledger);
+}
+
+TestSuite(transactions, .init = open_all, .fini = close_all, .timeout = 120);
+
+/* Whether the kernel has the element, asked by another program. */
+static bool kernel_has(const char *element)
+{
+	_cleanup_free_ char *text = nft("list map inet portico mapping4");
+
+	return strstr(text, element) != NULL;
+}
+
+static size_t kernel_count(void)
+{
+	_cleanup_free_ char *text = nft("list map inet portico mapping4");
+	size_t n = 0;
+
+	for (const char *at = text; (at = strstr(at, " . tcp . ")); at++)
+		n++;
+	return n;
+}
+
+Test(transactions, put_lead_elsewhere_relabel_and_delete)
+{
+	desire(&ledger, "203.0.113.10:30001", "10.0.0.5:22", NULL);
+	desire(&ledger, "203.0.113.10:30002", "10.0.0.5:80", NULL);
+	cr_assert_eq(apply_all(&applier).n_changes, 2);
+	cr_assert(kernel_has("203.0.113.10 . tcp . 30001 : 10.0.0.5 . 22"));
+
+	desire(&ledger, "203.0.113.10:30001", "10.0.0.6:2222", NULL);
+	cr_assert_eq(apply_all(&applier).n_changes, 1);
+	cr_assert(kernel_has("203.0.113.10 . tcp . 30001 : 10.0.0.6 . 2222"));
+	cr_assert_not(kernel_has("10.0.0.5 . 22"));
+
+	desire(&ledger, "203.0.113.10:30001", "10.0.0.6:2222", "env-a ssh");
+	cr_assert_eq(apply_all(&applier).n_changes, 1);
+	cr_assert(kernel_has("30001 comment \"env-a ssh\" : 10.0.0.6 . 2222"));
+
+	undesire(&ledger, "203.0.113.10:30001");
+	cr_assert_eq(apply_all(&applier).n_changes, 1);
+	cr_assert_not(kernel_has("30001"));
+	cr_assert(kernel_has("30002"));
+	cr_assert_eq(ledger.n_entries, 1);
+	cr_assert_eq(apply_all(&applier).n_changes, 0);
+}
+
+/* n mappings of three addresses, each with a comment: about 150 bytes of batch each. */
+static void desire_many(unsigned n, const char *target)
+{
+	for (unsigned i = 0; i < n; i++) {
+		char key[ENDPOINT_STRING_MAX], label[SHAPE_COMMENT_MAX];
+
+		(void)snprintf(key, sizeof(key), "203.0.113.%u:%u", 1 + i / 60000, 1 + i % 60000);
+		(void)snprintf(label, sizeof(label), "env-%08u ssh", i);
+		desire(&ledger, key, target, label);
+	}
+}
+
+Test(transactions, more_elements_than_one_attribute_holds)
+{
+	desire_many(3000, "10.0.0.5:22");
+	cr_assert_eq(apply_all(&applier).n_changes, 3000);
+	cr_assert_eq(kernel_count(), 3000);
+	/* Filled before it was hooked: a second transaction. */
+	cr_assert_eq(applier.stats.transactions[APPLIER_COMMITTED], 2);
+}
+
+Test(transactions, a_hooked_table_changes_in_one_transaction_however_large)
+{
+	size_t committed;
+
+	apply_all(&applier);
+	desire_many(50000, "10.0.0.5:22");
+	committed = applier.stats.transactions[APPLIER_COMMITTED];
+	cr_assert_eq(apply_all(&applier).n_changes, 50000);
+	cr_assert_eq(kernel_count(), 50000);
+	desire_many(50000, "10.0.0.6:22");
+	cr_assert_eq(apply_all(&applier).n_changes, 50000);
+	cr_assert_eq(applier.stats.transactions[APPLIER_COMMITTED], committed + 2);
+	cr_assert(kernel_has("10.0.0.6 . 22"));
+	cr_assert_not(kernel_has("10.0.0.5 . 22"));
+	/* What is in the kernel is what we believe. */
+	applier_doubt(&applier, RESYNC_AUDIT);
+	cr_assert_eq(apply_all(&applier).n_changes, 0);
+}
+
+/* A target of another family than its port: no bytes that the map takes. */
+static void desire_impossible(const char *key)
+{
+	desire(&ledger, key, "[2001:db8::5]:22", "bad");
+}
+
+Test(transactions, bad_elements_are_named_and_nothing_of_their_batch_is_done)
+{
+	struct apply_result result;
+	struct error err = ERROR_INIT;
+	char name[MAPPING_STRING_MAX];
+
+	desire(&ledger, "203.0.113.10:30001", "10.0.0.5:22", NULL);
+	apply_all(&applier);
+	desire_many(200, "10.0.0.5:22");
+	desire_impossible("203.0.113.1:77");
+	cr_assert_eq(applier_run(&applier, &result, &err), APPLY_REFUSED, "%s", err.message);
+	cr_assert_eq(result.n_refusals, 1);
+	cr_assert_str_eq(mapping_key_format(&result.refusals[0].key, name), "203.0.113.1:77/tcp");
+	cr_assert(strstr(result.refusals[0].reason, "the kernel refuses it: "));
+	cr_assert_eq(kernel_count(), 1);
+
+	undesire(&ledger, "203.0.113.1:77");
+	apply_all(&applier);
+	cr_assert_eq(kernel_count(), 200); /* 30001 and 199 of the 200 */
+}
+
+Test(transactions, an_element_that_is_there_already_is_read_and_replaced)
+{
+	apply_all(&applier);
+	do_nft("add element inet portico mapping4 { 203.0.113.10 . tcp . 30001 : 10.0.0.9 . 9 }");
+	desire(&ledger, "203.0.113.10:30001", "10.0.0.5:22", NULL);
+	apply_all(&applier);
+	cr_assert_eq(applier.stats.resyncs[RESYNC_CONFLICT], 1);
+	cr_assert(kernel_has("30001 : 10.0.0.5 . 22"));
+}
+
+Test(transactions, an_element_that_is_gone_already_is_no_error)
+{
+	desire(&ledger, "203.0.113.10:30001", "10.0.0.5:22", NULL);
+	apply_all(&applier);
+	do_nft("flush map inet portico mapping4");
+	undesire(&ledger, "203.0.113.10:30001");
+	apply_all(&applier);
+	cr_assert_eq(applier.stats.resyncs[RESYNC_CONFLICT], 1);
+	cr_assert_eq(kernel_count(), 0);
+}
+
+/* Between the dump and the commit that rests on it, another changes the ruleset. */
+Test(transactions, a_change_between_dump_and_commit_is_noticed)
+{
+	struct error err = ERROR_INIT;
+
+	desire(&ledger, "203.0.113.10:30001", "10.0.0.5:22", NULL);
+	apply_all(&applier);
+	applier_doubt(&applier, RESYNC_AUDIT);
+	cr_assert_eq(applier_read(&applier, NULL, NULL, &err), 0);
+	do_nft("delete element inet portico mapping4 { 203.0.113.10 . tcp . 30001 : 10.0.0.5 . 22 }");
+	desire(&ledger, "203.0.113.10:30002", "10.0.0.5:80", NULL);
+	apply_all(&applier);
+	cr_assert_eq(applier.stats.resyncs[RESYNC_GENERATION], 1);
+	cr_assert(kernel_has("30001 : 10.0.0.5 . 22"));
+	cr_assert(kernel_has("30002 : 10.0.0.5 . 80"));
+}
+
+/* ---- one batch by hand ---- */
+
+static struct batch make_batch(void)
+{
+	struct encode_options options = { 0 };
+	struct plan plan;
+	struct batch batch;
+
+	cr_assert_eq(plan_make(&ledger, &applier.structure, false, &plan), 0);
+	options.first_sequence = netlink_sequences(&applier.netlink, batch_sequences_max(&plan));
+	cr_assert_eq(encode_plan(&plan, &applier.shape, &options, &batch), 0);
+	plan_clear(&plan);
+	return batch;
+}
+
+static struct transact_result send_batch(struct batch *batch, uint64_t timeout_ms)
+{
+	struct transact_result result;
+	struct error err = ERROR_INIT;
+
+	cr_assert_eq(transact(&applier.netlink, batch, applier.receipt, timeout_ms, &result, &err),
+		     0, "%s", err.message);
+	batch_clear(batch);
+	return result;
+}
+
+Test(transactions, a_batch_without_its_end_is_unknown_and_nothing_of_it_is_done)
+{
+	struct batch batch;
+
+	apply_all(&applier);
+	desire(&ledger, "203.0.113.10:30001", "10.0.0.5:22", NULL);
+	batch = make_batch();
+	batch.length -= batch.end_length;
+	cr_assert_eq(send_batch(&batch, SHORT_MS).outcome,
+		     applier.receipt ? TRANSACT_UNKNOWN : TRANSACT_ACKED);
+	cr_assert_eq(kernel_count(), 0);
+}
+
+Test(transactions, a_truncated_batch_is_unknown_and_nothing_of_it_is_done)
+{
+	struct transact_result result;
+	struct batch batch;
+
+	apply_all(&applier);
+	desire(&ledger, "203.0.113.10:30001", "10.0.0.5:22", NULL);
+	batch = make_batch();
+	batch.length -= batch.end_length + 8; /* into the last command */
+	result = send_batch(&batch, SHORT_MS);
+	cr_assert_eq(result.outcome, TRANSACT_UNKNOWN);
+	cr_assert_eq(result.batch_error, -ETIMEDOUT);
+	cr_assert_eq(kernel_count(), 0);
+}
+
+Test(transactions, the_same_batch_twice_is_rejected_the_second_time)
+{
+	struct transact_result result;
+	struct batch batch;
+
+	apply_all(&applier);
+	desire(&ledger, "203.0.113.10:30001", "10.0.0.5:22", NULL);
+	batch = make_batch();
+	result = send_batch(&batch, TIMEOUT_MS);
+	cr_assert_eq(result.outcome, applier.receipt ? TRANSACT_COMMITTED : TRANSACT_ACKED);
+	cr_assert_eq(kernel_count(), 1);
+	batch = make_batch();
+	result = send_batch(&batch, TIMEOUT_MS);
+	cr_assert_eq(result.outcome, TRANSACT_REJECTED);
+	cr_assert_eq(result.n_errors, 1);
+	cr_assert_eq(result.errors[0].errnum, -EEXIST);
+	cr_assert_eq(kernel_count(), 1);
+}
+
+/* Nothing of what the kernel answered could be read: what is true is read back. */
+Test(transactions, lost_answers_are_made_up_for_by_reading_back)
+{
+	int tiny = 0;
+
+	apply_all(&applier);
+	desire_many(3000, "10.0.0.5:22");
+	for (unsigned i = 0; i < 3000; i += 2) {
+		char element[128];
+
+		(void)snprintf(
+			element, sizeof(element),
+			"add element inet portico mapping4 { 203.0.113.1 . tcp . %u : 10.0.0.9 . "
+			"9 }",
+			1 + i);
+		if (i < 100)
+			do_nft(element);
+	}
+	cr_assert_eq(
+		setsockopt(applier.netlink.fd, SOL_SOCKET, SO_RCVBUFFORCE, &tiny, sizeof(tiny)), 0);
+	applier.netlink.receive_bytes = SIZE_MAX; /* so that it is not asked for more */
+	apply_all(&applier);
+	cr_assert_eq(kernel_count(), 3000);
+	applier_doubt(&applier, RESYNC_AUDIT);
+	cr_assert_eq(apply_all(&applier).n_changes, 0);
+}
+
+/* ---- privilege ---- */
+
+static void drop_net_admin(void)
+{
+	struct __user_cap_header_struct header = { .version = _LINUX_CAPABILITY_VERSION_3 };
+	struct __user_cap_data_struct data[2];
+
+	cr_assert_eq(syscall(SYS_capget, &header, data), 0);
+	data[0].effective &= ~(1u << CAP_NET_ADMIN);
+	cr_assert_eq(syscall(SYS_capset, &header, data), 0);
+}
+
+Test(transactions, without_privilege_nothing_opens)
+{
+	const struct shape shape = { .masquerade = true, .map_size = TEST_MAP_SIZE };
+	struct applier bare;
+	struct error err = ERROR_INIT;
+
+	drop_net_admin();
+	cr_assert_eq(applier_open(&bare, &shape, &ledger, NULL, &err), -EPERM);
+	cr_assert_str_eq(err.code, "privilege");
+	cr_assert(strstr(err.message, "CAP_NET_ADMIN is missing"), "%s", err.message);
+}
+
+Test(transactions, privilege_lost_on_the_way_is_said)
+{
+	struct apply_result result;
+	struct error err = ERROR_INIT;
+
+	apply_all(&applier);
+	desire(&ledger, "203.0.113.10:30001", "10.0.0.5:22", NULL);
+	drop_net_admin();
+	cr_assert_eq(applier_run(&applier, &result, &err), APPLY_FAILED);
+	cr_assert(strstr(err.message, "CAP_NET_ADMIN is missing"), "%s", err.message);
+	cr_assert_eq(ledger.n_dirty, 1); /* to be tried again */
+}
