@@ -1,0 +1,461 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The reconciler with the real kernel: changesets that share a transaction, what is left out of
+ * them, repair after another's change, and what becomes of open connections.
+ */
+#include <criterion/criterion.h>
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#include "gatewayd/monitor.h"
+#include "gatewayd/reconcile.h"
+#include "lib/clock.h"
+#include "tests/kernel/kernel.h"
+
+#define PUBLIC "203.0.113.10"
+#define HOST_A "10.0.0.5:7001"
+#define HOST_B "10.0.0.6:7001"
+#define PATIENCE_MS 5000
+
+static struct event_base *base;
+static struct metrics *metrics;
+static struct address public_address;
+static struct reconciler *reconciler;
+static struct monitor *monitor;
+
+static void open_reconciler(void)
+{
+	struct reconciler_config config = {
+		.shape = { .masquerade = true, .map_size = 1000 },
+		.addresses = &public_address,
+		.n_addresses = 1,
+		.audit_ms = 3600000,
+	};
+	struct error err = ERROR_INIT;
+
+	cr_assert_eq(metrics_new(&metrics), 0);
+	cr_assert_eq(reconciler_new(&reconciler, base, &config, metrics, &err), 0, "%s",
+		     err.message);
+}
+
+static void close_reconciler(void)
+{
+	reconciler_free(reconciler);
+	metrics_free(metrics);
+}
+
+static void open_all(void)
+{
+	enter_namespace();
+	do_ip("address add 203.0.113.10/32 dev lo");
+	do_ip("address add 10.0.0.5/32 dev lo");
+	do_ip("address add 10.0.0.6/32 dev lo");
+	cr_assert_eq(address_parse(PUBLIC, &public_address), 0);
+	base = event_base_new();
+	open_reconciler();
+}
+
+static void close_all(void)
+{
+	monitor_free(monitor);
+	close_reconciler();
+	event_base_free(base);
+}
+
+TestSuite(reconcile, .init = open_all, .fini = close_all, .timeout = 60);
+
+/* ---- changesets ---- */
+
+/* What a changeset's sender was told. */
+struct told {
+	bool done;
+	int errnum;
+	uint64_t revision;
+	size_t n_refusals;
+	char refused[MAPPING_STRING_MAX]; /* the last of them */
+	char message[ERROR_MESSAGE_MAX];
+};
+
+static void on_done(struct changeset *changeset, void *userdata)
+{
+	struct told *told = userdata;
+
+	cr_assert_not(told->done, "told twice");
+	told->done = true;
+	told->errnum = changeset->error.errnum;
+	told->revision = changeset->revision;
+	told->n_refusals = changeset->n_refusals;
+	for (size_t i = 0; i < changeset->n_refusals; i++)
+		mapping_key_format(&changeset->refusals[i].key, told->refused);
+	(void)snprintf(told->message, sizeof(told->message), "%s", changeset->error.message);
+}
+
+static struct changeset *new_changeset(size_t n, bool atomic, struct told *told)
+{
+	struct changeset *changeset;
+
+	cr_assert_eq(changeset_new(&changeset, n), 0);
+	memset(told, 0, sizeof(*told));
+	changeset->atomic = atomic;
+	changeset->on_done = on_done;
+	changeset->userdata = told;
+	return changeset;
+}
+
+static struct changeset *fill(struct changeset *changeset, size_t index, uint16_t port,
+			      const char *target, bool drain)
+{
+	struct mapping mapping = {
+		.key = { .address = public_address, .port = port, .protocol = PROTOCOL_TCP },
+		.target = endpoint_of(target),
+		.on_remove = drain ? ON_REMOVE_DRAIN : ON_REMOVE_REVOKE,
+	};
+	struct error err = ERROR_INIT;
+
+	cr_assert_eq(change_put(&changeset->changes[index], &mapping, "", &err), 0);
+	return changeset;
+}
+
+static struct changeset *fill_removal(struct changeset *changeset, size_t index, uint16_t port)
+{
+	const struct mapping_key key = { .address = public_address,
+					 .port = port,
+					 .protocol = PROTOCOL_TCP };
+
+	change_remove(&changeset->changes[index], &key);
+	return changeset;
+}
+
+static void turn_until(const bool *done)
+{
+	uint64_t deadline = clock_monotonic_ms() + PATIENCE_MS;
+
+	while (!*done && clock_monotonic_ms() < deadline)
+		(void)event_base_loop(base, EVLOOP_ONCE);
+	cr_assert(*done, "no answer");
+}
+
+static void put_one(uint16_t port, const char *target, bool drain)
+{
+	struct told told;
+
+	reconciler_submit(reconciler, fill(new_changeset(1, true, &told), 0, port, target, drain));
+	turn_until(&told.done);
+	cr_assert_eq(told.errnum, 0, "%s", told.message);
+}
+
+static void remove_one(uint16_t port)
+{
+	struct told told;
+
+	reconciler_submit(reconciler, fill_removal(new_changeset(1, true, &told), 0, port));
+	turn_until(&told.done);
+	cr_assert_eq(told.errnum, 0, "%s", told.message);
+}
+
+static bool kernel_has(const char *element)
+{
+	_cleanup_free_ char *text = nft("list map inet portico mapping4");
+
+	return strstr(text, element) != NULL;
+}
+
+static uint64_t committed(void)
+{
+	struct reconciler_status status;
+
+	reconciler_status(reconciler, &status);
+	return status.applier.transactions[APPLIER_COMMITTED];
+}
+
+Test(reconcile, changesets_of_one_turn_share_a_transaction)
+{
+	struct told first, second, third;
+	uint64_t before = committed();
+
+	reconciler_submit(reconciler,
+			  fill(new_changeset(1, true, &first), 0, 30001, HOST_A, false));
+	reconciler_submit(reconciler,
+			  fill(new_changeset(1, true, &second), 0, 30002, HOST_A, false));
+	reconciler_submit(reconciler,
+			  fill(new_changeset(1, true, &third), 0, 30001, HOST_B, false));
+	turn_until(&third.done);
+	cr_assert(first.done && second.done);
+	cr_assert_eq(committed(), before + 1);
+	cr_assert(kernel_has("30001 : 10.0.0.6 . 7001")); /* the later one counts */
+	cr_assert(kernel_has("30002 : 10.0.0.5 . 7001"));
+}
+
+Test(reconcile, a_bad_element_is_named_and_the_rest_is_applied)
+{
+	struct told told;
+	struct changeset *changeset = new_changeset(3, false, &told);
+
+	fill(changeset, 0, 30001, HOST_A, false);
+	fill(changeset, 1, 30002, "[2001:db8::5]:1", false); /* no bytes that the map takes */
+	fill(changeset, 2, 30003, HOST_A, false);
+	changeset->revision = 77;
+	reconciler_submit(reconciler, changeset);
+	turn_until(&told.done);
+	cr_assert_eq(told.errnum, 0, "%s", told.message);
+	cr_assert_eq(told.revision, 77);
+	cr_assert_eq(told.n_refusals, 1);
+	cr_assert_str_eq(told.refused, "203.0.113.10:30002/tcp");
+	cr_assert(kernel_has("30001"));
+	cr_assert_not(kernel_has("30002"));
+	cr_assert(kernel_has("30003"));
+}
+
+Test(reconcile, a_bad_element_fails_its_atomic_changeset_and_no_other)
+{
+	struct told bad, good;
+	struct changeset *changeset = new_changeset(2, true, &bad);
+
+	put_one(30001, HOST_A, false);
+	fill(changeset, 0, 30001, HOST_B, false);
+	fill(changeset, 1, 30002, "[2001:db8::5]:1", false);
+	reconciler_submit(reconciler, changeset);
+	reconciler_submit(reconciler, fill(new_changeset(1, true, &good), 0, 30003, HOST_A, false));
+	turn_until(&good.done);
+	cr_assert(bad.done);
+	cr_assert_eq(bad.errnum, -EINVAL);
+	cr_assert(strstr(bad.message, "203.0.113.10:30002/tcp"), "%s", bad.message);
+	cr_assert_eq(good.errnum, 0, "%s", good.message);
+	cr_assert(kernel_has("30001 : 10.0.0.5 . 7001")); /* as it was */
+	cr_assert(kernel_has("30003"));
+}
+
+Test(reconcile, a_replacement_is_one_transaction)
+{
+	struct told told;
+	struct changeset *changeset = new_changeset(2, true, &told);
+	uint64_t before;
+
+	put_one(30001, HOST_A, false);
+	put_one(30002, HOST_A, false);
+	before = committed();
+	changeset->replace = true;
+	fill(changeset, 0, 30002, HOST_B, false);
+	fill(changeset, 1, 30003, HOST_A, false);
+	reconciler_submit(reconciler, changeset);
+	turn_until(&told.done);
+	cr_assert_eq(committed(), before + 1);
+	cr_assert_not(kernel_has("30001"));
+	cr_assert(kernel_has("30002 : 10.0.0.6 . 7001"));
+	cr_assert(kernel_has("30003 : 10.0.0.5 . 7001"));
+}
+
+Test(reconcile, what_is_in_the_kernel_already_makes_no_transaction)
+{
+	uint64_t before;
+
+	put_one(30001, HOST_A, false);
+	before = committed();
+	put_one(30001, HOST_A, false);
+	cr_assert_eq(committed(), before);
+}
+
+Test(reconcile, adopts_its_addresses_elements_and_no_others)
+{
+	struct reconciler_status status;
+
+	put_one(30001, HOST_A, false);
+	close_reconciler();
+	do_nft("add element inet portico mapping4 { 192.0.2.1 . tcp . 30001 : 10.0.0.9 . 9 }");
+	open_reconciler();
+	reconciler_status(reconciler, &status);
+	cr_assert_eq(status.desired, 1);
+	cr_assert_eq(status.mappings, 1);
+	cr_assert(kernel_has("203.0.113.10 . tcp . 30001 : 10.0.0.5 . 7001"));
+	cr_assert_not(kernel_has("192.0.2.1"));
+}
+
+/* ---- repair ---- */
+
+static bool heard;
+
+static void on_foreign_change(const char *who, void *userdata)
+{
+	heard = true;
+	cr_assert(strstr(who, "nft (pid "), "%s", who);
+	reconciler_doubt(reconciler);
+}
+
+static void on_socket(uint32_t port_id, void *userdata)
+{
+	monitor_ignore(monitor, port_id);
+}
+
+Test(reconcile, a_foreign_flush_is_heard_and_repaired_and_own_commits_are_not)
+{
+	uint64_t flushed, before;
+	bool timely;
+
+	cr_assert_eq(monitor_new(&monitor, base, on_foreign_change, NULL), 0);
+	reconciler_on_socket(reconciler, on_socket, NULL);
+	put_one(30001, HOST_A, false);
+	(void)event_base_loop(base, EVLOOP_NONBLOCK);
+	cr_assert_not(heard, "its own commit was taken for another's");
+	before = committed();
+	do_nft("flush ruleset");
+	flushed = clock_monotonic_ms();
+	while (committed() == before && clock_monotonic_ms() < flushed + PATIENCE_MS)
+		(void)event_base_loop(base, EVLOOP_ONCE);
+	timely = clock_monotonic_ms() < flushed + 1000;
+	cr_assert(heard);
+	cr_assert(kernel_has("30001 : 10.0.0.5 . 7001"));
+	cr_assert(timely);
+}
+
+Test(reconcile, a_change_of_another_table_is_not_heard)
+{
+	cr_assert_eq(monitor_new(&monitor, base, on_foreign_change, NULL), 0);
+	reconciler_on_socket(reconciler, on_socket, NULL);
+	do_nft("add table inet other");
+	do_nft("add table ip portico");
+	do_nft("add element inet portico mapping4 { 203.0.113.10 . tcp . 1 : 10.0.0.9 . 9 }; delete "
+	       "element inet portico mapping4 { 203.0.113.10 . tcp . 1 : 10.0.0.9 . 9 }");
+	(void)event_base_loop(base, EVLOOP_NONBLOCK);
+	cr_assert(heard); /* the last one: events do arrive */
+	heard = false;
+	do_nft("delete table inet other; delete table ip portico");
+	(void)event_base_loop(base, EVLOOP_NONBLOCK);
+	cr_assert_not(heard);
+}
+
+/* ---- connections ---- */
+
+static int listen_on(const char *where)
+{
+	struct endpoint endpoint = endpoint_of(where);
+	struct sockaddr_storage address;
+	socklen_t length = endpoint_to_sockaddr(&endpoint, &address);
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	cr_assert_eq(bind(fd, (struct sockaddr *)&address, length), 0);
+	cr_assert_eq(listen(fd, 8), 0);
+	return fd;
+}
+
+static int try_connect(uint16_t port)
+{
+	struct endpoint endpoint = { .address = public_address, .port = port };
+	struct sockaddr_storage address;
+	socklen_t length = endpoint_to_sockaddr(&endpoint, &address);
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	if (connect(fd, (struct sockaddr *)&address, length) == 0)
+		return fd;
+	close(fd);
+	return -1;
+}
+
+static int connect_to(uint16_t port)
+{
+	int fd = try_connect(port);
+
+	cr_assert_geq(fd, 0, "port %u: %s", port, strerror(errno));
+	return fd;
+}
+
+/* Whether bytes still go from client to server. */
+static bool alive(int client, int server)
+{
+	const struct timeval patience = { .tv_usec = 300000 };
+	char byte = 'x';
+
+	(void)setsockopt(server, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
+	return send(client, &byte, 1, MSG_NOSIGNAL) == 1 && recv(server, &byte, 1, 0) == 1;
+}
+
+struct pair {
+	int listener, client, server;
+};
+
+/* A connection through port 30001 to HOST_A. */
+static struct pair open_connection(bool drain)
+{
+	struct pair pair = { .listener = listen_on(HOST_A) };
+
+	put_one(30001, HOST_A, drain);
+	pair.client = connect_to(30001);
+	pair.server = accept(pair.listener, NULL, NULL);
+	cr_assert_geq(pair.server, 0);
+	cr_assert(alive(pair.client, pair.server));
+	return pair;
+}
+
+static void close_pair(struct pair *pair)
+{
+	close(pair->client);
+	close(pair->server);
+	close(pair->listener);
+}
+
+Test(reconcile, revoke_ends_connections)
+{
+	struct pair pair = open_connection(false);
+
+	remove_one(30001);
+	cr_assert_not(alive(pair.client, pair.server));
+	cr_assert_lt(try_connect(30001), 0);
+	close_pair(&pair);
+}
+
+Test(reconcile, drain_leaves_connections_and_takes_no_new_ones)
+{
+	struct pair pair = open_connection(true);
+
+	remove_one(30001);
+	cr_assert(alive(pair.client, pair.server));
+	cr_assert_lt(try_connect(30001), 0);
+	close_pair(&pair);
+}
+
+Test(reconcile, connections_of_other_ports_go_on)
+{
+	struct pair pair = open_connection(false);
+
+	put_one(30002, HOST_A, false);
+	remove_one(30002);
+	cr_assert(alive(pair.client, pair.server));
+	close_pair(&pair);
+}
+
+Test(reconcile, connections_end_where_their_port_leads_elsewhere)
+{
+	struct pair pair = open_connection(false);
+
+	put_one(30001, HOST_B, false);
+	cr_assert_not(alive(pair.client, pair.server));
+	close_pair(&pair);
+}
+
+Test(reconcile, connections_go_on_where_only_the_label_changes)
+{
+	struct pair pair = open_connection(false);
+
+	put_one(30001, HOST_A, true);
+	cr_assert(alive(pair.client, pair.server));
+	close_pair(&pair);
+}
+
+Test(reconcile, connections_go_on_over_a_restart_and_a_flush)
+{
+	struct pair pair = open_connection(false);
+	uint64_t before, deadline = clock_monotonic_ms() + PATIENCE_MS;
+
+	close_reconciler();
+	open_reconciler();
+	cr_assert(alive(pair.client, pair.server));
+	before = committed();
+	/* Nothing translates until the repair, not even what began before: no packet meanwhile. */
+	do_nft("flush ruleset");
+	reconciler_doubt(reconciler);
+	while (committed() == before && clock_monotonic_ms() < deadline)
+		(void)event_base_loop(base, EVLOOP_ONCE);
+	cr_assert_gt(committed(), before);
+	cr_assert(alive(pair.client, pair.server));
+	close_pair(&pair);
+}
