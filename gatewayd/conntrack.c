@@ -168,7 +168,7 @@ static bool copy_attr(struct nlmsghdr *header, const struct nlattr *attr)
 /* The id makes sure that only this very entry goes, and not one that took its place. */
 static int add_victim(struct sweeper *sweeper, const struct entry_parts *parts)
 {
-	uint8_t buffer[REQUEST_MAX] = { 0 };
+	_Alignas(struct nlmsghdr) uint8_t buffer[REQUEST_MAX] = { 0 };
 	struct nlmsghdr *header = put_header(buffer, IPCTNL_MSG_CT_DELETE, 0, sweeper->family);
 	struct victim *victim;
 
@@ -230,7 +230,7 @@ static void put_filter(struct nlmsghdr *header, const struct mapping_key *key)
 
 static int list_family(struct netlink *netlink, struct sweeper *sweeper, uint8_t family)
 {
-	uint8_t buffer[REQUEST_MAX] = { 0 };
+	_Alignas(struct nlmsghdr) uint8_t buffer[REQUEST_MAX] = { 0 };
 	struct nlmsghdr *header = put_header(buffer, IPCTNL_MSG_CT_GET, NLM_F_DUMP, family);
 
 	sweeper->family = family;

@@ -67,7 +67,7 @@ static int on_generation(const struct nlmsghdr *message, void *userdata)
 
 int dump_generation(struct netlink *netlink, uint32_t *ret)
 {
-	uint8_t buffer[REQUEST_MAX];
+	_Alignas(struct nlmsghdr) uint8_t buffer[REQUEST_MAX];
 	struct nlmsghdr *request = make_request(buffer, NFT_MSG_GETGEN, 0);
 	uint32_t generation = 0;
 	int r;
@@ -338,7 +338,7 @@ static int dump_objects(struct netlink *netlink, uint16_t type, uint16_t table_a
 			int (*on_message)(const struct nlmsghdr *message, void *userdata),
 			struct dumper *dumper)
 {
-	uint8_t buffer[REQUEST_MAX];
+	_Alignas(struct nlmsghdr) uint8_t buffer[REQUEST_MAX];
 	struct nlmsghdr *request = make_request(buffer, type, NLM_F_DUMP);
 
 	mnl_attr_put_strz(request, table_attr, SHAPE_TABLE);
@@ -347,7 +347,7 @@ static int dump_objects(struct netlink *netlink, uint16_t type, uint16_t table_a
 
 static int dump_table_object(struct netlink *netlink, struct dumper *dumper)
 {
-	uint8_t buffer[REQUEST_MAX];
+	_Alignas(struct nlmsghdr) uint8_t buffer[REQUEST_MAX];
 	struct nlmsghdr *request = make_request(buffer, NFT_MSG_GETTABLE, 0);
 
 	mnl_attr_put_strz(request, NFTA_TABLE_NAME, SHAPE_TABLE);
@@ -356,7 +356,7 @@ static int dump_table_object(struct netlink *netlink, struct dumper *dumper)
 
 static int dump_map(struct netlink *netlink, enum shape_map map, struct dumper *dumper)
 {
-	uint8_t buffer[REQUEST_MAX];
+	_Alignas(struct nlmsghdr) uint8_t buffer[REQUEST_MAX];
 	struct nlmsghdr *request = make_request(buffer, NFT_MSG_GETSETELEM, NLM_F_DUMP);
 
 	dumper->map = map;
@@ -435,7 +435,7 @@ int dump_element(struct netlink *netlink, const struct mapping_key *key, bool *r
 {
 	struct dump dump = { 0 };
 	struct dumper dumper = { .dump = &dump, .map = shape_map_of(key) };
-	uint8_t buffer[REQUEST_MAX], bytes[SHAPE_KEY_MAX];
+	_Alignas(struct nlmsghdr) uint8_t buffer[REQUEST_MAX], bytes[SHAPE_KEY_MAX];
 	struct nlmsghdr *request = make_request(buffer, NFT_MSG_GETSETELEM, 0);
 	struct nlattr *list, *element, *nest;
 	int r;

@@ -31,7 +31,7 @@ struct monitor {
 	void (*on_change)(const char *who, void *userdata);
 	void *userdata;
 	bool touched; /* our table, by the transaction whose events are being read */
-	uint8_t buffer[NETLINK_DATAGRAM_MAX];
+	_Alignas(struct nlmsghdr) uint8_t buffer[NETLINK_DATAGRAM_MAX];
 };
 
 /* In all of nftables' messages that belong to a table, attribute 1 is the table's name. */

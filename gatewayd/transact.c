@@ -163,7 +163,10 @@ static void put_mark(uint8_t *buffer, uint16_t type, uint16_t flags, uint32_t se
 int transact_probe(struct netlink *netlink, bool *ret_receipt)
 {
 	const size_t mark = MNL_NLMSG_HDRLEN + MNL_ALIGN(sizeof(struct nfgenmsg));
-	uint8_t buffer[2 * MNL_NLMSG_HDRLEN + 2 * MNL_ALIGN(sizeof(struct nfgenmsg))] = { 0 };
+	_Alignas(struct nlmsghdr)
+		uint8_t buffer[2 * MNL_NLMSG_HDRLEN + 2 * MNL_ALIGN(sizeof(struct nfgenmsg))] = {
+			0
+		};
 	uint32_t first = netlink_sequences(netlink, 2);
 	struct batch batch = {
 		.data = buffer,
