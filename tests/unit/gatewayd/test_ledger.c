@@ -1,0 +1,191 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The ledger: its two sides, the dirty list, the counts, and the table under many keys. */
+#include <stdio.h>
+#include <string.h>
+
+#include "tests/unit/gatewayd/make.h"
+
+#define PORT "203.0.113.10:30001"
+#define A "10.0.0.5:22"
+#define B "10.0.0.6:22"
+
+static struct ledger ledger;
+
+static void begin(void)
+{
+	ledger = LEDGER_INIT;
+}
+
+static void end(void)
+{
+	ledger_clear(&ledger);
+}
+
+TestSuite(ledger, .init = begin, .fini = end);
+
+Test(ledger, is_empty_at_first)
+{
+	size_t index = 0;
+
+	cr_assert_null(find(&ledger, PORT));
+	cr_assert_null(ledger_next(&ledger, &index));
+	ledger_settle(&ledger);
+}
+
+Test(ledger, desire_confirm_undesire_confirm)
+{
+	struct entry *entry = desire(&ledger, PORT, A, "env-a ssh");
+
+	cr_assert_eq(find(&ledger, PORT), entry);
+	cr_assert_eq(ledger.n_desired, 1);
+	cr_assert_eq(ledger.n_installed, 0);
+	cr_assert_eq(ledger.n_dirty, 1);
+	cr_assert_not(entry_settled(entry));
+
+	ledger_confirm(&ledger, entry);
+	ledger_settle(&ledger);
+	cr_assert_eq(ledger.n_installed, 1);
+	cr_assert_eq(ledger.n_dirty, 0);
+	cr_assert(entry_settled(entry));
+
+	ledger_undesire(&ledger, entry);
+	cr_assert_eq(ledger.n_desired, 0);
+	cr_assert_eq(ledger.n_dirty, 1);
+	ledger_settle(&ledger);
+	cr_assert_eq(find(&ledger, PORT), entry, "it is in the kernel still");
+
+	ledger_confirm(&ledger, entry);
+	ledger_settle(&ledger);
+	cr_assert_null(find(&ledger, PORT));
+	cr_assert_eq(ledger.n_installed, 0);
+	cr_assert_eq(ledger.n_entries, 0);
+}
+
+Test(ledger, what_is_desired_again_before_it_was_removed_is_settled)
+{
+	struct entry *entry = install(&ledger, PORT, A, "env-a ssh");
+
+	desire(&ledger, PORT, A, "env-a ssh");
+	ledger_settle(&ledger);
+	cr_assert_eq(ledger.n_dirty, 0);
+	ledger_undesire(&ledger, entry);
+	desire(&ledger, PORT, A, "env-a ssh");
+	cr_assert(entry_settled(entry));
+	ledger_settle(&ledger);
+	cr_assert_eq(ledger.n_dirty, 0);
+	cr_assert_eq(ledger.n_desired, 1);
+}
+
+Test(ledger, what_was_never_installed_is_dropped)
+{
+	ledger_undesire(&ledger, desire(&ledger, PORT, A, NULL));
+	ledger_settle(&ledger);
+	cr_assert_eq(ledger.n_entries, 0);
+}
+
+Test(ledger, another_target_is_a_difference)
+{
+	struct entry *entry = install(&ledger, PORT, A, NULL);
+
+	desire(&ledger, PORT, B, NULL);
+	cr_assert_not(entry_settled(entry));
+	cr_assert_eq(ledger.n_dirty, 1);
+	desire(&ledger, PORT, A, NULL);
+	cr_assert(entry_settled(entry));
+}
+
+Test(ledger, another_label_is_a_difference)
+{
+	struct entry *entry = install(&ledger, PORT, A, "env-a ssh");
+
+	desire(&ledger, PORT, A, "env-b ssh");
+	cr_assert_not(entry_settled(entry));
+	ledger_confirm(&ledger, entry);
+	ledger_settle(&ledger);
+	cr_assert(entry_settled(entry));
+	install(&ledger, PORT, A, "someone wrote this");
+	cr_assert_not(entry_settled(entry));
+	cr_assert_str_eq(entry->label, "env-b ssh", "what should be stays");
+}
+
+Test(ledger, no_label_and_an_empty_one_are_the_same)
+{
+	install(&ledger, PORT, A, NULL);
+	desire(&ledger, PORT, A, "");
+	ledger_settle(&ledger);
+	cr_assert_eq(ledger.n_dirty, 0);
+}
+
+Test(ledger, what_is_installed_and_not_desired_takes_the_kernels_comment)
+{
+	cr_assert_str_eq(install(&ledger, PORT, A, "env-a ssh")->label, "env-a ssh");
+	cr_assert_eq(ledger.n_dirty, 1);
+}
+
+Test(ledger, uninstall_makes_it_a_difference_again)
+{
+	struct entry *entry = install(&ledger, PORT, A, NULL);
+
+	desire(&ledger, PORT, A, NULL);
+	ledger_settle(&ledger);
+	ledger_uninstall(&ledger, entry);
+	ledger_uninstall(&ledger, entry);
+	cr_assert_eq(ledger.n_installed, 0);
+	cr_assert_eq(ledger.n_dirty, 1);
+	cr_assert_not(entry_settled(entry));
+}
+
+Test(ledger, families_are_counted_apart)
+{
+	struct entry *six = desire(&ledger, "[2001:db8::10]:1", "[2001:db8::5]:1", NULL);
+
+	desire(&ledger, PORT, A, NULL);
+	desire(&ledger, PORT, B, NULL);
+	cr_assert_eq(ledger.n_desired, 2);
+	cr_assert_eq(ledger.n_desired6, 1);
+	ledger_undesire(&ledger, six);
+	ledger_undesire(&ledger, six);
+	cr_assert_eq(ledger.n_desired, 1);
+	cr_assert_eq(ledger.n_desired6, 0);
+}
+
+Test(ledger, tells_address_protocol_and_port_apart)
+{
+	struct mapping_key udp = key_of(PORT);
+	struct endpoint target = endpoint_of(A);
+
+	udp.protocol = PROTOCOL_UDP;
+	desire(&ledger, PORT, A, NULL);
+	desire(&ledger, "203.0.113.11:30001", A, NULL);
+	desire(&ledger, "203.0.113.10:30002", A, NULL);
+	cr_assert_null(ledger_find(&ledger, &udp));
+	cr_assert_eq(ledger_desire(&ledger, &udp, &target, NULL, 1, NULL), 0);
+	cr_assert_eq(ledger.n_entries, 4);
+}
+
+static struct entry *many(unsigned i, bool put)
+{
+	char key[ENDPOINT_STRING_MAX];
+
+	(void)snprintf(key, sizeof(key), "203.0.%u.10:%u", i / 1000, 1 + i % 1000);
+	return put ? desire(&ledger, key, A, NULL) : find(&ledger, key);
+}
+
+/* Drops every third of many: those behind a hole have to be found all the same. */
+Test(ledger, finds_all_that_is_left_after_many_are_dropped)
+{
+	const unsigned n = 20000;
+	size_t index = 0, walked = 0;
+
+	for (unsigned i = 0; i < n; i++)
+		many(i, true);
+	for (unsigned i = 0; i < n; i += 3)
+		ledger_undesire(&ledger, many(i, false));
+	ledger_settle(&ledger);
+	for (unsigned i = 0; i < n; i++)
+		cr_assert_eq(many(i, false) == NULL, i % 3 == 0, "%u", i);
+	while (ledger_next(&ledger, &index))
+		walked++;
+	cr_assert_eq(walked, ledger.n_entries);
+	cr_assert_eq(walked, n - (n + 2) / 3);
+}

@@ -1,0 +1,175 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The plan: which steps on the table follow from what is there, and which operations on elements.
+ */
+#include <string.h>
+
+#include "gatewayd/plan.h"
+#include "tests/unit/gatewayd/make.h"
+
+#define ALL (PLAN_ADD_TABLE | PLAN_ADD_MAPS | PLAN_ADD_CHAINS)
+#define P1 "203.0.113.10:30001"
+#define P2 "203.0.113.10:30002"
+#define P3 "203.0.113.10:30003"
+#define A "10.0.0.5:22"
+#define B "10.0.0.6:22"
+
+static struct ledger ledger;
+static struct plan plan;
+
+static void begin(void)
+{
+	ledger = LEDGER_INIT;
+}
+
+static void end(void)
+{
+	plan_clear(&plan);
+	ledger_clear(&ledger);
+}
+
+TestSuite(plan, .init = begin, .fini = end);
+
+static void make(struct structure *actual, bool fill_first)
+{
+	plan_clear(&plan);
+	cr_assert_eq(plan_make(&ledger, actual, fill_first, &plan), 0);
+}
+
+static const struct structure whole = { .table = true, .maps = true, .chains = true };
+
+struct row {
+	const char *name;
+	struct structure actual;
+	unsigned steps;
+};
+
+static char *one_chain[] = { "prerouting" };
+
+static const struct row rows[] = {
+	{ "nothing is there", { 0 }, ALL },
+	{ "all is there", { .table = true, .maps = true, .chains = true }, 0 },
+	{ "it has to go first",
+	  { .table = true, .stale = true, .maps = true, .chains = true },
+	  PLAN_DROP_TABLE | ALL },
+	{ "an empty table", { .table = true }, PLAN_ADD_MAPS | PLAN_ADD_CHAINS },
+	{ "filled and not hooked yet", { .table = true, .maps = true }, PLAN_ADD_CHAINS },
+	{ "other chains",
+	  { .table = true, .maps = true, .names = one_chain, .n_names = 1 },
+	  PLAN_DROP_CHAINS | PLAN_ADD_CHAINS },
+	{ "maps are missing", { .table = true, .chains = true }, PLAN_ADD_MAPS },
+};
+
+Test(plan, steps)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		struct structure actual = rows[i].actual;
+
+		make(&actual, false);
+		cr_assert_eq(plan.steps, rows[i].steps, "%s: %#x", rows[i].name, plan.steps);
+		cr_assert_eq(plan.n_operations, 0);
+		cr_assert_eq(plan_is_empty(&plan), rows[i].steps == 0, "%s", rows[i].name);
+	}
+}
+
+static void expect(size_t index, enum operation_kind kind, const char *key)
+{
+	cr_assert_lt(index, plan.n_operations);
+	cr_assert_eq(plan.operations[index].kind, kind, "operation %zu", index);
+	cr_assert_eq(plan.operations[index].entry, find(&ledger, key), "operation %zu", index);
+}
+
+Test(plan, one_operation_to_add_and_to_delete_and_two_to_change)
+{
+	struct structure actual = whole;
+
+	desire(&ledger, P1, A, NULL);
+	make(&actual, false);
+	cr_assert_eq(plan.n_operations, 1);
+	cr_assert_eq(plan.n_changes, 1);
+	expect(0, OPERATION_ADD, P1);
+	plan_done(&plan, &ledger, &actual);
+
+	desire(&ledger, P1, B, NULL);
+	make(&actual, false);
+	cr_assert_eq(plan.n_operations, 2);
+	cr_assert_eq(plan.n_changes, 1);
+	expect(0, OPERATION_DELETE, P1);
+	expect(1, OPERATION_ADD, P1);
+	plan_done(&plan, &ledger, &actual);
+
+	ledger_undesire(&ledger, find(&ledger, P1));
+	make(&actual, false);
+	cr_assert_eq(plan.n_operations, 1);
+	expect(0, OPERATION_DELETE, P1);
+	plan_done(&plan, &ledger, &actual);
+	cr_assert_eq(ledger.n_entries, 0);
+	make(&actual, false);
+	cr_assert(plan_is_empty(&plan));
+}
+
+Test(plan, deletes_come_before_adds)
+{
+	struct structure actual = whole;
+
+	install(&ledger, P1, A, NULL);
+	desire(&ledger, P2, A, NULL);
+	install(&ledger, P3, A, NULL);
+	make(&actual, false);
+	cr_assert_eq(plan.n_operations, 3);
+	cr_assert_eq(plan.operations[0].kind, OPERATION_DELETE);
+	cr_assert_eq(plan.operations[1].kind, OPERATION_DELETE);
+	expect(2, OPERATION_ADD, P2);
+}
+
+Test(plan, what_is_settled_by_now_makes_no_operation)
+{
+	struct structure actual = whole;
+
+	install(&ledger, P1, A, NULL);
+	desire(&ledger, P1, B, NULL);
+	desire(&ledger, P1, A, NULL);
+	cr_assert_eq(ledger.n_dirty, 1);
+	make(&actual, false);
+	cr_assert(plan_is_empty(&plan));
+	cr_assert_eq(plan.n_changes, 0);
+}
+
+Test(plan, another_label_is_written)
+{
+	struct structure actual = whole;
+
+	install(&ledger, P1, A, "env-a ssh");
+	desire(&ledger, P1, A, "env-a ssh drain");
+	make(&actual, false);
+	cr_assert_eq(plan.n_operations, 2);
+	cr_assert_eq(plan.n_changes, 1);
+}
+
+Test(plan, a_new_table_is_filled_before_it_is_hooked_if_asked)
+{
+	struct structure actual = { 0 };
+
+	make(&actual, true);
+	cr_assert_eq(plan.steps, ALL, "nothing to fill it with");
+	desire(&ledger, P1, A, NULL);
+	make(&actual, true);
+	cr_assert_eq(plan.steps, PLAN_ADD_TABLE | PLAN_ADD_MAPS);
+	cr_assert_eq(plan.n_operations, 1);
+	plan_done(&plan, &ledger, &actual);
+	make(&actual, true);
+	cr_assert_eq(plan.steps, PLAN_ADD_CHAINS);
+	cr_assert_eq(plan.n_operations, 0);
+	plan_done(&plan, &ledger, &actual);
+	make(&actual, true);
+	cr_assert(plan_is_empty(&plan));
+}
+
+/* Ports must not be closed for the time between two transactions. */
+Test(plan, a_table_that_is_replaced_is_hooked_at_once)
+{
+	struct structure actual = { .table = true, .stale = true };
+
+	desire(&ledger, P1, A, NULL);
+	make(&actual, true);
+	cr_assert_eq(plan.steps, PLAN_DROP_TABLE | ALL);
+}
