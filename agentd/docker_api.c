@@ -139,7 +139,21 @@ static void flatten(char *text)
 			*text = ' ';
 }
 
-static void describe(struct docker_reply *reply, const struct http_response *response)
+/* Why there is no answer. libcurl speaks of a port of localhost also where it is a socket. */
+static void describe_silence(const struct docker_api *api, const struct http_response *response,
+			     struct docker_reply *reply)
+{
+	const char *why = response->message[0] ? response->message : strerror(-response->error);
+
+	if (api->socket && response->error == -ECONNREFUSED)
+		snprintf(reply->message, sizeof(reply->message),
+			 "Docker does not answer: nobody listens on %s", api->socket);
+	else
+		snprintf(reply->message, sizeof(reply->message), "Docker does not answer: %s", why);
+}
+
+static void describe(const struct docker_api *api, const struct http_response *response,
+		     struct docker_reply *reply)
 {
 	const char *text = NULL;
 	_cleanup_json_ json_t *json = NULL;
@@ -147,8 +161,7 @@ static void describe(struct docker_reply *reply, const struct http_response *res
 	if (reply->error == 0)
 		return;
 	if (response->error != 0) {
-		snprintf(reply->message, sizeof(reply->message), "Docker does not answer: %s",
-			 response->message[0] ? response->message : strerror(-response->error));
+		describe_silence(api, response, reply);
 		return;
 	}
 	if (json_decode(response->body, response->length, &json, NULL) == 0)
@@ -177,7 +190,7 @@ static void on_response(const struct http_response *response, void *userdata)
 		reply.error = pending->stream_error;
 	else if (reply.error == 0)
 		reply.error = error_of_status(response->status);
-	describe(&reply, response);
+	describe(pending->api, response, &reply);
 	if (reply.error == 0 && !pending->raw && !pending->on_line && response->length > 0) {
 		struct error err = ERROR_INIT;
 
