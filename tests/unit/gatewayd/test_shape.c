@@ -1,0 +1,176 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The shape: keys, values and comments to bytes and back, and what counts as the same rule. The
+ * text that nft makes of it is tested against the kernel.
+ */
+#include <errno.h>
+#include <netinet/in.h> /* before the kernel's headers */
+
+#include <linux/netfilter.h>
+#include <linux/netfilter/nf_tables.h>
+#include <string.h>
+
+#include "gatewayd/shape.h"
+#include "tests/unit/gatewayd/make.h"
+
+Test(shape, keys_and_values_are_padded_by_part_and_in_network_order)
+{
+	static const uint8_t key4[] = { 203, 0, 113, 10, 6, 0, 0, 0, 0x75, 0x31, 0, 0 };
+	static const uint8_t value4[] = { 10, 0, 0, 5, 0, 22, 0, 0 };
+	struct mapping_key key = key_of("203.0.113.10:30001");
+	struct endpoint target = endpoint_of("10.0.0.5:22");
+	uint8_t bytes[SHAPE_KEY_MAX], value[SHAPE_VALUE_MAX];
+
+	cr_assert_eq(shape_key(&key, bytes), sizeof(key4));
+	cr_assert_arr_eq(bytes, key4, sizeof(key4));
+	cr_assert_eq(shape_value(&target, value), sizeof(value4));
+	cr_assert_arr_eq(value, value4, sizeof(value4));
+}
+
+Test(shape, keys_and_values_come_back)
+{
+	static const char *const keys[] = { "203.0.113.10:1", "[2001:db8::10]:65535" };
+	static const char *const targets[] = { "10.0.0.5:65535", "[2001:db8::5]:1" };
+
+	for (size_t i = 0; i < ARRAY_SIZE(keys); i++) {
+		struct mapping_key key = key_of(keys[i]), key_back;
+		struct endpoint target = endpoint_of(targets[i]), target_back;
+		uint8_t bytes[SHAPE_KEY_MAX], value[SHAPE_VALUE_MAX];
+		enum shape_map map = shape_map_of(&key);
+		size_t n;
+
+		key.protocol = PROTOCOL_UDP;
+		n = shape_key(&key, bytes);
+		cr_assert_eq(shape_key_parse(map, bytes, n, &key_back), 0);
+		cr_assert_eq(mapping_key_compare(&key, &key_back), 0);
+		cr_assert_eq(shape_key_parse(map, bytes, n - 1, &key_back), -EBADMSG);
+		cr_assert_eq(shape_key_parse(map, bytes, n + 4, &key_back), -EBADMSG);
+		n = shape_value(&target, value);
+		cr_assert_eq(shape_value_parse(map, value, n, &target_back), 0);
+		cr_assert_eq(endpoint_compare(&target, &target_back), 0);
+		cr_assert_eq(shape_value_parse(map, value, n - 4, &target_back), -EBADMSG);
+	}
+}
+
+Test(shape, maps_have_names)
+{
+	struct mapping_key six = key_of("[2001:db8::10]:1");
+
+	for (int map = 0; map < SHAPE_MAP_MAX; map++)
+		cr_assert_eq(shape_map_parse(shape_map_name(map)), map);
+	cr_assert_eq(shape_map_parse("mapping"), SHAPE_MAP_INVALID);
+	cr_assert_eq(shape_map_of(&six), SHAPE_MAP6);
+}
+
+struct label_row {
+	const char *environment, *service;
+	bool drain;
+	const char *comment;
+};
+
+static const struct label_row labels[] = {
+	{ NULL, NULL, false, "" },           { "env-a", "ssh", false, "env-a ssh" },
+	{ "env-a", NULL, false, "env-a ." }, { NULL, "ssh", false, ". ssh" },
+	{ NULL, NULL, true, ". . drain" },   { "env-a", "ssh", true, "env-a ssh drain" },
+};
+
+Test(shape, labels_come_back)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(labels); i++) {
+		const struct label_row *row = &labels[i];
+		char comment[SHAPE_COMMENT_MAX];
+		struct shape_label label;
+
+		cr_assert_eq(
+			shape_label_format(row->environment, row->service, row->drain, comment), 0);
+		cr_assert_str_eq(comment, row->comment);
+		shape_label_parse(comment, &label);
+		cr_assert_str_eq(label.environment, row->environment ? row->environment : "");
+		cr_assert_str_eq(label.service, row->service ? row->service : "");
+		cr_assert_eq(label.drain, row->drain);
+	}
+}
+
+#define NAME_63 "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
+
+/* The longest names leave no room for " drain": it is refused, never cut. */
+Test(shape, a_label_is_never_cut)
+{
+	char comment[SHAPE_COMMENT_MAX];
+
+	cr_assert_eq(strlen(NAME_63), MAPPING_NAME_MAX);
+	cr_assert_eq(shape_label_format(NAME_63, NAME_63, false, comment), 0);
+	cr_assert_eq(strlen(comment), 2 * MAPPING_NAME_MAX + 1);
+	cr_assert_eq(shape_label_format(NAME_63, NAME_63, true, comment), -E2BIG);
+}
+
+static const char *const foreign[] = {
+	"hello", "hello world wide", "Hello world", "a b drain ", "a  b",
+	" a b",  "a b drains",       NAME_63 "a b", "",           "a b c",
+};
+
+Test(shape, others_comments_are_no_labels)
+{
+	struct shape_label label;
+
+	for (size_t i = 0; i < ARRAY_SIZE(foreign); i++) {
+		shape_label_parse(foreign[i], &label);
+		cr_assert_str_empty(label.environment, "\"%s\"", foreign[i]);
+		cr_assert_str_empty(label.service, "\"%s\"", foreign[i]);
+		cr_assert_not(label.drain, "\"%s\"", foreign[i]);
+	}
+	shape_label_parse(NULL, &label);
+	cr_assert_str_empty(label.environment);
+}
+
+Test(shape, each_rule_is_the_same_as_itself_and_as_no_other)
+{
+	for (unsigned i = 0;; i++) {
+		bool end;
+		_cleanup_(cleanup_nftnl_rule) struct nftnl_rule *rule =
+			shape_make_rule(SHAPE_PREROUTING, i, &end);
+
+		if (end) {
+			cr_assert_eq(i, 5);
+			break;
+		}
+		for (unsigned j = 0; j < 5; j++)
+			cr_assert_eq(shape_rule_matches(SHAPE_PREROUTING, j, rule), i == j,
+				     "%u and %u", i, j);
+		cr_assert_not(shape_rule_matches(SHAPE_POSTROUTING, 0, rule));
+	}
+}
+
+Test(shape, a_chain_is_told_from_one_with_another_priority_policy_or_hook)
+{
+	struct nftnl_chain *chain = shape_make_chain(SHAPE_PREROUTING);
+
+	cr_assert(shape_chain_matches(SHAPE_PREROUTING, chain));
+	cr_assert_not(shape_chain_matches(SHAPE_OUTPUT, chain));
+	nftnl_chain_set_s32(chain, NFTNL_CHAIN_PRIO, -99);
+	cr_assert_not(shape_chain_matches(SHAPE_PREROUTING, chain));
+	nftnl_chain_set_s32(chain, NFTNL_CHAIN_PRIO, -100);
+	cr_assert(shape_chain_matches(SHAPE_PREROUTING, chain));
+	nftnl_chain_set_u32(chain, NFTNL_CHAIN_POLICY, NF_DROP);
+	cr_assert_not(shape_chain_matches(SHAPE_PREROUTING, chain));
+	nftnl_chain_free(chain);
+}
+
+Test(shape, a_map_is_told_from_one_of_another_size_or_type)
+{
+	const struct shape small = { .map_size = 10 }, large = { .map_size = 20 };
+	struct nftnl_set *set = shape_make_map(&small, SHAPE_MAP4);
+
+	cr_assert(shape_map_matches(&small, SHAPE_MAP4, set));
+	cr_assert_not(shape_map_matches(&large, SHAPE_MAP4, set));
+	cr_assert_not(shape_map_matches(&small, SHAPE_MAP6, set));
+	nftnl_set_set_u32(set, NFTNL_SET_FLAGS, NFT_SET_MAP | NFT_SET_TIMEOUT);
+	cr_assert_not(shape_map_matches(&small, SHAPE_MAP4, set));
+	nftnl_set_free(set);
+}
+
+Test(shape, only_masquerading_has_a_chain_behind_routing)
+{
+	cr_assert(shape_has_chain(&(struct shape){ .masquerade = true }, SHAPE_POSTROUTING));
+	cr_assert_not(shape_has_chain(&(struct shape){ .masquerade = false }, SHAPE_POSTROUTING));
+	cr_assert(shape_has_chain(&(struct shape){ .masquerade = false }, SHAPE_OUTPUT));
+}
