@@ -57,9 +57,10 @@ int change_put(struct change *change, const struct mapping *mapping, const char 
 		char field[ERROR_FIELD_MAX];
 
 		(void)snprintf(field, sizeof(field), "%s%sservice", path, *path ? "." : "");
-		return error_set(err, r, "too_long", field,
-				 "environment and service together are longer than an element's "
-				 "comment may be");
+		return error_set(err, -EINVAL, "too_long", field,
+				 "%s: environment and service together are longer than an "
+				 "element's comment may be",
+				 field);
 	}
 	if (label[0]) {
 		change->label = strdup(label);

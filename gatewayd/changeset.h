@@ -42,7 +42,7 @@ int changeset_new(struct changeset **ret, size_t n_changes) _must_check_;
 void changeset_free(struct changeset *changeset); /* NULL is fine */
 DEFINE_CLEANUP(struct changeset *, changeset_free, cleanup_changeset)
 
-/* Fills a change from a mapping. -E2BIG (with sentence) where environment and service are too long
+/* Fills a change from a mapping. -EINVAL (with sentence) where environment and service are too long
  * for an element's comment. */
 int change_put(struct change *change, const struct mapping *mapping, const char *path,
 	       struct error *err) _must_check_;
