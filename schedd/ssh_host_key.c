@@ -16,6 +16,8 @@
 #define MAGIC "openssh-key-v1" /* with its terminating zero */
 #define CIPHER_BLOCK 8         /* of cipher "none" */
 #define LINE 70
+#define BEGIN "-----BEGIN OPENSSH PRIVATE KEY-----\n"
+#define END "-----END OPENSSH PRIVATE KEY-----\n"
 
 /* RFC 4251 encoding into a buffer that is large enough by construction. */
 struct blob {
@@ -81,29 +83,29 @@ static char *base64(const uint8_t *data, size_t length)
 	return text;
 }
 
-/* The text between OpenSSH's BEGIN and END lines. */
+/* The text between OpenSSH's BEGIN and END lines, written once into a buffer of the right size: a
+ * buffer that grows would leave copies of the secret behind. */
 static int armour(const struct blob *blob, char **ret)
 {
-	char *text = base64(blob->data, blob->length), *out = NULL;
-	size_t length, size;
-	FILE *stream;
+	char *text = base64(blob->data, blob->length), *out, *at;
+	size_t length;
 
 	if (!text)
 		return -ENOMEM;
 	length = strlen(text);
-	stream = open_memstream(&out, &size);
-	if (stream) {
-		fputs("-----BEGIN OPENSSH PRIVATE KEY-----\n", stream);
-		for (size_t i = 0; i < length; i += LINE)
-			fprintf(stream, "%.*s\n", LINE, text + i);
-		fputs("-----END OPENSSH PRIVATE KEY-----\n", stream);
+	out = malloc(strlen(BEGIN) + length + length / LINE + 1 + strlen(END) + 1);
+	if (out) {
+		at = mempcpy(out, BEGIN, strlen(BEGIN));
+		for (size_t i = 0; i < length; i += LINE) {
+			at = mempcpy(at, text + i, MIN((size_t)LINE, length - i));
+			*at++ = '\n';
+		}
+		memcpy(at, END, strlen(END) + 1);
 	}
 	OPENSSL_cleanse(text, length);
 	free(text);
-	if (!stream || fclose(stream) != 0) {
-		free(out);
+	if (!out)
 		return -ENOMEM;
-	}
 	*ret = out;
 	return 0;
 }
