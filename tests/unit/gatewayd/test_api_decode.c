@@ -1,0 +1,141 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Bodies of the local API to changesets: what is taken, and the field and code of what is not. */
+#include <errno.h>
+#include <string.h>
+
+#include "gatewayd/api_decode.h"
+#include "tests/unit/gatewayd/make.h"
+
+static struct address addresses[2];
+static const struct admission admission = { .addresses = addresses, .n_addresses = 2 };
+static struct changeset *changeset;
+static struct error err;
+
+static void begin(void)
+{
+	cr_assert_eq(address_parse("203.0.113.10", &addresses[0]), 0);
+	cr_assert_eq(address_parse("2001:db8::10", &addresses[1]), 0);
+}
+
+static void end(void)
+{
+	changeset_free(changeset);
+}
+
+TestSuite(api_decode, .init = begin, .fini = end);
+
+static int decode(const char *text, bool replace)
+{
+	_cleanup_json_ json_t *body = NULL;
+
+	changeset_free(TAKE_PTR(changeset));
+	err = ERROR_INIT;
+	cr_assert_eq(json_decode(text, strlen(text), &body, &err), 0, "%s: %s", text, err.message);
+	return replace ? api_decode_replace(body, &admission, &changeset, &err)
+		       : api_decode_apply(body, &admission, &changeset, &err);
+}
+
+static void expect_key(size_t index, const char *text)
+{
+	char name[MAPPING_STRING_MAX];
+
+	cr_assert_lt(index, changeset->n_changes);
+	cr_assert_str_eq(mapping_key_format(&changeset->changes[index].key, name), text);
+}
+
+#define TARGET "\"target\":{\"address\":\"10.0.0.5\",\"port\":22}"
+#define TARGET6 "\"target\":{\"address\":\"2001:db8:1::5\",\"port\":22}"
+#define PUT(fields) "{\"op\":\"put\",\"mapping\":{" fields "}}"
+
+Test(api_decode, puts_and_deletes)
+{
+	cr_assert_eq(
+		decode("{\"changes\":[" PUT(
+			       "\"port\":30001,\"environment\":\"env-a\",\"service\":\"ssh\","
+			       "\"on_remove\":\"drain\",\"revision\":7," TARGET) ","
+										 "{\"op\":\"delete\",\"protocol\":\"udp\",\"port\":30002}," PUT(
+											 "\"port\":1,\"address\":\"2001:db8::10\"," TARGET6) "]}",
+		       false),
+		0, "%s", err.message);
+	cr_assert(changeset->atomic);
+	cr_assert_not(changeset->replace);
+	cr_assert_eq(changeset->n_changes, 3);
+	expect_key(0, "203.0.113.10:30001/tcp"); /* the gateway's first address */
+	cr_assert_str_eq(changeset->changes[0].label, "env-a ssh drain");
+	cr_assert_eq(changeset->changes[0].target.port, 22);
+	cr_assert_eq(changeset->changes[0].revision, 0, "the gateway counts, not its client");
+	expect_key(1, "203.0.113.10:30002/udp");
+	cr_assert(changeset->changes[1].removal);
+	expect_key(2, "[2001:db8::10]:1/tcp");
+	cr_assert_null(changeset->changes[2].label);
+}
+
+Test(api_decode, a_replacement_is_a_list_with_or_without_a_name)
+{
+	static const char *const bodies[] = { "[{\"port\":1," TARGET "}]",
+					      "{\"mappings\":[{\"port\":1," TARGET "}]}" };
+
+	for (size_t i = 0; i < ARRAY_SIZE(bodies); i++) {
+		cr_assert_eq(decode(bodies[i], true), 0, "%s", err.message);
+		cr_assert(changeset->replace && changeset->atomic);
+		expect_key(0, "203.0.113.10:1/tcp");
+	}
+	cr_assert_eq(decode("[]", true), 0);
+	cr_assert_eq(changeset->n_changes, 0);
+}
+
+struct row {
+	bool replace;
+	const char *body, *code, *field;
+	int errnum;
+};
+
+static const struct row rows[] = {
+	{ true, "{}", "missing", "mappings", -EINVAL },
+	{ true, "{\"mappings\":[],\"more\":1}", "unknown_field", "more", -EINVAL },
+	{ true, "[1]", "invalid", "mappings[0]", -EINVAL },
+	{ true, "[{\"port\":1," TARGET "},{\"port\":0," TARGET "}]", "out_of_range",
+	  "mappings[1].port", -ERANGE },
+	{ true, "[{\"port\":65536," TARGET "}]", "out_of_range", "mappings[0].port", -ERANGE },
+	{ true, "[{\"port\":true," TARGET "}]", "invalid", "mappings[0].port", -EINVAL },
+	{ true, "[{\"port\":1}]", "missing", "mappings[0].target", -EINVAL },
+	{ true, "[{\"port\":1," TARGET6 "}]", "invalid", "mappings[0].target.address", -EINVAL },
+	{ true, "[{\"port\":1,\"x\":1," TARGET "}]", "unknown_field", "mappings[0].x", -EINVAL },
+	{ true, "[{\"port\":1,\"address\":\"192.0.2.1\"," TARGET "}]", "not_ours",
+	  "mappings[0].address", -EINVAL },
+	{ true, "[{\"port\":1,\"expires_at\":\"2027-01-01T00:00:00Z\"," TARGET "}]", "unsupported",
+	  "mappings[0].expires_at", -EINVAL },
+	{ true, "[{\"port\":1,\"new_connections_per_minute\":5," TARGET "}]", "unsupported",
+	  "mappings[0].new_connections_per_minute", -EINVAL },
+	{ true, "[{\"port\":1," TARGET "},{\"port\":2," TARGET "},{\"port\":1," TARGET "}]",
+	  "conflict", "mappings[2]", -EEXIST },
+	{ false, "{}", "missing", "changes", -EINVAL },
+	{ false, "{\"changes\":{}}", "invalid", "changes", -EINVAL },
+	{ false, "{\"changes\":[5]}", "missing", "changes[0].op", -EINVAL },
+	{ false, "{\"changes\":[{\"op\":\"move\"}]}", "invalid", "changes[0].op", -EINVAL },
+	{ false, "{\"changes\":[{\"op\":1}]}", "invalid", "changes[0].op", -EINVAL },
+	{ false, "{\"changes\":[{\"op\":\"put\"}]}", "missing", "changes[0].mapping", -EINVAL },
+	{ false, "{\"changes\":[{\"op\":\"put\",\"mapping\":{},\"x\":1}]}", "unknown_field",
+	  "changes[0].x", -EINVAL },
+	{ false, "{\"changes\":[" PUT("\"port\":1") "]}", "missing", "changes[0].mapping.target",
+	  -EINVAL },
+	{ false, "{\"changes\":[{\"op\":\"delete\",\"port\":1,\"target\":{}}]}", "unknown_field",
+	  "changes[0].target", -EINVAL },
+	{ false, "{\"changes\":[{\"op\":\"delete\",\"port\":1,\"address\":\"192.0.2.1\"}]}",
+	  "not_ours", "changes[0].address", -EINVAL },
+	{ false, "{\"changes\":[" PUT("\"port\":1," TARGET) ",{\"op\":\"delete\",\"port\":1}]}",
+	  "conflict", "changes[1]", -EEXIST },
+};
+
+Test(api_decode, what_is_not_right_is_refused_by_field)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		int r = decode(rows[i].body, rows[i].replace);
+
+		cr_assert_eq(r, rows[i].errnum, "%s: %d", rows[i].body, r);
+		cr_assert_null(changeset, "%s", rows[i].body);
+		cr_assert_str_eq(err.code, rows[i].code, "%s: %s", rows[i].body, err.code);
+		cr_assert_str_eq(err.field, rows[i].field, "%s: %s", rows[i].body, err.field);
+		cr_assert(strstr(err.message, rows[i].field), "%s: %s", rows[i].body, err.message);
+	}
+}

@@ -1,0 +1,161 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* gatewayd's options: defaults, what they mean, and the sentence for what is not right. */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "gatewayd/options.h"
+#include "tests/unit/gatewayd/make.h"
+
+#define ARGUMENTS_MAX 16
+
+static struct options options;
+static struct settings settings;
+static struct error err;
+
+static void end(void)
+{
+	settings_clear(&settings);
+	config_clear(&gatewayd_program, &options);
+}
+
+TestSuite(options, .fini = end);
+
+/* Loads and resolves words, separated by spaces, behind a configuration file. */
+static int load_file(const char *file, const char *words)
+{
+	char *argv[ARGUMENTS_MAX + 1] = { (char *)"gatewayd", (char *)"--config", (char *)file };
+	char *copy = strdup(words), *rest = copy, *word;
+	enum config_outcome outcome;
+	int argc = 3, r;
+
+	while ((word = strsep(&rest, " ")) && argc < ARGUMENTS_MAX)
+		if (*word)
+			argv[argc++] = word;
+	end();
+	memset(&options, 0, sizeof(options));
+	memset(&settings, 0, sizeof(settings));
+	err = ERROR_INIT;
+	r = config_load(&gatewayd_program, argc, argv, &options, &outcome, NULL, &err);
+	if (r == 0)
+		r = options_resolve(&options, &settings, &err);
+	free(copy);
+	return r;
+}
+
+/* With an empty file: the machine's own must not count. */
+static int load(const char *words)
+{
+	char path[] = "/tmp/test-options-XXXXXX";
+	int fd = mkstemp(path), r;
+
+	cr_assert_geq(fd, 0);
+	close(fd);
+	r = load_file(path, words);
+	(void)unlink(path);
+	return r;
+}
+
+Test(options, have_defaults)
+{
+	cr_assert_eq(load("--addresses 203.0.113.10"), 0, "%s", err.message);
+	cr_assert_eq(settings.n_addresses, 1);
+	cr_assert(settings.masquerade);
+	cr_assert(settings.metrics);
+	cr_assert_eq(settings.metrics_listen.port, 9469);
+	cr_assert_eq(settings.log_level, LOG_LEVEL_INFO);
+	cr_assert_null(settings.token);
+	cr_assert_not_null(settings.name);
+	cr_assert_str_eq(options.socket, "/run/portico/gatewayd.sock");
+	cr_assert_str_eq(options.run_directory, "/run/portico");
+	cr_assert_null(options.server);
+	cr_assert_eq(options.map_size, 262144);
+	cr_assert_eq(options.audit_ms, 60000);
+	cr_assert_eq(options.heartbeat_ms, 10000);
+	cr_assert_not(options.check);
+}
+
+Test(options, mean_what_they_say)
+{
+	char text[ADDRESS_STRING_MAX];
+
+	cr_assert_eq(load("--name gw1 --addresses 203.0.113.10,2001:db8::10 --source preserve "
+			  "--metrics-listen= --map-size 5 --audit-interval 2m --log-level debug"),
+		     0, "%s", err.message);
+	cr_assert_str_eq(settings.name, "gw1");
+	cr_assert_eq(settings.n_addresses, 2);
+	cr_assert_str_eq(address_format(&settings.addresses[1], text), "2001:db8::10");
+	cr_assert_not(settings.masquerade);
+	cr_assert_not(settings.metrics);
+	cr_assert_eq(options.map_size, 5);
+	cr_assert_eq(options.audit_ms, 120000);
+	cr_assert_eq(settings.log_level, LOG_LEVEL_DEBUG);
+}
+
+struct row {
+	const char *words, *field, *sentence;
+};
+
+#define OURS "--addresses 203.0.113.10 "
+
+static const struct row rows[] = {
+	{ "", "addresses", "name this gateway's public addresses" },
+	{ "--addresses 203.0.113", "addresses", "\"203.0.113\" is not a public address" },
+	{ "--addresses 0.0.0.0", "addresses", "\"0.0.0.0\"" },
+	{ "--addresses 224.0.0.1", "addresses", "\"224.0.0.1\"" },
+	{ "--addresses 127.0.0.1", "addresses", "\"127.0.0.1\"" },
+	{ "--addresses ::1", "addresses", "\"::1\"" },
+	{ "--addresses 203.0.113.10,203.0.113.10", "addresses", "is named twice" },
+	{ OURS "--source both", "source", "\"both\" is neither masquerade nor preserve" },
+	{ OURS "--metrics-listen 9469", "metrics-listen", "\"9469\" is not ADDRESS:PORT" },
+	{ OURS "--metrics-listen 127.0.0.1:0", "metrics-listen", "is not ADDRESS:PORT" },
+	{ OURS "--log-level loud", "log-level", "loud" },
+	{ OURS
+	  "--name "
+	  "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
+	  "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
+	  "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
+	  "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa",
+	  "name", "longer than" },
+	{ OURS "--map-size 0", "map-size", "1…8388608" },
+	{ OURS "--map-size many", "map-size", "many" },
+	{ OURS "--audit-interval 1ms", "audit-interval", "100" },
+	{ OURS "--heartbeat soon", "heartbeat", "soon" },
+	{ OURS "--colour red", "", "--colour: no such option" },
+};
+
+Test(options, that_are_not_right_are_refused_by_name)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		cr_assert_lt(load(rows[i].words), 0, "%s", rows[i].words);
+		cr_assert(strstr(err.field, rows[i].field), "%s: field \"%s\"", rows[i].words,
+			  err.field);
+		cr_assert(strstr(err.message, rows[i].sentence), "%s: %s", rows[i].words,
+			  err.message);
+	}
+}
+
+Test(options, come_from_a_file_and_the_command_line_wins)
+{
+	char path[] = "/tmp/test-options-XXXXXX", token_path[] = "/tmp/test-options-XXXXXX";
+	int fd = mkstemp(path), token = mkstemp(token_path), r;
+	FILE *file = fdopen(fd, "w");
+	char words[128];
+
+	cr_assert(fd >= 0 && token >= 0 && file);
+	cr_assert_eq(write(token, "secret\n", 7), 7);
+	(void)fprintf(file,
+		      "[gatewayd]\nname = from-file\naddresses = 203.0.113.10\nsource = preserve\n"
+		      "token-file = %s\n",
+		      token_path);
+	cr_assert_eq(fclose(file), 0);
+	(void)snprintf(words, sizeof(words), "--source masquerade");
+	r = load_file(path, words);
+	(void)unlink(path);
+	(void)unlink(token_path);
+	close(token);
+	cr_assert_eq(r, 0, "%s", err.message);
+	cr_assert_str_eq(settings.name, "from-file");
+	cr_assert(settings.masquerade);
+	cr_assert_str_eq(settings.token, "secret");
+}
