@@ -526,3 +526,10 @@ registrations_after() {
 both_running() {
 	[ "$(container env-a '{{.State.Running}}')$(container env-b '{{.State.Running}}')" = truetrue ]
 }
+
+@test "ended in order, it leaves the containers, and no sanitizer has found anything" {
+	lab_stop agentd-host1
+	both_running
+	run grep -E 'Sanitizer|runtime error:' "$lab_dir/log/agentd-host1"
+	[ "$status" -eq 1 ]
+}
