@@ -432,6 +432,15 @@ Test(reconcile, connections_end_where_their_port_leads_elsewhere)
 	close_pair(&pair);
 }
 
+Test(reconcile, connections_that_drain_go_on_where_their_port_leads_elsewhere)
+{
+	struct pair pair = open_connection(true);
+
+	put_one(30001, HOST_B, true);
+	cr_assert(alive(pair.client, pair.server));
+	close_pair(&pair);
+}
+
 Test(reconcile, connections_go_on_where_only_the_label_changes)
 {
 	struct pair pair = open_connection(false);
