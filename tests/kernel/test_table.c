@@ -154,6 +154,8 @@ static const char *const damages[] = {
 	"add rule inet portico output counter",
 	"add chain inet portico another",
 	"add chain inet portico another; add rule inet portico prerouting jump another",
+	"flush chain inet portico prerouting; flush chain inet portico output; delete map inet portico "
+	"mapping6",
 	"add set inet portico another { type ipv4_addr; }",
 	"flush chain inet portico postrouting; delete chain inet portico postrouting",
 	"delete chain inet portico prerouting; add chain inet portico prerouting { type nat hook "
