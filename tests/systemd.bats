@@ -141,3 +141,9 @@ capabilities() {
 	[[ $families == *AF_NETLINK* && $families == *AF_UNIX* && $families == *AF_INET6* ]]
 	[[ $(sed -n 's/^RestrictAddressFamilies=//p' "$UNITS/portico-agentd.service") == *AF_UNIX* ]]
 }
+
+@test "what is taken away from agentd leaves it fchown for its volumes" {
+	# @privileged contains @chown; the last line that names one of the two counts.
+	[ "$(grep -E '^SystemCallFilter=~?@(privileged|chown)$' "$UNITS/portico-agentd.service" | tail -n 1)" = \
+		'SystemCallFilter=@chown' ]
+}
