@@ -211,6 +211,25 @@ static int resolve_policy(const struct options *options, struct settings *settin
 			 options->policy, placement_policy_names());
 }
 
+/* Options that may be left out but not be set to nothing: config.h makes "" NULL. */
+static int check_present(const struct options *options, struct error *err)
+{
+	const struct {
+		const char *name, *value;
+	} needed[] = {
+		{ "database", options->database },   { "port-range", options->port_range },
+		{ "user", options->user },           { "policy", options->policy },
+		{ "log-level", options->log_level },
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(needed); i++)
+		if (!needed[i].value)
+			return error_set(err, -EINVAL, "invalid", needed[i].name,
+					 "%s: it is empty; leave it out for the default",
+					 needed[i].name);
+	return 0;
+}
+
 int options_resolve(const struct options *options, struct settings *ret, struct error *err)
 {
 	struct settings settings = {
@@ -220,6 +239,9 @@ int options_resolve(const struct options *options, struct settings *ret, struct 
 	};
 	int r;
 
+	r = check_present(options, err);
+	if (r < 0)
+		return r;
 	settings.log_level = log_level_parse(options->log_level);
 	if (settings.log_level == LOG_LEVEL_INVALID)
 		return error_set(err, -EINVAL, "invalid", "log-level",

@@ -275,10 +275,15 @@ int store_check_conninfo(const char *conninfo, struct error *err)
 	int r = 0;
 
 	if (!options) {
+		/* libpq repeats what it cannot read, and that may be a password. */
+		bool secret = strstr(conninfo, "password") || strchr(conninfo, '@');
+
 		if (message)
 			one_line(message);
 		r = error_set(err, -EINVAL, "invalid", "database", "database: %s",
-			      message ? message : "out of memory");
+			      !message ? "out of memory"
+			      : secret ? "not a connection string of libpq"
+				       : message);
 		PQfreemem(message);
 		return r;
 	}
