@@ -166,6 +166,8 @@ static int set_value(const struct option_spec *option, void *target, const char 
 
 	switch (option->type) {
 	case OPTION_STRING:
+		if (option->not_empty && !*value)
+			return value_error(source, option, value, "must not be empty", err);
 		copy = *value ? strdup(value) : NULL;
 		if (*value && !copy)
 			return error_set(err, -ENOMEM, "internal", NULL, "out of memory");

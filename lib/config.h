@@ -33,6 +33,7 @@ struct option_spec {
 	const char *help;       /* one sentence */
 	uint64_t min, max;      /* for UINT and DURATION; both 0: no limits */
 	bool command_line_only; /* not a key of the file: --check */
+	bool not_empty; /* for STRING: "" is an error, so with a fallback it is never NULL */
 };
 
 struct program_spec {

@@ -15,6 +15,7 @@ static const struct option_spec specs[] = {
 	  .type = OPTION_STRING,
 	  .offset = offsetof(struct options, database),
 	  .fallback = "dbname=portico",
+	  .not_empty = true,
 	  .argument = "CONNINFO",
 	  .help = "PostgreSQL, as a connection string of libpq without a password." },
 	{ .name = "listen",
@@ -42,6 +43,7 @@ static const struct option_spec specs[] = {
 	  .type = OPTION_STRING,
 	  .offset = offsetof(struct options, port_range),
 	  .fallback = "30001-39999",
+	  .not_empty = true,
 	  .argument = "FIRST-LAST",
 	  .help = "Ports of each address that are given out." },
 	{ .name = "public-name",
@@ -53,12 +55,14 @@ static const struct option_spec specs[] = {
 	  .type = OPTION_STRING,
 	  .offset = offsetof(struct options, user),
 	  .fallback = "developer",
+	  .not_empty = true,
 	  .argument = "LOGIN",
 	  .help = "Login name in new environments." },
 	{ .name = "policy",
 	  .type = OPTION_STRING,
 	  .offset = offsetof(struct options, policy),
 	  .fallback = "least-used",
+	  .not_empty = true,
 	  .argument = "POLICY",
 	  .help = "Placement where a request names none: least-used, binpack or spread." },
 	{ .name = "quarantine",
@@ -110,6 +114,7 @@ static const struct option_spec specs[] = {
 	  .type = OPTION_STRING,
 	  .offset = offsetof(struct options, log_level),
 	  .fallback = "info",
+	  .not_empty = true,
 	  .argument = "LEVEL",
 	  .help = "error, warning, info or debug." },
 	{ .name = "check",
@@ -211,25 +216,6 @@ static int resolve_policy(const struct options *options, struct settings *settin
 			 options->policy, placement_policy_names());
 }
 
-/* Options that may be left out but not be set to nothing: config.h makes "" NULL. */
-static int check_present(const struct options *options, struct error *err)
-{
-	const struct {
-		const char *name, *value;
-	} needed[] = {
-		{ "database", options->database },   { "port-range", options->port_range },
-		{ "user", options->user },           { "policy", options->policy },
-		{ "log-level", options->log_level },
-	};
-
-	for (size_t i = 0; i < ARRAY_SIZE(needed); i++)
-		if (!needed[i].value)
-			return error_set(err, -EINVAL, "invalid", needed[i].name,
-					 "%s: it is empty; leave it out for the default",
-					 needed[i].name);
-	return 0;
-}
-
 int options_resolve(const struct options *options, struct settings *ret, struct error *err)
 {
 	struct settings settings = {
@@ -239,9 +225,6 @@ int options_resolve(const struct options *options, struct settings *ret, struct 
 	};
 	int r;
 
-	r = check_present(options, err);
-	if (r < 0)
-		return r;
 	settings.log_level = log_level_parse(options->log_level);
 	if (settings.log_level == LOG_LEVEL_INVALID)
 		return error_set(err, -EINVAL, "invalid", "log-level",
