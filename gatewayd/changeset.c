@@ -239,9 +239,9 @@ static int apply_changes(struct changeset *changeset, struct ledger *ledger, siz
 	for (size_t i = 0; r == 0 && i < changeset->n_changes; i++) {
 		struct change *change = &changeset->changes[i];
 
-		if (change->refused)
-			continue;
-		if (change->removal)
+		/* Where a port cannot lead to its new target, it must not go on to the old one,
+		 * which may be somebody else's by now. */
+		if (change->removal || change->refused)
 			r = apply_removal(changeset, ledger_find(ledger, &change->key), ledger,
 					  journal);
 		else

@@ -9,7 +9,7 @@
 
 struct change {
 	bool removal;
-	bool refused; /* left out: see the changeset's refusals */
+	bool refused; /* its port leads nowhere instead: see the changeset's refusals */
 	struct mapping_key key;
 	struct endpoint target; /* where not a removal */
 	char *label;            /* owned; NULL: none */
@@ -26,7 +26,7 @@ struct changeset {
 	size_t n_changes;
 	size_t n_removed;         /* mappings that it has taken away; set by changeset_apply */
 	bool replace;             /* what is not among the changes is removed */
-	bool atomic;              /* all or nothing; else what is refused is left out */
+	bool atomic;              /* all or nothing; else ports whose put is refused are closed */
 	uint64_t revision;        /* of its sender; 0: the gateway counts itself */
 	struct refusal *refusals; /* owned: what was left out, where not atomic */
 	size_t n_refusals;
@@ -65,7 +65,7 @@ int changeset_apply(struct changeset *changeset, struct ledger *ledger, size_t m
 /* Restores what the records from first on say, newest first, and forgets them. */
 int journal_rollback(struct journal *journal, size_t first, struct ledger *ledger) _must_check_;
 
-/* The kernel refuses this key: leaves the change out (and says so), or fails an atomic changeset as
- * a whole. False where the changeset does not put the key. */
+/* The kernel refuses this key: makes a removal of the change (and says so), or fails an atomic
+ * changeset as a whole. False where the changeset does not put the key. */
 bool changeset_refuse(struct changeset *changeset, const struct mapping_key *key, int errnum,
 		      const char *reason);

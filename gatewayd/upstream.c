@@ -2,8 +2,8 @@
 /* gatewayd as a follower of schedd: its stream's mappings become changesets, and what became of
  * them is reported. It never touches the kernel itself.
  *
- * A mapping that cannot be applied is left out and reported with its reason; the others go on. It
- * is taken up again when schedd sends it anew.
+ * A mapping that cannot be applied is reported with its reason and its port is closed; the others
+ * go on. It is taken up again when schedd sends it anew.
  */
 #include "gatewayd/upstream.h"
 
@@ -108,7 +108,8 @@ static void submit(struct upstream *upstream, struct changeset *changeset, uint6
 	reconciler_submit(upstream->config.reconciler, changeset);
 }
 
-/* One mapping of schedd's. False: it cannot be applied, which has been noted. */
+/* One mapping of schedd's. One that cannot be applied is noted, and its port closed: it must not go
+ * on to an old target. False: not even its key can be read. */
 static bool take_mapping(struct upstream *upstream, json_t *item, struct change *change)
 {
 	struct mapping mapping = { 0 };
@@ -126,21 +127,25 @@ static bool take_mapping(struct upstream *upstream, json_t *item, struct change 
 			NULL
 		};
 
-		if (mapping_key_decode(item, "", NULL, all, &key, NULL) == 0)
-			note_failure(upstream, &key, error_text(&err, r));
-		else
+		if (mapping_key_decode(item, "", NULL, all, &key, NULL) < 0) {
 			log_error(SUBJECT, "unreadable mapping: %s", error_text(&err, r));
-		return false;
+			return false;
+		}
+		note_failure(upstream, &key, error_text(&err, r));
+		change_remove(change, &key);
+		return true;
 	}
 	r = admit_mapping(&upstream->config.admission, &mapping, "", &err);
 	if (r == 0)
 		r = change_put(change, &mapping, "", &err);
-	if (r < 0)
+	if (r < 0) {
 		note_failure(upstream, &mapping.key, error_text(&err, r));
-	else
+		change_remove(change, &mapping.key);
+	} else {
 		forget_failure(upstream, &mapping.key);
+	}
 	mapping_clear(&mapping);
-	return r == 0;
+	return true;
 }
 
 static void take_mappings(struct upstream *upstream, json_t *items, struct changeset *changeset,
@@ -152,12 +157,8 @@ static void take_mappings(struct upstream *upstream, json_t *items, struct chang
 	json_array_foreach (items, i, item) {
 		struct change *change = &changeset->changes[*n];
 
-		if (take_mapping(upstream, item, change)) {
+		if (take_mapping(upstream, item, change))
 			(*n)++;
-			continue;
-		}
-		free(change->label);
-		memset(change, 0, sizeof(*change));
 	}
 }
 
@@ -250,8 +251,8 @@ static json_t *report(void *userdata)
 	struct reconciler_status status;
 	struct gateway_report report = { 0 };
 
-	/* What is in the kernel is of no revision that this leader knows: its snapshot is on the way
-	 * into it. */
+	/* What is in the kernel is of no revision that this leader knows: its snapshot is on the
+	 * way into it. */
 	if (!upstream->applied || upstream->epoch != follower_epoch(upstream->follower))
 		return NULL;
 	failed = calloc(upstream->n_failed + 1, sizeof(*failed));

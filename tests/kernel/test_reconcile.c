@@ -192,6 +192,7 @@ Test(reconcile, a_bad_element_is_named_and_the_rest_is_applied)
 	struct told told;
 	struct changeset *changeset = new_changeset(3, false, &told);
 
+	put_one(30002, HOST_B, false);
 	fill(changeset, 0, 30001, HOST_A, false);
 	fill(changeset, 1, 30002, "[2001:db8::5]:1", false); /* no bytes that the map takes */
 	fill(changeset, 2, 30003, HOST_A, false);
@@ -203,7 +204,7 @@ Test(reconcile, a_bad_element_is_named_and_the_rest_is_applied)
 	cr_assert_eq(told.n_refusals, 1);
 	cr_assert_str_eq(told.refused, "203.0.113.10:30002/tcp");
 	cr_assert(kernel_has("30001"));
-	cr_assert_not(kernel_has("30002"));
+	cr_assert_not(kernel_has("30002")); /* nor does it go on to its old target */
 	cr_assert(kernel_has("30003"));
 }
 
@@ -213,6 +214,7 @@ Test(reconcile, a_bad_element_fails_its_atomic_changeset_and_no_other)
 	struct changeset *changeset = new_changeset(2, true, &bad);
 
 	put_one(30001, HOST_A, false);
+	put_one(30002, HOST_A, false);
 	fill(changeset, 0, 30001, HOST_B, false);
 	fill(changeset, 1, 30002, "[2001:db8::5]:1", false);
 	reconciler_submit(reconciler, changeset);
@@ -222,7 +224,8 @@ Test(reconcile, a_bad_element_fails_its_atomic_changeset_and_no_other)
 	cr_assert_eq(bad.errnum, -EINVAL);
 	cr_assert(strstr(bad.message, "203.0.113.10:30002/tcp"), "%s", bad.message);
 	cr_assert_eq(good.errnum, 0, "%s", good.message);
-	cr_assert(kernel_has("30001 : 10.0.0.5 . 7001")); /* as it was */
+	cr_assert(kernel_has("30001 : 10.0.0.5 . 7001")); /* as they were */
+	cr_assert(kernel_has("30002 : 10.0.0.5 . 7001"));
 	cr_assert(kernel_has("30003"));
 }
 

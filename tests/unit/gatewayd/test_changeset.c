@@ -235,6 +235,23 @@ Test(changeset, a_refused_key_is_left_out_of_another_when_it_is_applied_again)
 	cr_assert_str_eq(changeset->refusals[0].reason, "no");
 }
 
+/* The old target may be somebody else's by now. */
+Test(changeset, a_refused_key_does_not_go_on_to_its_old_target)
+{
+	struct mapping_key key = key_of(P2);
+
+	desire(&ledger, P2, B, NULL);
+	begin_changes(2, false);
+	put(0, P1, A);
+	put(1, P2, A);
+	cr_assert(changeset_refuse(changeset, &key, -EINVAL, "no"));
+	cr_assert_eq(apply(ROOM), 0);
+	expect(P1, A);
+	expect(P2, NULL);
+	cr_assert_eq(journal_rollback(&journal, 0, &ledger), 0);
+	expect(P2, B);
+}
+
 #define NAME_63 "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
 
 Test(changeset, names_that_do_not_fit_an_elements_comment_are_refused)
