@@ -2,7 +2,10 @@
 /* The shape: keys, values and comments to bytes and back, and what counts as the same rule. The
  * text that nft makes of it is tested against the kernel.
  */
+#include <stdio.h> /* before libnftnl's headers */
+
 #include <errno.h>
+#include <libnftnl/expr.h>
 #include <netinet/in.h> /* before the kernel's headers */
 
 #include <linux/netfilter.h>
@@ -137,6 +140,18 @@ Test(shape, each_rule_is_the_same_as_itself_and_as_no_other)
 			cr_assert_eq(shape_rule_matches(SHAPE_PREROUTING, j, rule), i == j,
 				     "%u and %u", i, j);
 		cr_assert_not(shape_rule_matches(SHAPE_POSTROUTING, 0, rule));
+	}
+}
+
+Test(shape, a_rule_with_something_behind_it_is_another)
+{
+	for (unsigned i = 0; i < 5; i++) {
+		bool end;
+		_cleanup_(cleanup_nftnl_rule) struct nftnl_rule *rule =
+			shape_make_rule(SHAPE_PREROUTING, i, &end);
+
+		nftnl_rule_add_expr(rule, nftnl_expr_alloc("counter"));
+		cr_assert_not(shape_rule_matches(SHAPE_PREROUTING, i, rule), "rule %u", i);
 	}
 }
 
