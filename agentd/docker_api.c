@@ -139,15 +139,31 @@ static void flatten(char *text)
 			*text = ' ';
 }
 
-/* Why there is no answer. libcurl speaks of a port of localhost also where it is a socket. */
+/* No answer must not look like one of Docker's: a missing socket is not a missing container. */
+static int error_of_silence(int error)
+{
+	switch (error) {
+	case -ENOENT:
+	case -EEXIST:
+	case -EINVAL:
+		return -ENOTCONN;
+	default:
+		return error;
+	}
+}
+
+/* libcurl speaks of a port of localhost also where it is a socket. */
 static void describe_silence(const struct docker_api *api, const struct http_response *response,
 			     struct docker_reply *reply)
 {
 	const char *why = response->message[0] ? response->message : strerror(-response->error);
 
-	if (api->socket && response->error == -ECONNREFUSED)
+	if (api->socket && (response->error == -ENOENT || response->error == -ECONNREFUSED))
 		snprintf(reply->message, sizeof(reply->message),
 			 "Docker does not answer: nobody listens on %s", api->socket);
+	else if (api->socket && response->error == -EACCES)
+		snprintf(reply->message, sizeof(reply->message),
+			 "Docker does not answer: no permission to open %s", api->socket);
 	else
 		snprintf(reply->message, sizeof(reply->message), "Docker does not answer: %s", why);
 }
@@ -179,7 +195,7 @@ static void on_response(const struct http_response *response, void *userdata)
 	_cleanup_(cleanup_pending) struct pending *pending = userdata;
 	_cleanup_json_ json_t *json = NULL;
 	struct docker_reply reply = {
-		.error = response->error,
+		.error = error_of_silence(response->error),
 		.status = response->status,
 		.body = response->body,
 		.length = response->length,

@@ -17,7 +17,8 @@ struct docker_api;
 
 struct docker_reply {
 	int error;         /* 0 for 2xx and 304, -ENOENT 404, -EEXIST 409, -EINVAL 400, -EIO any
-			    * other status; otherwise http_response's */
+			    * other status; without an answer http_response's, and -ENOTCONN for
+			    * any of the above */
 	int status;        /* 0 where no answer came */
 	char message[400]; /* Docker's sentence, or why there is none */
 	json_t *json;      /* borrowed; NULL for a raw or empty answer */
