@@ -34,9 +34,14 @@ peer_start() {
 	lab_wait 10 peer seen
 }
 
+# As its unit runs it: nobody of its own, in Docker's group, with three capabilities.
 agentd_start() {
-	lab_agentd host1 "$ADDRESS" --memory-reserve 64000000 --labels disk=ssd --heartbeat 2s \
-		--metrics-listen 127.0.0.1:9470
+	local capabilities=-all,+chown,+dac_override,+fowner
+	lab_start agentd-host1 host1 setpriv --reuid=nobody --regid=nogroup --groups="$(getent group docker | cut -d: -f3)" \
+		--bounding-set="$capabilities" --inh-caps="$capabilities" --ambient-caps="$capabilities" --no-new-privs \
+		"$BUILD_DIR/agentd/agentd" --name host1 --address "$ADDRESS" --server "$PEER" \
+		--docker "unix://$lab_dir/host1.sock" --data-dir "$lab_data/host1-agentd" \
+		--memory-reserve 64000000 --labels disk=ssd --heartbeat 2s --metrics-listen 127.0.0.1:9470
 }
 
 setup_file() {
@@ -172,6 +177,27 @@ with_password() { # with_password PASSWORD ENV COMMAND
 	memory=$(awk '/^MemTotal:/ { printf "%.0f", $2 * 1024 - 64000000 }' /proc/meminfo)
 	jq -e ".capacity.memory_bytes == $memory" <<<"$output"
 	lab_wait 20 report_is '.containers == [] and .engine_error == null'
+	# Neither root nor more capabilities than CHOWN, DAC_OVERRIDE and FOWNER.
+	# shellcheck disable=SC2016 # awk's field
+	run -0 awk '/^(Uid|CapEff|CapBnd):/ { print $2 }' "/proc/$(lab_pid agentd-host1)/status"
+	[ "$output" = "$(id -u nobody)"$'\n000000000000000b\n000000000000000b' ]
+}
+
+@test "its check finds nothing here, and names what is wrong with its remedy" {
+	check() { # check ADDRESS SOCKET [OPTION...]
+		run lab_exec host1 "$BUILD_DIR/agentd/agentd" --check --data-dir "$lab_data/host1-agentd" --address "$1" \
+			--docker "unix://$2" "${@:3}"
+	}
+	check "$ADDRESS" "$lab_dir/host1.sock"
+	[ "$status" -eq 0 ]
+	[ "$output" = "No findings." ]
+	check 10.0.7.7 /nowhere/docker.sock
+	[ "$status" -eq 1 ]
+	[[ $output == *"address: 10.0.7.7 is not an address of this machine"*remedy:* ]]
+	[[ $output == *"docker: unix:///nowhere/docker.sock: Docker does not answer: "*remedy:* ]]
+	check "$ADDRESS" "$lab_dir/host1.sock" --memory-reserve 1000000000000000
+	[ "$status" -eq 1 ]
+	[[ $output == *"memory-reserve"*remedy:* ]]
 }
 
 @test "an assignment becomes a container that answers" {
