@@ -100,6 +100,8 @@ static const struct row rows[] = {
 	{ true, "[{\"port\":true," TARGET "}]", "invalid", "mappings[0].port", -EINVAL },
 	{ true, "[{\"port\":1}]", "missing", "mappings[0].target", -EINVAL },
 	{ true, "[{\"port\":1," TARGET6 "}]", "invalid", "mappings[0].target.address", -EINVAL },
+	{ true, "[{\"port\":1,\"target\":{\"address\":\"127.0.0.1\",\"port\":1}}]", "invalid",
+	  "mappings[0].target.address", -EINVAL },
 	{ true, "[{\"port\":1,\"x\":1," TARGET "}]", "unknown_field", "mappings[0].x", -EINVAL },
 	{ true, "[{\"port\":1,\"address\":\"192.0.2.1\"," TARGET "}]", "not_ours",
 	  "mappings[0].address", -EINVAL },
