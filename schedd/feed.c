@@ -97,24 +97,33 @@ static int write_environments(const struct feed *feed, const struct state *state
 	int r = 0;
 
 	STATE_FOREACH(state, RECORD_ENVIRONMENT, entry)
-	if (r == 0 && entry->entry.committed && (!*id || strcmp(entry->entry.id, id) == 0))
-		r = write_item(out, answer_environment(entry, feed->public_name, NULL));
+	{
+		if (r == 0 && entry->entry.committed && (!*id || strcmp(entry->entry.id, id) == 0))
+			r = write_item(out, answer_environment(entry, feed->public_name, NULL));
+	}
 	return r;
 }
 
+static bool is_assigned(const struct environment *environment)
+{
+	return environment && !environment->record.gone && environment->host[0] &&
+	       environment->assignment != ASSIGNMENT_NONE;
+}
+
+/* Looks at all environments: a host's own list follows the newest versions, and what is not
+ * committed may have moved already. */
 static int write_assignments(const struct state *state, const char *id, struct evbuffer *out)
 {
-	struct host_entry *host = state_host(state, id);
 	struct environment_entry *entry;
 	int r = 0;
 
-	if (!host)
+	if (!state_host(state, id))
 		return -ENOENT;
-	DL_FOREACH2(host->environments, entry, host_next)
+	STATE_FOREACH(state, RECORD_ENVIRONMENT, entry)
 	{
 		const struct environment *environment = environment_committed(entry);
 
-		if (r == 0 && environment && environment->assignment != ASSIGNMENT_NONE)
+		if (r == 0 && is_assigned(environment) && strcmp(environment->host, id) == 0)
 			r = write_item(out, answer_assignment(environment));
 	}
 	return r;
@@ -226,12 +235,6 @@ static void tell(struct feed *feed, enum feed_kind kind, const char *id, bool pu
 	json_decref(item);
 }
 
-static bool is_assigned(const struct environment *environment)
-{
-	return environment && !environment->record.gone && environment->host[0] &&
-	       environment->assignment != ASSIGNMENT_NONE;
-}
-
 static void tell_hosts(struct feed *feed, const struct change *change)
 {
 	const struct environment *old = (const struct environment *)change->old;
@@ -249,7 +252,8 @@ static void tell_gateways(struct feed *feed, const struct state *state, const st
 {
 	const struct port *old = (const struct port *)change->old;
 	const struct port *new = (const struct port *)change->entry->committed;
-	bool was = old && port_is_mapped(old), is = !new->record.gone &&port_is_mapped(new);
+	bool was = old && port_is_mapped(old);
+	bool is = port_is_mapped(new) && !new->record.gone;
 	struct stream *stream;
 
 	if (!was && !is)
@@ -290,8 +294,10 @@ static void end_mappings(struct feed *feed, const struct change *change)
 	if (!old || old->addresses_revision == new->addresses_revision)
 		return;
 	DL_FOREACH_SAFE(feed->streams, stream, next)
-	if (stream->kind == FEED_MAPPINGS && strcmp(stream->id, change->entry->id) == 0)
-		stream_end(stream);
+	{
+		if (stream->kind == FEED_MAPPINGS && strcmp(stream->id, change->entry->id) == 0)
+			stream_end(stream);
+	}
 }
 
 static void send_touched(struct feed *feed, const struct state *state)
