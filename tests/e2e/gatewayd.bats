@@ -235,6 +235,38 @@ talks() {
 	lab_wait 10 talks outlives alive
 }
 
+# many PORT: twenty thousand mappings that lead to it.
+many() {
+	seq 20001 40000 | jq -cs --argjson port "$1" '[.[] | {port: ., target: {address: "10.0.1.2", port: $port}}]'
+}
+
+@test "SIGKILL in the middle of an update leaves the old mappings or the new ones, never some of both" {
+	local old=7001 new=7002 delay client pid counts
+	many 7001 >"$lab_dir/to-7001"
+	many 7002 >"$lab_dir/to-7002"
+	replace "@$lab_dir/to-$old"
+	for delay in 0 0.05 0.1 0.15 0.2 0.25 0.3; do
+		pid=$(lab_pid gatewayd)
+		api PUT /v1/mappings "@$lab_dir/to-$new" &
+		client=$!
+		sleep "$delay" # where in the update it is hit is left to chance
+		kill -KILL "$pid"
+		wait "$client" || true
+		lab_stop gatewayd KILL
+		table >"$lab_dir/after"
+		counts="$(grep -c " : 10.0.1.2 . $old" "$lab_dir/after" || true) $(grep -c " : 10.0.1.2 . $new" "$lab_dir/after" || true)"
+		echo "after $delay s: $counts"
+		[ "$counts" = "20000 0" ] || [ "$counts" = "0 20000" ]
+		gatewayd_start
+		[ "$(status_field '[.mappings, .desired] | tostring')" = '[20000,20000]' ]
+		[ "$(status_field '[.transactions[]] | add')" = 0 ]
+		if [ "$counts" = "0 20000" ]; then
+			new=$old
+			old=$((14003 - old))
+		fi
+	done
+}
+
 @test "another's flush of the ruleset is repaired within a second" {
 	apply "$(put 30001 10.0.1.2 7001 '"environment":"env-a","service":"ssh"')"
 	local before

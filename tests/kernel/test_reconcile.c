@@ -435,6 +435,29 @@ Test(reconcile, connections_end_where_their_port_leads_elsewhere)
 	close_pair(&pair);
 }
 
+/* Conntrack takes a packet out of the middle of a TCP connection as the beginning of one. */
+Test(reconcile, the_rest_of_an_ended_connection_never_reaches_the_ports_next_target)
+{
+	struct pair pair = open_connection(false);
+	_cleanup_free_ char *before = NULL, *after = NULL;
+	int next;
+
+	do_nft("table ip watch { chain c { type filter hook input priority 0; ip daddr 10.0.0.6 counter; "
+	       "}; }");
+	remove_one(30001);
+	put_one(30001, HOST_B, false);
+	(void)send(pair.client, "x", 1, MSG_NOSIGNAL);
+	before = nft("list table ip watch");
+	cr_assert(strstr(before, "counter packets 0 "), "%s", before);
+
+	next = listen_on(HOST_B);
+	close(connect_to(30001)); /* a new one does */
+	after = nft("list table ip watch");
+	cr_assert_not(strstr(after, "counter packets 0 "), "%s", after);
+	close(next);
+	close_pair(&pair);
+}
+
 Test(reconcile, connections_that_drain_go_on_where_their_port_leads_elsewhere)
 {
 	struct pair pair = open_connection(true);
