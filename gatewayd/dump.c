@@ -72,7 +72,6 @@ int dump_generation(struct netlink *netlink, uint32_t *ret)
 	uint32_t generation = 0;
 	int r;
 
-	mnl_nlmsg_get_payload(request);
 	((struct nfgenmsg *)mnl_nlmsg_get_payload(request))->nfgen_family = AF_UNSPEC;
 	r = netlink_request(netlink, request, TIMEOUT_MS, on_generation, &generation);
 	if (r < 0)

@@ -77,16 +77,14 @@ static struct nlmsghdr *message_of(struct encoder *encoder)
 static int begin_message(struct encoder *encoder, uint16_t type, uint16_t family, uint16_t flags,
 			 size_t size)
 {
-	struct nlmsghdr *header;
 	int r;
 
 	r = reserve(encoder, size);
 	if (r < 0)
 		return r;
 	encoder->message = encoder->batch.length;
-	header = nftnl_nlmsg_build_hdr((char *)encoder->batch.data + encoder->message, type, family,
-				       flags, encoder->sequence++);
-	(void)header;
+	(void)nftnl_nlmsg_build_hdr((char *)encoder->batch.data + encoder->message, type, family,
+				    flags, encoder->sequence++);
 	return 0;
 }
 

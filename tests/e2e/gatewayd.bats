@@ -273,7 +273,7 @@ many() {
 	before=$(table)
 	lab_exec gateway nft flush ruleset
 	repaired() { [ "$(table)" = "$before" ]; }
-	lab_wait 1 repaired
+	lab_wait 2 repaired # whole seconds: one at least
 	[ "$(greet 30001)" = "7001 10.0.1.1" ]
 	[[ $(tail -n 5 "$lab_dir/log/gatewayd") == *'changed by someone else, looking who="nft (pid '* ]]
 }
@@ -287,7 +287,7 @@ many() {
 	lab_exec gateway nft 'add element inet portico mapping4 { 203.0.113.10 . tcp . 30009 : 10.0.1.2 . 7002 }'
 	lab_exec gateway nft 'insert rule inet portico prerouting tcp dport 30001 drop'
 	repaired() { [ "$(table)" = "$before" ]; }
-	lab_wait 2 repaired
+	lab_wait 3 repaired
 	[[ $(lab_exec gateway nft list table ip other) == *'1 : 2'* ]]
 	lab_exec gateway nft delete table ip other
 }
