@@ -37,20 +37,34 @@ void operation_fail(struct operation *operation, const struct error *err)
 	operation_free(operation);
 }
 
+bool api_takes_query(struct http_request *request, const char *const *known)
+{
+	const char *unknown = http_request_unknown_query(request, known);
+	struct error err = ERROR_INIT;
+
+	if (!unknown)
+		return true;
+	error_set(&err, -EINVAL, "unknown_field", unknown, "there is no parameter %s", unknown);
+	http_reply_error(request, &err);
+	return false;
+}
+
+bool api_takes_no_query(struct http_request *request)
+{
+	static const char *const none[] = { NULL };
+
+	return api_takes_query(request, none);
+}
+
 bool api_wants_watch(struct http_request *request, bool *ret_failed)
 {
 	static const char *const known[] = { "watch", NULL };
-	const char *unknown = http_request_unknown_query(request, known);
 	const char *watch = http_request_query(request, "watch");
 	struct error err = ERROR_INIT;
 
 	*ret_failed = true;
-	if (unknown) {
-		error_set(&err, -EINVAL, "unknown_field", unknown, "there is no parameter %s",
-			  unknown);
-		http_reply_error(request, &err);
+	if (!api_takes_query(request, known))
 		return false;
-	}
 	if (watch && strcmp(watch, "1") != 0 && strcmp(watch, "0") != 0) {
 		error_set(&err, -EINVAL, "invalid", "watch", "watch: \"%s\" is neither 0 nor 1",
 			  watch);
@@ -102,8 +116,10 @@ void api_reply_list(struct api *api, struct http_request *request, enum record_k
 	int r = items ? 0 : -1;
 
 	STATE_FOREACH(state, kind, entry)
-	if (r == 0 && entry->committed)
-		r = json_array_append_new(items, answer(api, entry));
+	{
+		if (r == 0 && entry->committed)
+			r = json_array_append_new(items, answer(api, entry));
+	}
 	if (r < 0) {
 		json_decref(items);
 		api_reply_item(request, 500, NULL);

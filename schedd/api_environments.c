@@ -129,9 +129,12 @@ static int prepare(struct operation *operation, struct error *err)
 
 static void create(struct http_request *request, void *userdata)
 {
-	struct operation *operation = operation_new(userdata, request);
+	struct operation *operation;
 	struct error err = ERROR_INIT;
 
+	if (!api_takes_no_query(request))
+		return;
+	operation = operation_new(userdata, request);
 	if (operation && prepare(operation, &err) < 0)
 		operation_fail(operation, &err);
 }
@@ -167,7 +170,7 @@ static void delete (struct http_request *request, void *userdata)
 	struct operation *operation;
 	struct error err = ERROR_INIT;
 
-	if (!api_can_read(api, request))
+	if (!api_takes_no_query(request) || !api_can_read(api, request))
 		return;
 	entry = find(api, id);
 	if (!entry) {

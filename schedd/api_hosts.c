@@ -52,12 +52,15 @@ static void show(struct http_request *request, void *userdata)
 static void enroll(struct http_request *request, void *userdata)
 {
 	struct api *api = userdata;
-	struct operation *operation = operation_new(api, request);
+	struct operation *operation;
 	struct host_registration registration = { 0 };
 	_cleanup_json_ json_t *body = NULL;
 	struct error err = ERROR_INIT;
 	int r;
 
+	if (!api_takes_no_query(request))
+		return;
+	operation = operation_new(api, request);
 	if (!operation)
 		return;
 	r = http_request_json(request, &body, &err);
@@ -100,7 +103,7 @@ static void report(struct http_request *request, void *userdata)
 	struct error err = ERROR_INIT;
 	int r;
 
-	if (!api_can_read(api, request))
+	if (!api_takes_no_query(request) || !api_can_read(api, request))
 		return;
 	r = http_request_json(request, &body, &err);
 	if (r == 0)

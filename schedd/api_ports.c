@@ -1,7 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* /v1/ports: every external port that is not free, with its state. */
-#include <errno.h>
-
 #include "schedd/api_private.h"
 
 static json_t *answer(const struct api *api, const struct entry *entry)
@@ -11,17 +9,8 @@ static json_t *answer(const struct api *api, const struct entry *entry)
 
 static void list(struct http_request *request, void *userdata)
 {
-	static const char *const known[] = { NULL };
-	const char *unknown = http_request_unknown_query(request, known);
-	struct error err = ERROR_INIT;
-
-	if (unknown) {
-		error_set(&err, -EINVAL, "unknown_field", unknown, "there is no parameter %s",
-			  unknown);
-		http_reply_error(request, &err);
-	} else if (api_can_read(userdata, request)) {
+	if (api_takes_no_query(request) && api_can_read(userdata, request))
 		api_reply_list(userdata, request, RECORD_PORT, answer);
-	}
 }
 
 static const struct http_route routes[] = {

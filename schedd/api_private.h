@@ -28,6 +28,11 @@ void operation_free(struct operation *operation);
 /* Answers with an error and frees it. */
 void operation_fail(struct operation *operation, const struct error *err);
 
+/* False where the request has a query parameter that is not in known (NULL-terminated), and was
+ * answered with an error that names it. */
+bool api_takes_query(struct http_request *request, const char *const *known);
+/* The same where there is none to take. */
+bool api_takes_no_query(struct http_request *request);
 /* True where the request asks for a stream. False, and *ret_failed where it was answered with an
  * error: an unknown parameter, or a value that is not 0 or 1. */
 bool api_wants_watch(struct http_request *request, bool *ret_failed);

@@ -75,6 +75,12 @@ host='{"name":"h1","address":"10.0.0.1","pool":"default","labels":{},"version":"
 	expect POST /v1/environments "$(environment a ',"policy":"best"')" 400 invalid policy
 	expect GET '/v1/environments?watch=2' '' 400 invalid watch
 	expect GET '/v1/environments?limit=2' '' 400 unknown_field limit
+	expect POST '/v1/environments?dry=1' "$(environment a)" 400 unknown_field dry
+	expect DELETE '/v1/environments/none?force' '' 400 unknown_field force
+	expect GET '/v1/ports?address=x' '' 400 unknown_field address
+	expect GET '/v1/hosts?watch=1' '' 400 invalid watch
+	expect GET '/v1/hosts/h1/desired' '' 400 missing watch
+	expect POST '/v1/hosts/h1/status?x=1' '{}' 400 unknown_field x
 	expect GET /v1/environments/none '' 404 not_found ''
 	expect DELETE /v1/environments/none '' 404 not_found ''
 	expect PUT /v1/environments '{}' 405 method_not_allowed ''
@@ -155,6 +161,76 @@ host='{"name":"h1","address":"10.0.0.1","pool":"default","labels":{},"version":"
 
 placed() {
 	[ "$(call GET /v1/environments | jq '[.items[] | select(.host == "h1")] | length')" = 3 ]
+}
+
+@test "a gateway has its mapping once the service answers, and the port is published once the gateway has it" {
+	local epoch id address revision report
+	epoch=$(call POST /v1/gateways -f -d '{"name":"g1","addresses":["'"$lab_public"'"],"version":"1"}' | jq .epoch)
+	id=$(call GET /v1/environments/c | jq -r .id)
+	address=$(call GET /v1/environments/c | jq '.ports[0].port')
+	revision=$(call GET /v1/environments/c | jq .revision)
+	report='{"epoch":'$epoch',"revision":'$revision',"capacity":{"cpu_milli":1000,"memory_bytes":1073741824,"gpus":[]},
+		"containers":[{"environment":"'$id'","revision":'$revision',"state":"ready",
+		"services":[{"service":"ssh","protocol":"tcp","address":"10.0.0.1","port":41000}]}]}'
+	call POST /v1/hosts/h1/status -f -d "$report" >/dev/null
+	lab_wait 5 mapped "$address"
+	[ "$(call GET /v1/environments/c | jq -r '[.phase, .stage] | join(" ")')" = 'creating publishing' ]
+	[[ $(call GET /v1/environments/c | jq -r .reason) == *g1* ]]
+	revision=$(call GET /v1/gateways/g1 | jq .desired_revision)
+	call POST /v1/gateways/g1/status -f -d "{\"epoch\":$epoch,\"revision\":$revision,\"mappings\":1,\"failed\":[]}" >/dev/null
+	lab_wait 5 is_running c
+	[ "$(call GET /v1/environments/c | jq -r '.ports[0].state')" = published ]
+	[ "$(call GET /v1/gateways/g1 | jq '[.mappings, .revision]' -c)" = "[1,$revision]" ]
+	expect POST /v1/gateways/g1/status "{\"epoch\":$((epoch - 1)),\"revision\":0,\"mappings\":0,\"failed\":[]}" 409 stale_epoch epoch
+	expect POST /v1/gateways/g2/status "{\"epoch\":$epoch,\"revision\":0,\"mappings\":0,\"failed\":[]}" 404 not_found gateway
+}
+
+# A gateway that looks now finds the port with the host's endpoint.
+mapped() {
+	timeout 1 curl -sN --unix-socket "$lab_dir/schedd.sock" 'http://localhost/v1/gateways/g1/desired?watch=1' >"$lab_dir/mappings"
+	[ "$(jq -c 'select(.type == "item") | .item | [.port, .target.address, .target.port]' "$lab_dir/mappings")" = "[$1,\"10.0.0.1\",41000]" ]
+}
+
+is_running() {
+	[ "$(call GET "/v1/environments/$1" | jq -r .phase)" = running ]
+}
+
+@test "a watcher of one environment sees its end" {
+	local watcher
+	timeout 20 curl -sN --unix-socket "$lab_dir/schedd.sock" 'http://localhost/v1/environments/b?watch=1' >"$lab_dir/one" &
+	watcher=$!
+	lab_wait 5 grep -q '"synced"' "$lab_dir/one"
+	call DELETE /v1/environments/b -f >/dev/null
+	lab_wait 10 grep -q '"phase":"deleting"' "$lab_dir/one"
+	kill "$watcher"
+	wait "$watcher" || true
+	[ "$(jq -r 'select(.type == "item") | .item.name' "$lab_dir/one")" = b ]
+	run ! grep -qE 'PRIVATE KEY|password' "$lab_dir/one"
+}
+
+@test "without the database: writes are refused with the reason, reads go on, and it comes back by itself" {
+	local before pid
+	pid=$(lab_pid schedd)
+	before=$(call GET /v1/environments | jq -S '.items | map(del(.phase, .stage, .reason, .revision))')
+	lab_stop postgres INT
+	lab_wait 10 refused
+	expect GET /readyz '' 503 unavailable ''
+	[[ $(call GET /readyz | jq -r .message) == *database* ]]
+	call GET /healthz -f
+	[ "$(call GET /v1/environments | jq -S '.items | map(del(.phase, .stage, .reason, .revision))')" = "$before" ]
+	expect POST /v1/environments "$(environment e)" 503 unavailable ''
+	expect DELETE /v1/environments/c '' 503 unavailable ''
+	expect GET /v1/environments/e '' 404 not_found ''
+	lab_postgres_start
+	lab_wait 20 call GET /readyz -f
+	[ "$(lab_pid schedd)" = "$pid" ]
+	expect GET /v1/environments/e '' 404 not_found ''
+	[ "$(call GET /v1/environments | jq -S '.items | map(del(.phase, .stage, .reason, .revision))')" = "$before" ]
+}
+
+# With the database gone a request is refused, and not left waiting.
+refused() {
+	[ "$(call GET /readyz -o /dev/null -w '%{http_code}')" = 503 ]
 }
 
 @test "secrets are in no answer and in no log" {
