@@ -195,6 +195,24 @@ is_running() {
 	[ "$(call GET "/v1/environments/$1" | jq -r .phase)" = running ]
 }
 
+matches() { # SCHEMA: what comes in
+	tests/helpers/check-answer proto/openapi.yaml "$1"
+}
+
+@test "answers are as the API's description says" {
+	python3 -c 'import jsonschema, yaml' 2>/dev/null || skip "python3-jsonschema or python3-yaml is not installed"
+	local kind
+	for kind in environments hosts gateways ports; do
+		[ "$(call GET "/v1/$kind" | jq '.items | length')" -gt 0 ]
+		call GET "/v1/$kind" | matches "${kind^}"
+	done
+	environment x ',"gpu":1' | matches EnvironmentRequest
+	run ! matches EnvironmentRequest <<<"$(environment x ',"bogus":1')"
+	call GET /v1/environments/none | matches Error
+	call POST /v1/hosts -d "$host" | matches Registered
+	matches HostRegistration <<<"$host"
+}
+
 @test "a watcher of one environment sees its end" {
 	local watcher
 	timeout 20 curl -sN --unix-socket "$lab_dir/schedd.sock" 'http://localhost/v1/environments/b?watch=1' >"$lab_dir/one" &
