@@ -223,7 +223,7 @@ with_password() { # with_password PASSWORD ENV COMMAND
 @test "the key opens it, under the host key that was assigned" {
 	run -0 with_key env-a -- id -un
 	[ "$output" = developer ]
-	run -0 with_key env-a -- stat -c '%U:%a' /home/developer/.ssh /home/developer/.ssh/authorized_keys
+	run -0 with_key env-a -- stat -c '%U:%a' .ssh .ssh/authorized_keys
 	[ "$output" = $'developer:700\ndeveloper:600' ]
 	run -0 lab_docker host1 exec env-a stat -c '%U:%G:%a' /etc/ssh/ssh_host_ed25519_key /etc/shadow /etc/passwd
 	[ "$output" = $'root:root:600\nroot:shadow:640\nroot:root:644' ]
