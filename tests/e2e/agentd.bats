@@ -79,7 +79,11 @@ teardown() {
 
 peer() { # peer WHAT [JSON]: asks for something, or sets it
 	if [ $# -eq 1 ]; then
-		lab_exec gateway curl -sf "$PEER/peer/$1"
+		# jq -e takes no input at all for a yes.
+		lab_exec gateway curl -sf "$PEER/peer/$1" || {
+			echo null
+			return 1
+		}
 	else
 		lab_exec gateway curl -sf -X PUT -d "$2" -o /dev/null "$PEER/peer/$1"
 	fi
