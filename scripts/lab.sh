@@ -21,7 +21,9 @@ lab_paths() {
 	lab_dir=$LAB_ROOT/$LAB
 	lab_data=$LAB_DATA_ROOT/$LAB
 	lab_database="host=$lab_dir/postgres user=portico dbname=portico"
-	lab_postgres_bin=$(find /usr/lib/postgresql -path '*/bin/initdb' -printf '%h\n' 2>/dev/null | sort -V | tail -1)
+	# Empty until PostgreSQL is installed.
+	lab_postgres_bin=$({ find /usr/lib/postgresql -path '*/bin/initdb' -printf '%h\n' 2>/dev/null || true; } |
+		sort -V | tail -1)
 }
 
 lab_init() {
@@ -125,7 +127,7 @@ lab_network() {
 # ---- PostgreSQL: a private cluster on a Unix socket ----
 
 lab_as_postgres() {
-	setpriv --reuid=postgres --regid=postgres --clear-groups -- "$@"
+	env --chdir=/ setpriv --reuid=postgres --regid=postgres --clear-groups -- "$@"
 }
 
 lab_postgres_start() {

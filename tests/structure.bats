@@ -151,6 +151,13 @@ foreign_includes() {
 	scripts | xargs -r shellcheck -x
 }
 
+@test "a lab is described where nothing is installed yet" {
+	# Like the commands of the README, with errors fatal. There is no PostgreSQL to be found.
+	run bash -c 'set -euo pipefail; find() { return 1; }; LAB=bare; . scripts/lab.sh; lab_paths; echo "$lab_dir"'
+	[ "$status" -eq 0 ]
+	[ "${lines[0]}" = /run/portico-lab/bare ]
+}
+
 @test "scripts are executable" {
 	tracked '^(scripts/[^/]+|\.ci/run|bench/run)$' | while read -r file; do
 		head -n 1 "$file" | grep -q '^#!' || continue
