@@ -5,6 +5,7 @@
 #include "gatewayd/api.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "gatewayd/api_decode.h"
@@ -40,12 +41,58 @@ static void on_committed(struct changeset *changeset, void *userdata)
 				  (json_int_t)changeset->n_removed));
 }
 
+struct taken {
+	const char *field; /* "changes[%zu].mapping.port" without its index */
+	const char *rest;
+	struct error *err;
+};
+
+static bool on_taken(size_t index, const char *reason, void *userdata)
+{
+	const struct taken *taken = userdata;
+	char field[ERROR_FIELD_MAX];
+
+	(void)snprintf(field, sizeof(field), "%s[%zu]%s", taken->field, index, taken->rest);
+	error_set(taken->err, -EBUSY, "in_use", field, "%s: %s", field, reason);
+	return false;
+}
+
+/* A change stands where its mapping stood in the body. */
+static int refuse_taken(struct api *api, const struct changeset *changeset, struct error *err)
+{
+	struct taken taken = { .field = changeset->replace ? "mappings" : "changes",
+			       .rest = changeset->replace ? ".port" : ".mapping.port",
+			       .err = err };
+
+	guard_examine(api->config.guard, changeset, on_taken, &taken);
+	return err->errnum;
+}
+
+/* ?force=1 on a replacement, which has no place for it beside each mapping. */
+static int read_force(const struct http_request *request, struct changeset *changeset,
+		      struct error *err)
+{
+	const char *force = http_request_query(request, "force");
+
+	if (!force || strcmp(force, "0") == 0)
+		return 0;
+	if (!changeset->replace || strcmp(force, "1") != 0)
+		return error_set(err, -EINVAL, "invalid", "force",
+				 changeset->replace
+					 ? "force: \"%s\" is neither 0 nor 1"
+					 : "force: \"%s\" belongs beside \"op\" of a change",
+				 force);
+	for (size_t i = 0; i < changeset->n_changes; i++)
+		changeset->changes[i].force = true;
+	return 0;
+}
+
 static void change(struct http_request *request, struct api *api,
 		   int (*decode)(json_t *body, const struct admission *admission,
 				 struct changeset **ret, struct error *err))
 {
+	_cleanup_(cleanup_changeset) struct changeset *changeset = NULL;
 	_cleanup_json_ json_t *body = NULL;
-	struct changeset *changeset;
 	struct error err = ERROR_INIT;
 	int r;
 
@@ -59,6 +106,10 @@ static void change(struct http_request *request, struct api *api,
 	r = http_request_json(request, &body, &err);
 	if (r == 0)
 		r = decode(body, &api->config.admission, &changeset, &err);
+	if (r == 0)
+		r = read_force(request, changeset, &err);
+	if (r == 0)
+		r = refuse_taken(api, changeset, &err);
 	if (r < 0) {
 		error_set(&err, r, "internal", NULL, "%s", strerror(-r));
 		http_reply_error(request, &err);
@@ -66,7 +117,7 @@ static void change(struct http_request *request, struct api *api,
 	}
 	changeset->on_done = on_committed;
 	changeset->userdata = request;
-	reconciler_submit(api->config.reconciler, changeset);
+	reconciler_submit(api->config.reconciler, TAKE_PTR(changeset));
 }
 
 static void handle_replace(struct http_request *request, void *userdata)

@@ -7,6 +7,7 @@
 #include <event2/event.h>
 
 #include "gatewayd/admit.h"
+#include "gatewayd/guard.h"
 #include "gatewayd/reconcile.h"
 #include "gatewayd/upstream.h"
 #include "lib/error.h"
@@ -22,6 +23,7 @@ struct api_config {
 	struct admission admission; /* what it points to is borrowed */
 	struct shape shape;
 	struct reconciler *reconciler;
+	struct guard *guard;
 	struct upstream *upstream; /* NULL: standalone; else mappings are not written here */
 	struct metrics *registry;
 };

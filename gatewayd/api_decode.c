@@ -144,6 +144,7 @@ static int decode_put(json_t *item, const char *path, const struct admission *ad
 	json_reader_init(&reader, item, path, err);
 	json_read_string(&reader, "op", JSON_REQUIRED, OP_MAX, &op);
 	json_read_object(&reader, "mapping", JSON_REQUIRED, &mapping);
+	json_read_bool(&reader, "force", JSON_OPTIONAL, &change->force);
 	r = json_reader_finish(&reader);
 	if (r < 0)
 		return r;

@@ -16,7 +16,7 @@
 int api_decode_replace(json_t *body, const struct admission *admission, struct changeset **ret,
 		       struct error *err) _must_check_;
 
-/* POST /v1/mappings:apply: {"changes":[{"op":"put","mapping":{…}},
+/* POST /v1/mappings:apply: {"changes":[{"op":"put","mapping":{…},"force":false},
  * {"op":"delete","address","protocol","port"}]}. */
 int api_decode_apply(json_t *body, const struct admission *admission, struct changeset **ret,
 		     struct error *err) _must_check_;

@@ -10,6 +10,7 @@
 struct change {
 	bool removal;
 	bool refused; /* its port leads nowhere instead: see the changeset's refusals */
+	bool force;   /* also where the gateway itself listens on the port: see guard.h */
 	struct mapping_key key;
 	struct endpoint target; /* where not a removal */
 	char *label;            /* owned; NULL: none */

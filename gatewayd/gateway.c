@@ -10,6 +10,7 @@
 
 #include "gatewayd/api.h"
 #include "gatewayd/findings.h"
+#include "gatewayd/guard.h"
 #include "gatewayd/lock.h"
 #include "gatewayd/monitor.h"
 #include "gatewayd/reconcile.h"
@@ -24,6 +25,7 @@ struct gateway {
 	struct metrics *metrics;
 	struct reconciler *reconciler;
 	struct monitor *monitor;
+	struct guard *guard;
 	struct http_client *client;
 	struct upstream *upstream;
 	struct telemetry *telemetry;
@@ -81,7 +83,8 @@ static int open_kernel(struct gateway *gateway, struct event_base *base,
 		return error_set(err, r, "kernel", NULL,
 				 "cannot listen for changes of the ruleset: %s", strerror(-r));
 	reconciler_on_socket(gateway->reconciler, on_socket, gateway);
-	return 0;
+	r = guard_new(&gateway->guard, reconciler_ledger(gateway->reconciler));
+	return r == 0 ? 0 : error_set(err, r, "internal", NULL, "out of memory");
 }
 
 static int follow(struct gateway *gateway, struct event_base *base, const struct options *options,
@@ -94,6 +97,7 @@ static int follow(struct gateway *gateway, struct event_base *base, const struct
 		.heartbeat_ms = (uint32_t)options->heartbeat_ms,
 		.admission = gateway->admission,
 		.reconciler = gateway->reconciler,
+		.guard = gateway->guard,
 	};
 	int r;
 
@@ -118,6 +122,7 @@ static int serve(struct gateway *gateway, struct event_base *base, const struct 
 		.admission = gateway->admission,
 		.shape = shape_of(options, settings),
 		.reconciler = gateway->reconciler,
+		.guard = gateway->guard,
 		.upstream = gateway->upstream,
 		.registry = gateway->metrics,
 	};
@@ -178,6 +183,7 @@ void gateway_free(struct gateway *gateway)
 	api_free(gateway->api);
 	upstream_free(gateway->upstream);
 	http_client_free(gateway->client);
+	guard_free(gateway->guard);
 	monitor_free(gateway->monitor);
 	metrics_free(gateway->metrics);
 	telemetry_free(gateway->telemetry);

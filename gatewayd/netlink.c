@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* A NETLINK_NETFILTER socket for requests: opened, sized, written and read with a deadline. It owns
- * the descriptor and the sequence numbers; it knows nothing of tables or connections.
+/* A netlink socket for requests: opened, sized, written and read with a deadline. It owns the
+ * descriptor and the sequence numbers; it knows nothing of tables, connections or routes.
  */
 #include "gatewayd/netlink.h"
 
@@ -64,10 +64,15 @@ static int socket_set_up(struct netlink *netlink, size_t receive_bytes)
 
 int netlink_open(struct netlink *ret, size_t receive_bytes)
 {
+	return netlink_open_protocol(ret, NETLINK_NETFILTER, receive_bytes);
+}
+
+int netlink_open_protocol(struct netlink *ret, int protocol, size_t receive_bytes)
+{
 	struct netlink netlink = NETLINK_INIT;
 	int r;
 
-	netlink.fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, NETLINK_NETFILTER);
+	netlink.fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, protocol);
 	if (netlink.fd < 0)
 		return -errno;
 	r = socket_set_up(&netlink, receive_bytes);

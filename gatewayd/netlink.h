@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* A NETLINK_NETFILTER socket for requests: opened, sized, written and read with a deadline. It owns
- * the descriptor and the sequence numbers; it knows nothing of tables or connections.
+/* A netlink socket for requests: opened, sized, written and read with a deadline. It owns the
+ * descriptor and the sequence numbers; it knows nothing of tables, connections or routes.
  */
 #pragma once
 
@@ -21,9 +21,11 @@ struct netlink {
 
 #define NETLINK_INIT ((struct netlink){ .fd = -1 })
 
-/* Opens the socket with extended acknowledgements. receive_bytes is asked for by SO_RCVBUFFORCE,
- * then SO_RCVBUF; 0 asks for nothing. The first sequence number is random. */
+/* Opens a NETLINK_NETFILTER socket with extended acknowledgements. receive_bytes is asked for by
+ * SO_RCVBUFFORCE, then SO_RCVBUF; 0 asks for nothing. The first sequence number is random. */
 int netlink_open(struct netlink *ret, size_t receive_bytes) _must_check_;
+/* The same for another protocol: NETLINK_ROUTE, NETLINK_SOCK_DIAG. */
+int netlink_open_protocol(struct netlink *ret, int protocol, size_t receive_bytes) _must_check_;
 void netlink_close(struct netlink *netlink); /* closed already is fine */
 
 /* Takes n consecutive sequence numbers, none of them 0; returns the first. */

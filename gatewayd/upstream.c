@@ -89,9 +89,26 @@ static void on_done(struct changeset *changeset, void *userdata)
 	follower_touch(upstream->follower);
 }
 
+struct examination {
+	struct upstream *upstream;
+	struct changeset *changeset;
+};
+
+/* A port on which the gateway itself listens is left to it. */
+static bool on_taken(size_t index, const char *reason, void *userdata)
+{
+	const struct examination *examination = userdata;
+	struct change *change = &examination->changeset->changes[index];
+
+	note_failure(examination->upstream, &change->key, reason);
+	change->removal = true;
+	return true;
+}
+
 static void submit(struct upstream *upstream, struct changeset *changeset, uint64_t epoch,
 		   uint64_t revision)
 {
+	struct examination examination = { .upstream = upstream, .changeset = changeset };
 	struct delivery *delivery = malloc(sizeof(*delivery));
 
 	if (!delivery) {
@@ -99,6 +116,7 @@ static void submit(struct upstream *upstream, struct changeset *changeset, uint6
 		changeset_free(changeset);
 		return;
 	}
+	guard_examine(upstream->config.guard, changeset, on_taken, &examination);
 	*delivery = (struct delivery){ .upstream = upstream, .epoch = epoch };
 	changeset->revision = revision;
 	changeset->on_done = on_done;

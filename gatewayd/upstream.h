@@ -7,6 +7,7 @@
 #include <event2/event.h>
 
 #include "gatewayd/admit.h"
+#include "gatewayd/guard.h"
 #include "gatewayd/reconcile.h"
 #include "lib/error.h"
 #include "lib/http_client.h"
@@ -20,6 +21,7 @@ struct upstream_config {
 	uint32_t heartbeat_ms;
 	struct admission admission;
 	struct reconciler *reconciler;
+	struct guard *guard;
 };
 
 int upstream_new(struct upstream **ret, struct event_base *base, struct http_client *client,

@@ -238,7 +238,10 @@ static int run_open(struct context *context, const struct args *args, struct err
 	mapping = json_pack("{s:i, s:s, s:s*, s:{s:s, s:i}}", "port", (int)key.port, "protocol",
 			    key.protocol, "address", key.address, "target", "address",
 			    address_format(&target.address, address), "port", (int)target.port);
-	r = apply(context, json_pack("{s:s, s:o}", "op", "put", "mapping", mapping), err);
+	r = apply(context,
+		  json_pack("{s:s, s:o, s:b}", "op", "put", "mapping", mapping, "force",
+			    (int)args_flag(args, "force")),
+		  err);
 	if (r == 0)
 		note("port %u/%s leads to %s", key.port, key.protocol, args->positional[1]);
 	return r;
@@ -279,11 +282,12 @@ static const struct args_option open_options[] = {
 	  .argument = "ADDRESS",
 	  .help = "public address (default: the gateway's first)" },
 	{ .name = "replace", .help = "take the port over where it leads elsewhere" },
+	{ .name = "force", .help = "also where the gateway itself listens on the port" },
 };
 
 static const struct args_table open_table = { open_options, ARRAY_SIZE(open_options) };
-/* All but the last. */
-static const struct args_table close_table = { open_options, ARRAY_SIZE(open_options) - 1 };
+/* What names the port. */
+static const struct args_table close_table = { open_options, 2 };
 
 static const struct command commands[] = {
 	{ .verb = "list",

@@ -70,6 +70,23 @@ Test(api_decode, puts_and_deletes)
 	cr_assert_null(changeset->changes[2].label);
 }
 
+Test(api_decode, force_belongs_to_its_change)
+{
+	cr_assert_eq(
+		decode("{\"changes\":[{\"op\":\"put\",\"force\":true,\"mapping\":{\"port\":1," TARGET
+		       "}}," PUT("\"port\":2," TARGET) "]}",
+		       false),
+		0, "%s", err.message);
+	cr_assert(changeset->changes[0].force);
+	cr_assert_not(changeset->changes[1].force);
+	cr_assert_eq(
+		decode("{\"changes\":[{\"op\":\"put\",\"force\":1,\"mapping\":{\"port\":1," TARGET
+		       "}}]}",
+		       false),
+		-EINVAL);
+	cr_assert_str_eq(err.field, "changes[0].force");
+}
+
 Test(api_decode, a_replacement_is_a_list_with_or_without_a_name)
 {
 	static const char *const bodies[] = { "[{\"port\":1," TARGET "}]",

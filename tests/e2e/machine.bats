@@ -1,0 +1,119 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: GPL-2.0-or-later
+# shellcheck disable=SC2317 # bats calls the tests
+# shellcheck disable=SC1091,SC2154 # scripts/lab.sh sets lab_dir
+# gatewayd and the machine beneath it: services of the gateway's own, addresses and links that come and go,
+# host settings, rules of others. BUILD_DIR names the build folder (default: build).
+
+bats_require_minimum_version 1.5.0
+
+load_lab() {
+	cd "$BATS_TEST_DIRNAME/../.." || return 1
+	# shellcheck source=scripts/lab.sh
+	. scripts/lab.sh
+	lab_paths
+	SOCKET=$lab_dir/gatewayd.sock
+}
+
+# gatewayd_start [OPTION...]
+gatewayd_start() {
+	lab_start gatewayd gateway "$BUILD_DIR/gatewayd/gatewayd" --socket "$SOCKET" \
+		--run-directory "$lab_dir" "$@"
+	lab_wait 30 curl -sf --unix-socket "$SOCKET" http://localhost/readyz
+}
+
+setup_file() {
+	export LAB=machine-$$
+	load_lab
+	lab_init
+	lab_network
+	lab_start peer1 host1 tests/helpers/port-peer serve 7001 7002
+	gatewayd_start --addresses "$lab_public"
+}
+
+teardown_file() {
+	load_lab
+	lab_down
+}
+
+setup() {
+	load_lab
+	api PUT /v1/mappings '[]'
+}
+
+# What is there to see once a test has failed; bats prints it only then.
+teardown() {
+	load_lab
+	lab_stop listener
+	tail -n 20 "$lab_dir/log/gatewayd"
+}
+
+# ---- words ----
+
+api() { # api METHOD PATH [BODY]
+	curl -s --max-time 20 --unix-socket "$SOCKET" -X "$1" ${3+--data-binary "$3"} "http://localhost$2"
+}
+
+port() { # port VERB ARGUMENT...: with status and output
+	run lab_exec gateway "$BUILD_DIR/schedctl/schedctl" --gateway "$SOCKET" port "$@"
+	echo "port $* -> $status $output"
+}
+
+# greet PORT: what the host says to a client's new connection, "refused" where there is none.
+greet() {
+	lab_exec client tests/helpers/port-peer talk "$lab_public" "$1" 0 |
+		sed -e 's/^open //' -e '/^alive$/d' -e 's/^ended$/refused/'
+}
+
+# listen PORT...: a service of the gateway's own, on all addresses, TCP and UDP.
+listen() {
+	lab_start listener gateway tests/helpers/port-peer serve "$@"
+	lab_wait 5 lab_exec gateway tests/helpers/port-peer talk 127.0.0.1 "$1" 0
+	lab_wait 5 greets "$1"
+}
+
+greets() {
+	[ "$(lab_exec client tests/helpers/port-peer talk 198.51.100.1 "$1" 0 | head -n 1)" = "open $1 198.51.100.2" ]
+}
+
+# ---- services of the gateway's own ----
+
+@test "a port on which the gateway itself listens is not mapped, unless that is forced" {
+	listen 2200
+	port open 2200 10.0.1.2:7001
+	[ "$status" -eq 4 ]
+	[[ $output == *"the gateway itself listens there, on [::]:2200 (python3, pid $(lab_pid listener))"* ]]
+	port open 2200 10.0.1.2:7001 --protocol udp
+	[ "$status" -eq 4 ]
+	[ "$(greet 2200)" = "2200 198.51.100.2" ]
+	port open 2200 10.0.1.2:7001 --force
+	[ "$status" -eq 0 ]
+	[ "$(greet 2200)" = "7001 10.0.1.1" ]
+	port close 2200
+	[ "$(greet 2200)" = "2200 198.51.100.2" ]
+}
+
+@test "a request with one such port is refused as a whole, and names it" {
+	listen 2200
+	local body='[{"port":2199,"target":{"address":"10.0.1.2","port":7001}},{"port":2200,"target":{"address":"10.0.1.2","port":7001}}]'
+	local answer
+	answer=$(api PUT /v1/mappings "$body")
+	[ "$(jq -r .code <<<"$answer")" = in_use ]
+	[ "$(jq -r .details.field <<<"$answer")" = 'mappings[1].port' ]
+	[ "$(api GET /v1/mappings | jq '.items | length')" = 0 ]
+	answer=$(api PUT '/v1/mappings?force=yes' "$body")
+	[ "$(jq -r '.code + " " + .details.field' <<<"$answer")" = 'invalid force' ]
+	answer=$(api PUT '/v1/mappings?force=1' "$body")
+	[ "$(jq .put <<<"$answer")" = 2 ]
+	[ "$(greet 2200)" = "7001 10.0.1.1" ]
+}
+
+@test "a mapping stays where a service begins to listen on its port" {
+	port open 2200 10.0.1.2:7001
+	lab_start listener gateway tests/helpers/port-peer serve 2200
+	listens() { lab_exec gateway ss -Hltn 'sport = :2200' | grep -q 2200; }
+	lab_wait 5 listens
+	port open 2200 10.0.1.2:7002 --replace
+	[ "$status" -eq 0 ]
+	[ "$(greet 2200)" = "7002 10.0.1.1" ]
+}
