@@ -93,7 +93,7 @@ static void take_datagram(struct monitor *monitor, size_t length)
 	const struct nlmsghdr *message = (const struct nlmsghdr *)monitor->buffer;
 	int left = (int)length;
 
-	while (mnl_nlmsg_ok(message, left)) {
+	while (netlink_message_ok(message, left)) {
 		take_message(monitor, message);
 		message = mnl_nlmsg_next(message, &left);
 	}

@@ -177,6 +177,11 @@ int netlink_receive(struct netlink *netlink, void *buffer, size_t size, uint64_t
 	}
 }
 
+bool netlink_message_ok(const struct nlmsghdr *message, int left)
+{
+	return mnl_nlmsg_ok(message, left) && message->nlmsg_len <= (uint32_t)left;
+}
+
 const char *netlink_error_text(const struct nlmsghdr *message, uint32_t *ret_offset)
 {
 	const struct nlmsgerr *error = mnl_nlmsg_get_payload(message);
@@ -253,7 +258,7 @@ static int take_datagram(struct answers *answers, const void *data, size_t lengt
 	const struct nlmsghdr *message = data;
 	int left = (int)length;
 
-	while (mnl_nlmsg_ok(message, left)) {
+	while (netlink_message_ok(message, left)) {
 		int r = take_message(answers, message);
 
 		if (r <= 0)

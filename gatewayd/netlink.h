@@ -53,6 +53,10 @@ int netlink_request(struct netlink *netlink, struct nlmsghdr *request, uint64_t 
 		    int (*on_message)(const struct nlmsghdr *message, void *userdata),
 		    void *userdata) _must_check_;
 
+/* Whether a whole message is within the next bytes. mnl_nlmsg_ok alone takes a length of 2 GiB and
+ * more for a negative one. */
+bool netlink_message_ok(const struct nlmsghdr *message, int left);
+
 /* The kernel's extended-ack text of an error message, NULL if it has none; *ret_offset is the
  * offset of the attribute that it blames, counted from the message's header, 0 if unknown. */
 const char *netlink_error_text(const struct nlmsghdr *message, uint32_t *ret_offset);

@@ -74,7 +74,7 @@ static void take_datagram(struct answers *answers, const void *data, size_t leng
 	const struct nlmsghdr *message = data;
 	int left = (int)length;
 
-	while (mnl_nlmsg_ok(message, left)) {
+	while (netlink_message_ok(message, left)) {
 		take_message(answers, message);
 		message = mnl_nlmsg_next(message, &left);
 	}
