@@ -59,7 +59,7 @@ int applier_open(struct applier *ret, const struct shape *shape, struct ledger *
 		applier.hooks = *hooks;
 	r = open_socket(&applier);
 	if (r == 0)
-		r = transact_probe(&applier.netlink, &applier.receipt);
+		r = transact_probe(&applier.netlink, &applier.end_acked);
 	if (r == -EPERM)
 		error_set(err, r, "privilege", NULL,
 			  "CAP_NET_ADMIN is missing in this network namespace's user namespace: "
@@ -181,6 +181,7 @@ static int make_batch(struct applier *applier, struct attempt *attempt)
 			netlink_sequences(&applier->netlink, batch_sequences_max(&attempt->plan)),
 		.generation = applier->generation,
 		.elements_per_message = attempt->one_by_one ? 1 : 0,
+		.echo = !applier->end_acked,
 	};
 
 	return encode_plan(&attempt->plan, &applier->shape, &options, &attempt->batch);
@@ -203,7 +204,7 @@ static int send_batch(struct applier *applier, struct attempt *attempt, struct e
 	if (r < 0)
 		return error_set(err, r, "internal", NULL, "cannot make a transaction: %s",
 				 strerror(-r));
-	r = transact(&applier->netlink, &attempt->batch, applier->receipt, TRANSACTION_TIMEOUT_MS,
+	r = transact(&applier->netlink, &attempt->batch, true, TRANSACTION_TIMEOUT_MS,
 		     &attempt->result, err);
 	if (r < 0)
 		return r;
@@ -211,28 +212,6 @@ static int send_batch(struct applier *applier, struct attempt *attempt, struct e
 	if (applier->hooks.on_transaction)
 		applier->hooks.on_transaction(applier->stats.last_seconds, applier->hooks.userdata);
 	return 0;
-}
-
-/* A batch is done as a whole or not at all, so any one of its operations is a witness: the last,
- * which is an addition wherever there is one. */
-static bool witness_agrees(struct applier *applier, const struct plan *plan)
-{
-	const struct operation *last;
-	struct endpoint target;
-	bool exists;
-
-	if (plan->n_operations == 0)
-		return false;
-	last = &plan->operations[plan->n_operations - 1];
-	/* An element that only got another comment looks the same before and after. */
-	if (last->kind == OPERATION_ADD && (last->entry->flags & ENTRY_INSTALLED) &&
-	    endpoint_compare(&last->entry->target, &last->entry->installed) == 0)
-		return false;
-	if (dump_element(&applier->netlink, &last->entry->key, &exists, &target) < 0)
-		return false;
-	if (last->kind == OPERATION_DELETE)
-		return !exists;
-	return exists && endpoint_compare(&target, &last->entry->target) == 0;
 }
 
 static void note_committed(struct applier *applier, const struct attempt *attempt,
@@ -354,18 +333,12 @@ static enum verdict judge(struct applier *applier, struct attempt *attempt,
 			  struct apply_result *ret, struct error *err)
 {
 	switch (attempt->result.outcome) {
-	case TRANSACT_ACKED:
-		if (!witness_agrees(applier, &attempt->plan)) {
-			note_unknown(applier);
-			return VERDICT_AGAIN;
-		}
-		note_committed(applier, attempt, ret);
-		return VERDICT_AGAIN;
 	case TRANSACT_COMMITTED:
 		note_committed(applier, attempt, ret);
 		return VERDICT_AGAIN; /* to find that nothing is left, or to hook what was filled */
 	case TRANSACT_REJECTED:
 		return judge_rejected(applier, attempt, ret, err);
+	case TRANSACT_ACKED:
 	case TRANSACT_UNKNOWN:
 		note_unknown(applier);
 		return VERDICT_AGAIN;

@@ -71,8 +71,9 @@ struct applier {
 	struct ledger *ledger; /* borrowed */
 	struct applier_hooks hooks;
 	struct netlink netlink;
-	bool receipt; /* the kernel acknowledges the end of a batch */
-	bool current; /* structure and the ledger's installed side are what the kernel has */
+	bool end_acked; /* the kernel acknowledges the end of a batch; else it is asked for an echo
+			 */
+	bool current;   /* structure and the ledger's installed side are what the kernel has */
 	enum resync_reason why; /* where not current */
 	struct structure structure;
 	uint32_t generation; /* the plan rests on the dump of this one; 0: on our own commits */

@@ -21,7 +21,7 @@
 /* libnftnl writes its objects without a bound; none of ours comes near this. */
 #define OBJECT_MAX ((size_t)16 << 10)
 #define BATCH_FIRST ((size_t)4 << 10)
-/* BEGIN, END, table twice, maps, all rules, chains by our names, rules of ours. */
+/* BEGIN, END, table three times, maps, all rules, chains by our names, rules of ours. */
 #define FIXED_MESSAGES 32
 
 struct encoder {
@@ -123,15 +123,14 @@ static int put_batch_mark(struct encoder *encoder, uint16_t type, uint16_t flags
 	return 0;
 }
 
-static int put_table(struct encoder *encoder, uint16_t type)
+static int put_table(struct encoder *encoder, uint16_t type, uint16_t flags)
 {
 	_cleanup_(cleanup_nftnl_table) struct nftnl_table *table = shape_make_table();
 	int r;
 
 	if (!table)
 		return -ENOMEM;
-	r = begin_message(encoder, type, NFPROTO_INET, type == NFT_MSG_NEWTABLE ? NLM_F_CREATE : 0,
-			  OBJECT_MAX);
+	r = begin_message(encoder, type, NFPROTO_INET, flags, OBJECT_MAX);
 	if (r < 0)
 		return r;
 	nftnl_table_nlmsg_build_payload(message_of(encoder), table);
@@ -364,9 +363,9 @@ static int put_steps_before(struct encoder *encoder)
 	int r = 0;
 
 	if (steps & PLAN_DROP_TABLE)
-		r = put_table(encoder, NFT_MSG_DELTABLE);
+		r = put_table(encoder, NFT_MSG_DELTABLE, 0);
 	if (r == 0 && (steps & PLAN_ADD_TABLE))
-		r = put_table(encoder, NFT_MSG_NEWTABLE);
+		r = put_table(encoder, NFT_MSG_NEWTABLE, NLM_F_CREATE);
 	for (int map = 0; r == 0 && (steps & PLAN_ADD_MAPS) && map < SHAPE_MAP_MAX; map++)
 		r = put_map(encoder, map);
 	if (r == 0 && (steps & PLAN_DROP_CHAINS))
@@ -394,6 +393,13 @@ static int put_batch(struct encoder *encoder, const struct encode_options *optio
 	r = put_batch_mark(encoder, NFNL_MSG_BATCH_BEGIN, 0, options->generation);
 	if (r < 0)
 		return r;
+	/* After a commit the kernel sends the new generation to whoever asked for an echo with the
+	 * first command. This one does nothing else where the table exists. */
+	if (options->echo) {
+		r = put_table(encoder, NFT_MSG_NEWTABLE, NLM_F_CREATE | NLM_F_ECHO);
+		if (r < 0)
+			return r;
+	}
 	r = put_steps_before(encoder);
 	if (r < 0)
 		return r;

@@ -3,13 +3,15 @@
  * the batch means nor what to do about a failure.
  *
  * The kernel runs the whole batch even behind an error and then sends the errors, so a single
- * command's acknowledgement proves nothing. Only the one of BATCH_END is sent after a commit.
+ * command's acknowledgement proves nothing. Only the one of BATCH_END is sent after a commit. Older
+ * kernels do not send it, but tell of the new generation whoever asked for an echo.
  */
 #include "gatewayd/transact.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
 #include <libmnl/libmnl.h>
+#include <linux/netfilter/nf_tables.h>
 #include <linux/netfilter/nfnetlink.h>
 #include <stdio.h>
 #include <string.h>
@@ -58,6 +60,8 @@ static void take_message(struct answers *answers, const struct nlmsghdr *message
 
 	if (place >= answers->batch->n_sequences)
 		return; /* of an older batch */
+	if (message->nlmsg_type == ((NFNL_SUBSYS_NFTABLES << 8) | NFT_MSG_NEWGEN))
+		answers->receipt_seen = true;
 	if (message->nlmsg_type != NLMSG_ERROR ||
 	    mnl_nlmsg_get_payload_len(message) < sizeof(*error))
 		return;
@@ -160,7 +164,7 @@ static void put_mark(uint8_t *buffer, uint16_t type, uint16_t flags, uint32_t se
 	nfgen->res_id = htons(NFNL_SUBSYS_NFTABLES);
 }
 
-int transact_probe(struct netlink *netlink, bool *ret_receipt)
+int transact_probe(struct netlink *netlink, bool *ret_end_acked)
 {
 	const size_t mark = MNL_NLMSG_HDRLEN + MNL_ALIGN(sizeof(struct nfgenmsg));
 	_Alignas(struct nlmsghdr)
@@ -188,16 +192,16 @@ int transact_probe(struct netlink *netlink, bool *ret_receipt)
 		return r;
 	switch (result.outcome) {
 	case TRANSACT_COMMITTED:
-		*ret_receipt = true;
+		*ret_end_acked = true;
 		return 0;
 	case TRANSACT_ACKED:
-		*ret_receipt = false;
+		*ret_end_acked = false;
 		return 0;
 	case TRANSACT_REJECTED:
 		return result.batch_error != 0 ? result.batch_error : result.errors[0].errnum;
 	case TRANSACT_UNKNOWN:
 		/* Not even BEGIN was acknowledged: a kernel that does not know the flag there. */
-		*ret_receipt = false;
+		*ret_end_acked = false;
 		return result.batch_error == -ETIMEDOUT ? 0 : result.batch_error;
 	}
 	return -EPROTO;

@@ -10,8 +10,8 @@
 
 enum transact_outcome {
 	TRANSACT_COMMITTED, /* the kernel's receipt is here */
-	TRANSACT_ACKED,     /* no error and the last command acknowledged, by a kernel that gives no
-			     * receipt: read back to be certain */
+	TRANSACT_ACKED,     /* no error and the last command acknowledged, where no receipt was
+			     * waited for: this proves nothing */
 	TRANSACT_REJECTED,  /* nothing of it was done: see errors */
 	TRANSACT_UNKNOWN,   /* neither receipt nor error: close the socket and read back */
 };
@@ -37,10 +37,11 @@ struct transact_result {
 };
 
 /* Whether this kernel acknowledges BATCH_END after a commit (Linux 6.10 and newer): found out with
- * an empty batch, which changes nothing. -EPERM without CAP_NET_ADMIN. */
-int transact_probe(struct netlink *netlink, bool *ret_receipt) _must_check_;
+ * an empty batch, which changes nothing. With an older one a batch has to ask for an echo, see
+ * encode_options. -EPERM without CAP_NET_ADMIN. */
+int transact_probe(struct netlink *netlink, bool *ret_end_acked) _must_check_;
 
-/* Sends the batch in one go and reads all answers. receipt is transact_probe's answer. Returns an
+/* Sends the batch in one go and reads all answers, until the receipt where it is wanted. Returns an
  * error, with a sentence, only where nothing was sent (-EMSGSIZE, …); all else is in *ret. */
 int transact(struct netlink *netlink, const struct batch *batch, bool receipt, uint64_t timeout_ms,
 	     struct transact_result *ret, struct error *err) _must_check_;
