@@ -124,7 +124,7 @@ static void conclude(struct answers *answers, bool receipt, int r)
 		result->outcome = TRANSACT_COMMITTED;
 	} else if (failed(result) && !answers->receipt_seen) {
 		result->outcome = TRANSACT_REJECTED;
-	} else if (r == 0 && !receipt && answers->last_seen) {
+	} else if (r == 0 && !receipt && answers->last_seen && !failed(result)) {
 		result->outcome = TRANSACT_ACKED;
 	} else {
 		result->outcome = TRANSACT_UNKNOWN;
