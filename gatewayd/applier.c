@@ -89,7 +89,7 @@ void applier_doubt(struct applier *applier, enum resync_reason reason)
 
 /* ---- reading ---- */
 
-static int take_elements(struct applier *applier, const struct dump *dump,
+static int take_mappings(struct applier *applier, const struct dump *dump,
 			 bool (*adopt)(const struct dump_element *element, void *userdata),
 			 void *userdata)
 {
@@ -98,19 +98,37 @@ static int take_elements(struct applier *applier, const struct dump *dump,
 
 	for (size_t i = 0; i < dump->n_elements; i++) {
 		const struct dump_element *element = &dump->elements[i];
+		const struct policy policy = { .expires_at = element->expires_at };
 		struct entry *entry;
 
 		r = ledger_install(ledger, &element->key, &element->target, element->comment,
-				   &entry);
+				   element->expires_at, &entry);
 		if (r < 0)
 			return r;
 		entry->flags |= ENTRY_MARKED;
 		if (!adopt || (entry->flags & ENTRY_DESIRED) || !adopt(element, userdata))
 			continue;
-		r = ledger_desire(ledger, &element->key, &element->target, element->comment, 0,
-				  NULL);
+		r = ledger_desire(ledger, &element->key, &element->target, element->comment,
+				  &policy, 0, NULL);
 		if (r < 0)
 			return r;
+	}
+	return 0;
+}
+
+static int take_members(struct applier *applier, const struct dump *dump)
+{
+	struct member *member;
+	int r;
+
+	for (size_t i = 0; i < dump->n_members; i++) {
+		const struct dump_member *read = &dump->members[i];
+
+		r = members_install(&applier->ledger->members, &read->key, &read->terms, &member);
+		if (r < 0)
+			return r;
+		member->packets = read->packets;
+		member->flags |= MEMBER_MARKED;
 	}
 	return 0;
 }
@@ -118,6 +136,8 @@ static int take_elements(struct applier *applier, const struct dump *dump,
 /* Whatever the dump did not have is not installed; nothing is, where the table has to go. */
 static void forget_others(struct applier *applier, bool all)
 {
+	struct members *members = &applier->ledger->members;
+	struct member *member = NULL;
 	struct entry *entry;
 	size_t index = 0;
 
@@ -125,6 +145,12 @@ static void forget_others(struct applier *applier, bool all)
 		if (all || !(entry->flags & ENTRY_MARKED))
 			ledger_uninstall(applier->ledger, entry);
 		entry->flags &= (uint8_t)~ENTRY_MARKED;
+	}
+	index = 0;
+	while ((member = members_next(members, &index, member))) {
+		if (all || !(member->flags & MEMBER_MARKED))
+			members_uninstall(members, member);
+		member->flags &= (uint8_t)~MEMBER_MARKED;
 	}
 	ledger_settle(applier->ledger);
 }
@@ -145,7 +171,9 @@ int applier_read(struct applier *applier,
 		return error_set(err, r, "kernel", NULL, "cannot read the table back: %s",
 				 strerror(-r));
 	}
-	r = take_elements(applier, &dump, adopt, userdata);
+	r = take_mappings(applier, &dump, adopt, userdata);
+	if (r == 0)
+		r = take_members(applier, &dump);
 	forget_others(applier, dump.structure.stale);
 	structure_clear(&applier->structure);
 	applier->structure = dump.structure;
@@ -156,6 +184,7 @@ int applier_read(struct applier *applier,
 		return error_set(err, r, "kernel", NULL, "cannot read the table back: %s",
 				 strerror(-r));
 	applier->current = true;
+	applier->shrink |= applier->why == RESYNC_START || applier->why == RESYNC_AUDIT;
 	return 0;
 }
 
@@ -182,6 +211,7 @@ static int make_batch(struct applier *applier, struct attempt *attempt)
 		.generation = applier->generation,
 		.elements_per_message = attempt->one_by_one ? 1 : 0,
 		.echo = !applier->end_acked,
+		.now_ms = clock_unix_ms(),
 	};
 
 	return encode_plan(&attempt->plan, &applier->shape, &options, &attempt->batch);
@@ -222,7 +252,8 @@ static void note_committed(struct applier *applier, const struct attempt *attemp
 	applier->stats.last_changes = attempt->plan.n_changes;
 	ret->n_changes += attempt->plan.n_changes;
 	ret->restructured |= attempt->plan.steps != 0;
-	plan_done(&attempt->plan, applier->ledger, &applier->structure);
+	plan_done(&attempt->plan, &applier->shape, applier->ledger, &applier->structure);
+	applier->shrink = false;
 	/* From here on we know by our own receipts, whoever else changes other tables. */
 	applier->generation = 0;
 }
@@ -248,7 +279,7 @@ static bool blames_element(int errnum)
 	       errnum == -ERANGE || errnum == -E2BIG;
 }
 
-static void note_refusal(const struct entry *entry, const struct transact_error *error,
+static void note_refusal(const struct operation *operation, const struct transact_error *error,
 			 struct apply_result *ret)
 {
 	struct apply_refusal *refusal;
@@ -256,7 +287,13 @@ static void note_refusal(const struct entry *entry, const struct transact_error 
 	if (ret->n_refusals == APPLY_REFUSALS_MAX)
 		return;
 	refusal = &ret->refusals[ret->n_refusals++];
-	refusal->key = entry->key;
+	memset(refusal, 0, sizeof(*refusal));
+	if (operation->entry) {
+		refusal->of_mapping = true;
+		refusal->key = operation->entry->key;
+	} else {
+		refusal->member = operation->member->key;
+	}
 	refusal->errnum = error->errnum;
 	(void)snprintf(refusal->reason, sizeof(refusal->reason), "the kernel refuses it: %s%s%s",
 		       strerror(-error->errnum), error->text[0] ? ": " : "", error->text);
@@ -290,7 +327,7 @@ static enum verdict judge_error(struct applier *applier, struct attempt *attempt
 	}
 	if (r < 0)
 		return fail_with(error, err);
-	note_refusal(attempt->plan.operations[operation].entry, error, ret);
+	note_refusal(&attempt->plan.operations[operation], error, ret);
 	return VERDICT_REFUSED;
 }
 
@@ -346,6 +383,15 @@ static enum verdict judge(struct applier *applier, struct attempt *attempt,
 	return VERDICT_FAILED;
 }
 
+static unsigned ways_of(const struct applier *applier)
+{
+	unsigned ways = applier->shrink ? PLAN_SHRINK : 0;
+
+	if (applier->ledger->n_dirty >= FILL_FIRST_MIN)
+		ways |= PLAN_FILL_FIRST;
+	return ways;
+}
+
 static enum verdict run_once(struct applier *applier, struct attempt *attempt,
 			     struct apply_result *ret, struct error *err)
 {
@@ -354,14 +400,14 @@ static enum verdict run_once(struct applier *applier, struct attempt *attempt,
 	r = applier_read(applier, NULL, NULL, err);
 	if (r < 0)
 		return VERDICT_FAILED;
-	r = plan_make(applier->ledger, &applier->structure,
-		      applier->ledger->n_dirty >= FILL_FIRST_MIN, &attempt->plan);
+	r = plan_make(applier->ledger, &applier->structure, ways_of(applier), &attempt->plan);
 	if (r < 0) {
 		error_set(err, r, "internal", NULL, "out of memory");
 		return VERDICT_FAILED;
 	}
 	if (plan_is_empty(&attempt->plan)) {
 		ledger_settle(applier->ledger);
+		applier->shrink = false;
 		return VERDICT_DONE;
 	}
 	if (applier->hooks.on_plan)

@@ -34,7 +34,9 @@ enum apply_outcome {
 #define APPLY_REFUSALS_MAX 64
 
 struct apply_refusal {
-	struct mapping_key key;
+	bool of_mapping;          /* else of a member that stands alone */
+	struct mapping_key key;   /* where of_mapping */
+	struct member_key member; /* where not */
 	int errnum;
 	char reason[160];
 };
@@ -75,6 +77,7 @@ struct applier {
 			 */
 	bool current;   /* structure and the ledger's installed side are what the kernel has */
 	enum resync_reason why; /* where not current */
+	bool shrink;            /* the next plan takes away sets that nobody uses */
 	struct structure structure;
 	uint32_t generation; /* the plan rests on the dump of this one; 0: on our own commits */
 	struct applier_stats stats;

@@ -15,8 +15,33 @@ struct journal_record {
 	bool desired;
 	struct endpoint target;
 	char *label;
+	struct policy *policy; /* owned; NULL: none */
 	uint64_t revision;
 };
+
+static void free_policy(struct policy *policy)
+{
+	if (policy)
+		policy_clear(policy);
+	free(policy);
+}
+
+/* A copy on its own, NULL for an empty one. */
+static int new_policy(const struct policy *policy, struct policy **ret)
+{
+	struct policy *copy;
+
+	*ret = NULL;
+	if (policy_is_empty(policy))
+		return 0;
+	copy = calloc(1, sizeof(*copy));
+	if (!copy || policy_copy(policy, copy) < 0) {
+		free(copy);
+		return -ENOMEM;
+	}
+	*ret = copy;
+	return 0;
+}
 
 int changeset_new(struct changeset **ret, size_t n_changes)
 {
@@ -38,11 +63,26 @@ void changeset_free(struct changeset *changeset)
 {
 	if (!changeset)
 		return;
-	for (size_t i = 0; i < changeset->n_changes; i++)
+	for (size_t i = 0; i < changeset->n_changes; i++) {
 		free(changeset->changes[i].label);
+		free_policy(changeset->changes[i].policy);
+	}
 	free(changeset->changes);
 	free(changeset->refusals);
 	free(changeset);
+}
+
+static int set_policy(struct change *change, const struct mapping *mapping)
+{
+	struct policy policy;
+	int r;
+
+	r = policy_of_mapping(mapping, &policy);
+	if (r < 0)
+		return r;
+	r = new_policy(&policy, &change->policy);
+	policy_clear(&policy);
+	return r;
 }
 
 int change_put(struct change *change, const struct mapping *mapping, const char *path,
@@ -67,6 +107,8 @@ int change_put(struct change *change, const struct mapping *mapping, const char 
 		if (!change->label)
 			return error_set(err, -ENOMEM, "internal", NULL, "out of memory");
 	}
+	if (set_policy(change, mapping) < 0)
+		return error_set(err, -ENOMEM, "internal", NULL, "out of memory");
 	change->key = mapping->key;
 	change->target = mapping->target;
 	change->revision = mapping->revision;
@@ -83,8 +125,10 @@ void change_remove(struct change *change, const struct mapping_key *key)
 
 void journal_clear(struct journal *journal)
 {
-	for (size_t i = 0; i < journal->n; i++)
+	for (size_t i = 0; i < journal->n; i++) {
 		free(journal->records[i].label);
+		free_policy(journal->records[i].policy);
+	}
 	free(journal->records);
 	memset(journal, 0, sizeof(*journal));
 }
@@ -114,6 +158,10 @@ static int note(struct journal *journal, const struct ledger *ledger, const stru
 			if (!record.label)
 				return -ENOMEM;
 		}
+		if (new_policy(entry_policy(entry), &record.policy) < 0) {
+			free(record.label);
+			return -ENOMEM;
+		}
 	}
 	journal->records[journal->n++] = record;
 	return 0;
@@ -130,13 +178,14 @@ int journal_rollback(struct journal *journal, size_t first, struct ledger *ledge
 
 		if (record->desired) {
 			r = ledger_desire(ledger, &record->key, &record->target, record->label,
-					  record->revision, NULL);
+					  record->policy, record->revision, NULL);
 		} else {
 			entry = ledger_find(ledger, &record->key);
 			if (entry)
 				ledger_undesire(ledger, entry);
 		}
 		free(record->label);
+		free_policy(record->policy);
 		if (result == 0)
 			result = r;
 	}
@@ -189,7 +238,7 @@ static int apply_put(struct changeset *changeset, struct change *change, struct 
 	r = note(journal, ledger, &change->key);
 	if (r < 0)
 		return r;
-	return ledger_desire(ledger, &change->key, &change->target, change->label,
+	return ledger_desire(ledger, &change->key, &change->target, change->label, change->policy,
 			     change->revision ? change->revision : revision, NULL);
 }
 

@@ -14,6 +14,7 @@ struct change {
 	struct mapping_key key;
 	struct endpoint target; /* where not a removal */
 	char *label;            /* owned; NULL: none */
+	struct policy *policy;  /* owned; NULL: none */
 	uint64_t revision;      /* of the mapping; 0: the changeset's */
 };
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Reading our table back from the kernel: its structure compared with our shape, and the elements
- * of its maps, all of one generation of the ruleset. It changes nothing in the kernel.
+ * of its sets, all of one generation of the ruleset. It changes nothing in the kernel.
  */
 #include "gatewayd/dump.h"
 
@@ -8,11 +8,12 @@
 #include <errno.h>
 #include <libmnl/libmnl.h>
 #include <libnftnl/common.h>
-#include <libnftnl/udata.h>
 #include <linux/netfilter.h>
 #include <linux/netfilter/nf_tables.h>
 #include <linux/netfilter/nfnetlink.h>
 #include <string.h>
+
+#include "lib/clock.h"
 
 /* A dump of a large map takes a while; the kernel answers each piece at once. */
 #define TIMEOUT_MS 30000
@@ -22,11 +23,11 @@
 struct dumper {
 	const struct shape *shape;
 	struct dump *dump;
-	enum shape_map map;   /* whose elements are read */
-	unsigned maps_seen;   /* bits of enum shape_map */
-	bool foreign;         /* something that is not ours is in the table */
-	unsigned chains_seen; /* bits of enum shape_chain */
-	bool chains_differ;
+	enum shape_set set; /* whose elements are read */
+	int64_t now_ms;     /* Unix time: what timeouts are counted from */
+	shape_sets sets_seen;
+	bool foreign; /* something that is not ours is in the table */
+	bool chains_differ, rules_differ;
 	unsigned rules_seen[SHAPE_CHAIN_MAX];
 };
 
@@ -36,7 +37,10 @@ static void elements_clear(struct dump *dump)
 		free(dump->elements[i].comment);
 	free(dump->elements);
 	dump->elements = NULL;
-	dump->n_elements = dump->allocated = 0;
+	dump->n_elements = dump->elements_allocated = 0;
+	free(dump->members);
+	dump->members = NULL;
+	dump->n_members = dump->members_allocated = 0;
 }
 
 void dump_clear(struct dump *dump)
@@ -102,20 +106,20 @@ static int on_set(const struct nlmsghdr *message, void *userdata)
 {
 	struct dumper *dumper = userdata;
 	_cleanup_(cleanup_nftnl_set) struct nftnl_set *set = nftnl_set_alloc();
-	enum shape_map map;
+	enum shape_set which;
 
 	if (!set || nftnl_set_nlmsg_parse(message, set) < 0)
 		return -ENOMEM;
 	if (!is_our_table(nftnl_set_get_str(set, NFTNL_SET_TABLE),
 			  nftnl_set_get_u32(set, NFTNL_SET_FAMILY)))
 		return 0;
-	map = shape_map_parse(nftnl_set_get_str(set, NFTNL_SET_NAME));
-	if (map == SHAPE_MAP_INVALID) {
+	which = shape_set_parse(nftnl_set_get_str(set, NFTNL_SET_NAME));
+	if (which == SHAPE_SET_INVALID) {
 		dumper->foreign = true;
 		return 0;
 	}
-	dumper->maps_seen |= 1u << map;
-	if (!shape_map_matches(dumper->shape, map, set))
+	dumper->sets_seen |= SHAPE_BIT(which);
+	if (!shape_set_matches(dumper->shape, which, set))
 		dumper->dump->structure.stale = true;
 	return 0;
 }
@@ -134,12 +138,14 @@ static int add_chain_name(struct structure *structure, const char *name)
 	return 0;
 }
 
-static enum shape_chain chain_of(const struct shape *shape, const char *name)
+static enum shape_chain chain_of(const struct dumper *dumper, const char *name)
 {
-	for (int i = 0; i < SHAPE_CHAIN_MAX; i++)
-		if (shape_has_chain(shape, i) && strcmp(shape_chain_name(i), name) == 0)
-			return i;
-	return SHAPE_CHAIN_INVALID;
+	enum shape_chain chain = shape_chain_parse(name);
+
+	if (chain != SHAPE_CHAIN_INVALID &&
+	    !shape_has_chain(dumper->shape, dumper->sets_seen, chain))
+		return SHAPE_CHAIN_INVALID;
+	return chain;
 }
 
 static int on_chain(const struct nlmsghdr *message, void *userdata)
@@ -155,12 +161,27 @@ static int on_chain(const struct nlmsghdr *message, void *userdata)
 			  nftnl_chain_get_u32(chain, NFTNL_CHAIN_FAMILY)))
 		return 0;
 	name = nftnl_chain_get_str(chain, NFTNL_CHAIN_NAME);
-	which = chain_of(dumper->shape, name);
-	if (which == SHAPE_CHAIN_INVALID || !shape_chain_matches(which, chain))
-		dumper->chains_differ = true;
+	which = chain_of(dumper, name);
+	if (which != SHAPE_CHAIN_INVALID && shape_chain_matches(which, chain))
+		dumper->dump->structure.chains |= SHAPE_CHAIN_BIT(which);
 	else
-		dumper->chains_seen |= 1u << which;
+		dumper->chains_differ = true;
 	return add_chain_name(&dumper->dump->structure, name);
+}
+
+/* Where one chain has to go all do, so that they come back in the order of the documentation; else
+ * none does. */
+static void judge_chains(struct dumper *dumper)
+{
+	struct structure *structure = &dumper->dump->structure;
+
+	if (dumper->chains_differ) {
+		structure->chains = 0;
+		return;
+	}
+	for (size_t i = 0; i < structure->n_names; i++)
+		free(structure->names[i]);
+	structure->n_names = 0;
 }
 
 static int on_rule(const struct nlmsghdr *message, void *userdata)
@@ -174,145 +195,113 @@ static int on_rule(const struct nlmsghdr *message, void *userdata)
 	if (!is_our_table(nftnl_rule_get_str(rule, NFTNL_RULE_TABLE),
 			  nftnl_rule_get_u32(rule, NFTNL_RULE_FAMILY)))
 		return 0;
-	chain = chain_of(dumper->shape, nftnl_rule_get_str(rule, NFTNL_RULE_CHAIN));
+	chain = chain_of(dumper, nftnl_rule_get_str(rule, NFTNL_RULE_CHAIN));
 	if (chain == SHAPE_CHAIN_INVALID ||
-	    !shape_rule_matches(chain, dumper->rules_seen[chain]++, rule))
-		dumper->chains_differ = true;
+	    !shape_rule_matches(dumper->sets_seen, chain, dumper->rules_seen[chain]++, rule))
+		dumper->rules_differ = true;
 	return 0;
 }
 
 /* Whether every chain and every rule of our shape was seen. */
-static bool chains_complete(const struct dumper *dumper)
+static bool rules_complete(const struct dumper *dumper)
 {
+	unsigned wanted = shape_chains(dumper->shape, dumper->sets_seen);
+
+	if (dumper->dump->structure.chains != wanted)
+		return false;
 	for (int chain = 0; chain < SHAPE_CHAIN_MAX; chain++) {
 		_cleanup_(cleanup_nftnl_rule) struct nftnl_rule *rule = NULL;
-		bool end;
+		bool end = true;
 
-		if (!shape_has_chain(dumper->shape, chain))
-			continue;
-		rule = shape_make_rule(chain, dumper->rules_seen[chain], &end);
-		if (!(dumper->chains_seen & (1u << chain)) || !end)
+		if (wanted & SHAPE_CHAIN_BIT(chain))
+			rule = shape_make_rule(dumper->sets_seen, chain, dumper->rules_seen[chain],
+					       &end);
+		if (!end)
 			return false;
 	}
 	return true;
 }
 
-/* ---- elements: read without libnftnl, which keeps an object of half a KiB for each ---- */
+/* ---- elements ---- */
 
-struct element_parts {
-	const struct nlattr *key, *data, *userdata;
-};
-
-static int on_element_attr(const struct nlattr *attr, void *userdata)
+/* The items with room for one more; NULL when out of memory, and they stay as they are. */
+static void *grow(void *items, size_t size, size_t n, size_t *allocated)
 {
-	struct element_parts *parts = userdata;
+	size_t wanted = *allocated ? 2 * *allocated : 64;
+	void *grown;
 
-	switch (mnl_attr_get_type(attr)) {
-	case NFTA_SET_ELEM_KEY:
-		parts->key = attr;
-		break;
-	case NFTA_SET_ELEM_DATA:
-		parts->data = attr;
-		break;
-	case NFTA_SET_ELEM_USERDATA:
-		parts->userdata = attr;
-		break;
-	}
-	return MNL_CB_OK;
+	if (n < *allocated)
+		return items;
+	grown = reallocarray(items, wanted, size);
+	if (grown)
+		*allocated = wanted;
+	return grown;
 }
 
-/* The value inside a nested key or data attribute; NULL if there is none. */
-static const struct nlattr *value_of(const struct nlattr *nest)
+static int add_mapping(struct dumper *dumper, const struct element *element)
 {
-	const struct nlattr *attr;
-
-	if (!nest)
-		return NULL;
-	mnl_attr_for_each_nested(attr, nest)
-	{
-		if (mnl_attr_get_type(attr) == NFTA_DATA_VALUE)
-			return attr;
-	}
-	return NULL;
-}
-
-/* The comment in nft's user data: a list of type, length, value. */
-static int read_comment(const struct nlattr *userdata, char **ret)
-{
-	const uint8_t *data = mnl_attr_get_payload(userdata);
-	size_t left = mnl_attr_get_payload_len(userdata);
-
-	while (left >= 2 && (size_t)data[1] + 2 <= left) {
-		size_t length = data[1];
-
-		if (data[0] == NFTNL_UDATA_SET_ELEM_COMMENT && length > 0) {
-			*ret = strndup((const char *)data + 2, length);
-			return *ret ? 0 : -ENOMEM;
-		}
-		data += 2 + length;
-		left -= 2 + length;
-	}
-	return 0;
-}
-
-static int read_element(const struct nlattr *attr, enum shape_map map, struct dump_element *ret)
-{
-	struct element_parts parts = { 0 };
-	const struct nlattr *key, *value;
+	struct dump *dump = dumper->dump;
+	struct dump_element read = { .expires_at = element_end(element, dumper->now_ms) };
+	struct dump_element *grown;
 	int r;
 
-	if (mnl_attr_parse_nested(attr, on_element_attr, &parts) < 0)
-		return -EBADMSG;
-	key = value_of(parts.key);
-	value = value_of(parts.data);
-	if (!key || !value)
-		return -EBADMSG;
-	r = shape_key_parse(map, mnl_attr_get_payload(key), mnl_attr_get_payload_len(key),
-			    &ret->key);
-	if (r < 0)
-		return r;
-	r = shape_value_parse(map, mnl_attr_get_payload(value), mnl_attr_get_payload_len(value),
-			      &ret->target);
-	if (r < 0)
-		return r;
-	return parts.userdata ? read_comment(parts.userdata, &ret->comment) : 0;
-}
-
-static int add_element(struct dump *dump, const struct dump_element *element)
-{
-	if (dump->n_elements == dump->allocated) {
-		size_t wanted = dump->allocated ? 2 * dump->allocated : 64;
-		struct dump_element *grown =
-			reallocarray(dump->elements, wanted, sizeof(*dump->elements));
-
-		if (!grown)
-			return -ENOMEM;
-		dump->elements = grown;
-		dump->allocated = wanted;
-	}
-	dump->elements[dump->n_elements++] = *element;
-	return 0;
-}
-
-static int on_element(const struct nlattr *attr, struct dumper *dumper)
-{
-	struct dump_element element = { 0 };
-	int r;
-
-	r = read_element(attr, dumper->map, &element);
-	if (r == -EBADMSG) {
-		/* Of a map with other types, which will be made anew. */
-		dumper->dump->structure.stale = true;
-		return 0;
-	}
+	r = shape_key_parse(dumper->set, element->key.key, element->key.length, &read.key);
 	if (r == 0)
-		r = add_element(dumper->dump, &element);
+		r = shape_value_parse(dumper->set, element->value, element->value_length,
+				      &read.target);
 	if (r < 0)
-		free(element.comment);
-	return r;
+		return r;
+	grown = grow(dump->elements, sizeof(*grown), dump->n_elements, &dump->elements_allocated);
+	if (!grown)
+		return -ENOMEM;
+	dump->elements = grown;
+	if (element->comment[0]) {
+		read.comment = strdup(element->comment);
+		if (!read.comment)
+			return -ENOMEM;
+	}
+	dump->elements[dump->n_elements++] = read;
+	return 0;
 }
 
-static int on_elements(const struct nlmsghdr *message, void *userdata)
+static int add_member(struct dumper *dumper, const struct element *element)
+{
+	struct dump *dump = dumper->dump;
+	struct dump_member *grown =
+		grow(dump->members, sizeof(*grown), dump->n_members, &dump->members_allocated);
+
+	if (!grown)
+		return -ENOMEM;
+	dump->members = grown;
+	dump->members[dump->n_members++] = (struct dump_member){
+		.key = element->key,
+		.terms = { .limit = element->limit,
+			   .expires_at = element_end(element, dumper->now_ms) },
+		.packets = element->packets,
+	};
+	return 0;
+}
+
+static int on_element(const struct nlattr *attr, void *userdata)
+{
+	struct dumper *dumper = userdata;
+	struct element element;
+	int r;
+
+	r = element_read(attr, dumper->set, &element);
+	if (r == 0)
+		r = shape_set_is_map(dumper->set) ? add_mapping(dumper, &element)
+						  : add_member(dumper, &element);
+	if (r != -EBADMSG)
+		return r;
+	/* Of a set with other types, which will be made anew. */
+	dumper->dump->structure.stale = true;
+	return 0;
+}
+
+static int for_each_element(const struct nlmsghdr *message,
+			    int (*callback)(const struct nlattr *attr, void *userdata),
+			    void *userdata)
 {
 	const struct nlattr *list, *attr;
 
@@ -322,13 +311,18 @@ static int on_elements(const struct nlmsghdr *message, void *userdata)
 			continue;
 		mnl_attr_for_each_nested(attr, list)
 		{
-			int r = on_element(attr, userdata);
+			int r = callback(attr, userdata);
 
 			if (r < 0)
 				return r;
 		}
 	}
 	return 0;
+}
+
+static int on_elements(const struct nlmsghdr *message, void *userdata)
+{
+	return for_each_element(message, on_element, userdata);
 }
 
 /* ---- the whole ---- */
@@ -353,14 +347,15 @@ static int dump_table_object(struct netlink *netlink, struct dumper *dumper)
 	return netlink_request(netlink, request, TIMEOUT_MS, on_table, dumper);
 }
 
-static int dump_map(struct netlink *netlink, enum shape_map map, struct dumper *dumper)
+static int dump_set(struct netlink *netlink, enum shape_set set, struct dumper *dumper)
 {
 	_Alignas(struct nlmsghdr) uint8_t buffer[REQUEST_MAX];
 	struct nlmsghdr *request = make_request(buffer, NFT_MSG_GETSETELEM, NLM_F_DUMP);
 
-	dumper->map = map;
+	dumper->set = set;
+	dumper->now_ms = clock_unix_ms();
 	mnl_attr_put_strz(request, NFTA_SET_ELEM_LIST_TABLE, SHAPE_TABLE);
-	mnl_attr_put_strz(request, NFTA_SET_ELEM_LIST_SET, shape_map_name(map));
+	mnl_attr_put_strz(request, NFTA_SET_ELEM_LIST_SET, shape_set_name(set));
 	return netlink_request(netlink, request, TIMEOUT_MS, on_elements, dumper);
 }
 
@@ -378,13 +373,14 @@ static int dump_all(struct netlink *netlink, struct dumper *dumper)
 		r = dump_objects(netlink, NFT_MSG_GETCHAIN, NFTA_CHAIN_TABLE, on_chain, dumper);
 	if (r == 0)
 		r = dump_objects(netlink, NFT_MSG_GETRULE, NFTA_RULE_TABLE, on_rule, dumper);
-	for (int map = 0; r == 0 && map < SHAPE_MAP_MAX; map++)
-		if (dumper->maps_seen & (1u << map))
-			r = dump_map(netlink, map, dumper);
+	for (int set = 0; r == 0 && set < SHAPE_SET_MAX; set++)
+		if (dumper->sets_seen & SHAPE_BIT(set))
+			r = dump_set(netlink, set, dumper);
 	if (r < 0)
 		return r;
-	structure->maps = dumper->maps_seen == (1u << SHAPE_MAP_MAX) - 1 && !structure->stale;
-	structure->chains = !dumper->chains_differ && chains_complete(dumper);
+	judge_chains(dumper);
+	structure->sets = dumper->sets_seen;
+	structure->rules = !dumper->rules_differ && rules_complete(dumper);
 	if (dumper->foreign)
 		structure->stale = true;
 	return 0;
@@ -429,34 +425,48 @@ int dump_table(struct netlink *netlink, const struct shape *shape, struct dump *
 	return 0;
 }
 
-int dump_element(struct netlink *netlink, const struct mapping_key *key, bool *ret_exists,
-		 struct endpoint *ret_target)
+/* ---- one element ---- */
+
+struct finder {
+	struct element *element;
+	enum shape_set set;
+	bool found;
+};
+
+static int on_found_element(const struct nlattr *attr, void *userdata)
 {
-	struct dump dump = { 0 };
-	struct dumper dumper = { .dump = &dump, .map = shape_map_of(key) };
-	_Alignas(struct nlmsghdr) uint8_t buffer[REQUEST_MAX], bytes[SHAPE_KEY_MAX];
+	struct finder *finder = userdata;
+
+	finder->found = true;
+	return element_read(attr, finder->set, finder->element);
+}
+
+static int on_found(const struct nlmsghdr *message, void *userdata)
+{
+	return for_each_element(message, on_found_element, userdata);
+}
+
+int dump_element(struct netlink *netlink, const struct member_key *key, bool *ret_exists,
+		 struct element *ret)
+{
+	struct element element = { .key = *key };
+	struct finder finder = { .element = &element, .set = key->set };
+	_Alignas(struct nlmsghdr) uint8_t buffer[REQUEST_MAX];
 	struct nlmsghdr *request = make_request(buffer, NFT_MSG_GETSETELEM, 0);
-	struct nlattr *list, *element, *nest;
+	struct nlattr *list;
 	int r;
 
 	mnl_attr_put_strz(request, NFTA_SET_ELEM_LIST_TABLE, SHAPE_TABLE);
-	mnl_attr_put_strz(request, NFTA_SET_ELEM_LIST_SET, shape_map_name(dumper.map));
+	mnl_attr_put_strz(request, NFTA_SET_ELEM_LIST_SET, shape_set_name(key->set));
 	list = mnl_attr_nest_start(request, NFTA_SET_ELEM_LIST_ELEMENTS);
-	element = mnl_attr_nest_start(request, NFTA_LIST_ELEM);
-	nest = mnl_attr_nest_start(request, NFTA_SET_ELEM_KEY);
-	mnl_attr_put(request, NFTA_DATA_VALUE, shape_key(key, bytes), bytes);
-	mnl_attr_nest_end(request, nest);
-	mnl_attr_nest_end(request, element);
+	if (!element_put(request, REQUEST_MAX, &element, true))
+		return -E2BIG;
 	mnl_attr_nest_end(request, list);
-	r = netlink_request(netlink, request, TIMEOUT_MS, on_elements, &dumper);
-	if (r == 0) {
-		*ret_exists = dump.n_elements == 1;
-		if (*ret_exists)
-			*ret_target = dump.elements[0].target;
-	} else if (r == -ENOENT) {
-		*ret_exists = false;
-		r = 0;
-	}
-	dump_clear(&dump);
-	return r;
+	r = netlink_request(netlink, request, TIMEOUT_MS, on_found, &finder);
+	if (r < 0 && r != -ENOENT)
+		return r;
+	*ret_exists = r == 0 && finder.found;
+	if (*ret_exists)
+		*ret = element;
+	return 0;
 }

@@ -8,27 +8,28 @@
 #include <errno.h>
 #include <libmnl/libmnl.h>
 #include <libnftnl/common.h>
-#include <libnftnl/udata.h>
 #include <linux/netfilter.h>
 #include <linux/netfilter/nf_tables.h>
 #include <linux/netfilter/nfnetlink.h>
 #include <string.h>
 
+#include "gatewayd/element.h"
+
 /* An attribute's length has 16 bits. A list of elements is closed where one more of the largest
  * kind might not fit. */
 #define LIST_MAX ((size_t)65535)
-#define ELEMENT_MAX ((size_t)512)
 /* libnftnl writes its objects without a bound; none of ours comes near this. */
 #define OBJECT_MAX ((size_t)16 << 10)
 #define BATCH_FIRST ((size_t)4 << 10)
-/* BEGIN, END, table three times, maps, all rules, chains by our names, rules of ours. */
-#define FIXED_MESSAGES 32
+/* BEGIN, END, table three times, sets, chains and rules of ours. */
+#define FIXED_MESSAGES (8 + 2 * SHAPE_SET_MAX + 12 * SHAPE_CHAIN_MAX)
 
 struct encoder {
 	struct batch batch;
 	const struct plan *plan;
 	const struct shape *shape;
 	size_t per_message;
+	int64_t now_ms;
 	uint32_t sequence; /* of the next message */
 	size_t message;    /* offset of the message that is being written */
 };
@@ -37,7 +38,8 @@ uint32_t batch_sequences_max(const struct plan *plan)
 {
 	size_t chains = plan->actual ? plan->actual->n_names : 0;
 
-	return (uint32_t)(FIXED_MESSAGES + chains + plan->n_operations);
+	/* What may have ended by itself is put back before it is deleted. */
+	return (uint32_t)(FIXED_MESSAGES + chains + 2 * plan->n_operations);
 }
 
 void batch_clear(struct batch *batch)
@@ -138,9 +140,9 @@ static int put_table(struct encoder *encoder, uint16_t type, uint16_t flags)
 	return 0;
 }
 
-static int put_map(struct encoder *encoder, enum shape_map map)
+static int put_set(struct encoder *encoder, enum shape_set which)
 {
-	_cleanup_(cleanup_nftnl_set) struct nftnl_set *set = shape_make_map(encoder->shape, map);
+	_cleanup_(cleanup_nftnl_set) struct nftnl_set *set = shape_make_set(encoder->shape, which);
 	int r;
 
 	if (!set)
@@ -171,7 +173,7 @@ static int put_rules(struct encoder *encoder, enum shape_chain chain)
 	for (unsigned index = 0;; index++) {
 		bool end;
 		_cleanup_(cleanup_nftnl_rule) struct nftnl_rule *rule =
-			shape_make_rule(chain, index, &end);
+			shape_make_rule(encoder->plan->sets, chain, index, &end);
 		int r;
 
 		if (end)
@@ -196,192 +198,251 @@ static int put_chain(struct encoder *encoder, enum shape_chain chain)
 		return r;
 	nftnl_chain_nlmsg_build_payload(message_of(encoder), made);
 	end_message(encoder);
-	return put_rules(encoder, chain);
+	return 0;
 }
 
-/* All rules of the table go first: they may jump to the chains. */
-static int put_drop_chains(struct encoder *encoder)
+/* A command that needs names only; name may be NULL. */
+static int put_deletion(struct encoder *encoder, uint16_t type, uint16_t table_attr,
+			uint16_t name_attr, const char *name)
+{
+	int r;
+
+	r = begin_message(encoder, type, NFPROTO_INET, 0, OBJECT_MAX);
+	if (r < 0)
+		return r;
+	mnl_attr_put_strz(message_of(encoder), table_attr, SHAPE_TABLE);
+	if (name)
+		mnl_attr_put_strz(message_of(encoder), name_attr, name);
+	end_message(encoder);
+	return 0;
+}
+
+static int put_drop_chain(struct encoder *encoder, const char *name)
+{
+	return put_deletion(encoder, NFT_MSG_DELCHAIN, NFTA_CHAIN_TABLE, NFTA_CHAIN_NAME, name);
+}
+
+/* Chains of ours that a table with the plan's sets has not. */
+static unsigned surplus_chains(const struct encoder *encoder)
+{
+	return encoder->plan->actual->chains & ~shape_chains(encoder->shape, encoder->plan->sets);
+}
+
+/* All rules of the table go first: they may jump to the chains. Chains that can stay do, so that
+ * the kernel's hooks are not touched. */
+static int put_drop_rules(struct encoder *encoder)
 {
 	const struct structure *actual = encoder->plan->actual;
 	int r;
 
-	r = begin_message(encoder, NFT_MSG_DELRULE, NFPROTO_INET, 0, OBJECT_MAX);
-	if (r < 0)
-		return r;
-	mnl_attr_put_strz(message_of(encoder), NFTA_RULE_TABLE, SHAPE_TABLE);
-	end_message(encoder);
-	for (size_t i = 0; i < actual->n_names; i++) {
-		r = begin_message(encoder, NFT_MSG_DELCHAIN, NFPROTO_INET, 0, OBJECT_MAX);
-		if (r < 0)
-			return r;
-		mnl_attr_put_strz(message_of(encoder), NFTA_CHAIN_TABLE, SHAPE_TABLE);
-		mnl_attr_put_strz(message_of(encoder), NFTA_CHAIN_NAME, actual->names[i]);
-		end_message(encoder);
+	r = put_deletion(encoder, NFT_MSG_DELRULE, NFTA_RULE_TABLE, 0, NULL);
+	for (size_t i = 0; r == 0 && i < actual->n_names; i++)
+		r = put_drop_chain(encoder, actual->names[i]);
+	for (int chain = 0; r == 0 && chain < SHAPE_CHAIN_MAX; chain++)
+		if (surplus_chains(encoder) & SHAPE_CHAIN_BIT(chain))
+			r = put_drop_chain(encoder, shape_chain_name(chain));
+	return r;
+}
+
+static int put_drop_sets(struct encoder *encoder)
+{
+	int r = 0;
+
+	for (int set = 0; r == 0 && set < SHAPE_SET_MAX; set++)
+		if (encoder->plan->drop_sets & SHAPE_BIT(set))
+			r = put_deletion(encoder, NFT_MSG_DELSET, NFTA_SET_TABLE, NFTA_SET_NAME,
+					 shape_set_name(set));
+	return r;
+}
+
+static int put_add_rules(struct encoder *encoder)
+{
+	const struct plan *plan = encoder->plan;
+	unsigned wanted = shape_chains(encoder->shape, plan->sets);
+	unsigned there = plan->steps & PLAN_ADD_TABLE ? 0 : plan->actual->chains;
+	int r = 0;
+
+	for (int chain = 0; r == 0 && chain < SHAPE_CHAIN_MAX; chain++)
+		if (wanted & ~there & SHAPE_CHAIN_BIT(chain))
+			r = put_chain(encoder, chain);
+	for (int chain = 0; r == 0 && chain < SHAPE_CHAIN_MAX; chain++)
+		if (wanted & SHAPE_CHAIN_BIT(chain))
+			r = put_rules(encoder, chain);
+	return r;
+}
+
+/* ---- elements ---- */
+
+/* Passes over the operations of one set. */
+enum pass {
+	/* An element that ends by itself may be gone already, and to delete what is not there fails
+	 * the whole batch: it is put (once more) before it is deleted. */
+	PASS_REVIVE,
+	PASS_DELETE,
+	PASS_ADD,
+};
+
+static uint16_t pass_type(enum pass pass)
+{
+	return pass == PASS_DELETE ? NFT_MSG_DELSETELEM : NFT_MSG_NEWSETELEM;
+}
+
+static uint16_t pass_flags(enum pass pass)
+{
+	switch (pass) {
+	case PASS_REVIVE:
+		return NLM_F_CREATE;
+	case PASS_DELETE:
+		return 0;
+	case PASS_ADD:
+		/* An element that is there already is someone else's doing: we want to know. */
+		return NLM_F_CREATE | NLM_F_EXCL;
 	}
 	return 0;
 }
 
-/* room is the size that reserve() promised for the whole message. */
-static bool put_element(struct nlmsghdr *header, size_t room, const struct operation *operation)
+static bool belongs(const struct operation *operation, enum pass pass, enum shape_set set)
 {
-	const struct entry *entry = operation->entry;
-	uint8_t key[SHAPE_KEY_MAX], value[SHAPE_VALUE_MAX];
-	struct nlattr *element, *nest;
-	uint8_t comment[2 + SHAPE_COMMENT_MAX];
-	size_t n;
-
-	element = mnl_attr_nest_start_check(header, room, NFTA_LIST_ELEM);
-	if (!element)
-		return false;
-	nest = mnl_attr_nest_start_check(header, room, NFTA_SET_ELEM_KEY);
-	n = shape_key(&entry->key, key);
-	if (!nest || !mnl_attr_put_check(header, room, NFTA_DATA_VALUE, n, key))
-		return false;
-	mnl_attr_nest_end(header, nest);
-	if (operation->kind == OPERATION_ADD) {
-		nest = mnl_attr_nest_start_check(header, room, NFTA_SET_ELEM_DATA);
-		n = shape_value(&entry->target, value);
-		if (!nest || !mnl_attr_put_check(header, room, NFTA_DATA_VALUE, n, value))
-			return false;
-		mnl_attr_nest_end(header, nest);
-		if (entry->label) {
-			/* nft's form of user data: type, length, text with its zero. */
-			n = strnlen(entry->label, SHAPE_COMMENT_MAX - 1) + 1;
-			comment[0] = NFTNL_UDATA_SET_ELEM_COMMENT;
-			comment[1] = (uint8_t)n;
-			memcpy(comment + 2, entry->label, n);
-			if (!mnl_attr_put_check(header, room, NFTA_SET_ELEM_USERDATA, n + 2,
-						comment))
-				return false;
-		}
-	}
-	mnl_attr_nest_end(header, element);
-	return true;
+	return operation->set == set && (operation->kind == OPERATION_ADD) == (pass == PASS_ADD);
 }
 
-static int begin_elements(struct encoder *encoder, const struct operation *first,
+static int begin_elements(struct encoder *encoder, enum pass pass, enum shape_set set,
 			  struct nlattr **ret_list)
 {
-	bool add = first->kind == OPERATION_ADD;
 	struct nlmsghdr *header;
 	int r;
 
-	/* EXCL: an element that is there already is someone else's doing, and we want to know. */
-	r = begin_message(encoder, add ? NFT_MSG_NEWSETELEM : NFT_MSG_DELSETELEM, NFPROTO_INET,
-			  add ? NLM_F_CREATE | NLM_F_EXCL : 0, LIST_MAX + OBJECT_MAX);
+	r = begin_message(encoder, pass_type(pass), NFPROTO_INET, pass_flags(pass),
+			  LIST_MAX + OBJECT_MAX);
 	if (r < 0)
 		return r;
 	header = message_of(encoder);
 	mnl_attr_put_strz(header, NFTA_SET_ELEM_LIST_TABLE, SHAPE_TABLE);
-	mnl_attr_put_strz(header, NFTA_SET_ELEM_LIST_SET,
-			  shape_map_name(shape_map_of(&first->entry->key)));
+	mnl_attr_put_strz(header, NFTA_SET_ELEM_LIST_SET, shape_set_name(set));
 	*ret_list = mnl_attr_nest_start(header, NFTA_SET_ELEM_LIST_ELEMENTS);
 	return 0;
 }
 
-/* Whether both can stand in one message. */
-static bool same_list(const struct operation *a, const struct operation *b)
+/* One message with as many of the operations from *index on as may be; *index moves on to the next
+ * that belongs here. */
+static int put_element_message(struct encoder *encoder, enum pass pass, enum shape_set set,
+			       size_t *index)
 {
-	return a->kind == b->kind && shape_map_of(&a->entry->key) == shape_map_of(&b->entry->key);
-}
-
-/* One message with as many of the operations in [index, n) of one map as may be; *index moves on.
- * Operations of the other map are left for its own pass. */
-static int put_element_message(struct encoder *encoder, size_t *index, size_t end)
-{
-	const struct operation *operations = encoder->plan->operations;
-	const struct operation *first = &operations[*index];
-	size_t room = LIST_MAX + OBJECT_MAX, count = 0, i;
+	const struct plan *plan = encoder->plan;
 	struct nlmsghdr *header;
+	size_t count = 0, i;
 	struct nlattr *list;
 	int r;
 
-	r = begin_elements(encoder, first, &list);
+	r = begin_elements(encoder, pass, set, &list);
 	if (r < 0)
 		return r;
 	header = message_of(encoder);
-	for (i = *index; i < end && count < encoder->per_message; i++) {
+	for (i = *index; i < plan->n_operations; i++) {
 		size_t used =
 			(size_t)((uint8_t *)mnl_nlmsg_get_payload_tail(header) - (uint8_t *)list);
+		struct element element;
 
-		if (!same_list(first, &operations[i]))
+		if (!belongs(&plan->operations[i], pass, set))
 			continue;
-		if (used + ELEMENT_MAX > LIST_MAX)
+		if (count == encoder->per_message || used + ELEMENT_BYTES_MAX > LIST_MAX)
 			break;
-		encoder->batch.slots[i] = (struct batch_slot){
-			.sequence = header->nlmsg_seq,
-			.offset = header->nlmsg_len,
-		};
-		if (!put_element(header, room, &operations[i]))
+		if (pass != PASS_REVIVE)
+			encoder->batch.slots[i] = (struct batch_slot){
+				.sequence = header->nlmsg_seq,
+				.offset = header->nlmsg_len,
+			};
+		element_of(&plan->operations[i], encoder->now_ms, &element);
+		if (!element_put(header, LIST_MAX + OBJECT_MAX, &element, pass == PASS_DELETE))
 			return -E2BIG;
 		count++;
 	}
 	mnl_attr_nest_end(header, list);
 	end_message(encoder);
-	while (i < end && !same_list(first, &operations[i]))
-		i++;
 	*index = i;
 	return 0;
 }
 
-static int put_elements(struct encoder *encoder, enum operation_kind kind, enum shape_map map)
+static int put_elements(struct encoder *encoder, enum pass pass, enum shape_set set)
 {
 	const struct plan *plan = encoder->plan;
-	struct entry sample = { .key.address.family = map == SHAPE_MAP6 ? AF_INET6 : AF_INET };
-	const struct operation wanted = { .kind = kind, .entry = &sample };
 	size_t i = 0;
 	int r;
 
-	while (i < plan->n_operations && !same_list(&wanted, &plan->operations[i]))
+	while (i < plan->n_operations && !belongs(&plan->operations[i], pass, set))
 		i++;
 	while (i < plan->n_operations) {
-		r = put_element_message(encoder, &i, plan->n_operations);
+		r = put_element_message(encoder, pass, set, &i);
 		if (r < 0)
 			return r;
 	}
 	return 0;
 }
 
+/* Sets of the plan's operations of one kind. */
+static shape_sets sets_with(const struct plan *plan, enum operation_kind kind)
+{
+	shape_sets sets = 0;
+
+	for (size_t i = 0; i < plan->n_operations; i++)
+		if (plan->operations[i].kind == kind)
+			sets |= SHAPE_BIT(plan->operations[i].set);
+	return sets;
+}
+
+static int put_deletes(struct encoder *encoder, enum shape_set set)
+{
+	int r = 0;
+
+	if (shape_set_has_timeout(set))
+		r = put_elements(encoder, PASS_REVIVE, set);
+	return r == 0 ? put_elements(encoder, PASS_DELETE, set) : r;
+}
+
 static int put_all_elements(struct encoder *encoder)
 {
-	/* An element that changes is deleted and added: deletes come first. */
-	static const enum operation_kind kinds[] = { OPERATION_DELETE, OPERATION_ADD };
+	shape_sets deletes = sets_with(encoder->plan, OPERATION_DELETE);
+	shape_sets adds = sets_with(encoder->plan, OPERATION_ADD);
+	int r = 0;
 
-	for (size_t k = 0; k < ARRAY_SIZE(kinds); k++)
-		for (int map = 0; map < SHAPE_MAP_MAX; map++) {
-			int r = put_elements(encoder, kinds[k], map);
-
-			if (r < 0)
-				return r;
-		}
-	return 0;
+	/* An element that changes is deleted and added, maybe in another set: deletes first. */
+	for (int set = 0; r == 0 && set < SHAPE_SET_MAX; set++)
+		if (deletes & SHAPE_BIT(set))
+			r = put_deletes(encoder, set);
+	for (int set = 0; r == 0 && set < SHAPE_SET_MAX; set++)
+		if (adds & SHAPE_BIT(set))
+			r = put_elements(encoder, PASS_ADD, set);
+	return r;
 }
+
+/* ---- the whole ---- */
 
 static int put_steps_before(struct encoder *encoder)
 {
-	unsigned steps = encoder->plan->steps;
+	const struct plan *plan = encoder->plan;
 	int r = 0;
 
-	if (steps & PLAN_DROP_TABLE)
+	if (plan->steps & PLAN_DROP_TABLE)
 		r = put_table(encoder, NFT_MSG_DELTABLE, 0);
-	if (r == 0 && (steps & PLAN_ADD_TABLE))
+	if (r == 0 && (plan->steps & PLAN_ADD_TABLE))
 		r = put_table(encoder, NFT_MSG_NEWTABLE, NLM_F_CREATE);
-	for (int map = 0; r == 0 && (steps & PLAN_ADD_MAPS) && map < SHAPE_MAP_MAX; map++)
-		r = put_map(encoder, map);
-	if (r == 0 && (steps & PLAN_DROP_CHAINS))
-		r = put_drop_chains(encoder);
+	if (r == 0 && (plan->steps & PLAN_DROP_RULES))
+		r = put_drop_rules(encoder);
+	for (int set = 0; r == 0 && set < SHAPE_SET_MAX; set++)
+		if (plan->add_sets & SHAPE_BIT(set))
+			r = put_set(encoder, set);
 	return r;
 }
 
 static int put_steps_after(struct encoder *encoder)
 {
+	unsigned steps = encoder->plan->steps;
 	int r = 0;
 
-	if (!(encoder->plan->steps & PLAN_ADD_CHAINS))
-		return 0;
-	for (int chain = 0; r == 0 && chain < SHAPE_CHAIN_MAX; chain++)
-		if (shape_has_chain(encoder->shape, chain))
-			r = put_chain(encoder, chain);
+	if (steps & PLAN_DROP_SETS)
+		r = put_drop_sets(encoder);
+	if (r == 0 && (steps & PLAN_ADD_RULES))
+		r = put_add_rules(encoder);
 	return r;
 }
 
@@ -425,6 +486,7 @@ int encode_plan(const struct plan *plan, const struct shape *shape,
 		.sequence = options->first_sequence,
 		.per_message =
 			options->elements_per_message ? options->elements_per_message : SIZE_MAX,
+		.now_ms = options->now_ms,
 	};
 	int r;
 

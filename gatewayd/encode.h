@@ -32,7 +32,8 @@ struct encode_options {
 	uint32_t first_sequence;     /* of BEGIN; see batch_sequences_max */
 	uint32_t generation;         /* commit only if the ruleset is still this one; 0: always */
 	size_t elements_per_message; /* 0: as many as fit; 1: each gets its own answer */
-	bool echo; /* begin with a command that the kernel answers when it has committed */
+	bool echo;      /* begin with a command that the kernel answers when it has committed */
+	int64_t now_ms; /* Unix time, from which timeouts are counted */
 };
 
 /* Sequence numbers that the plan can need at most. */

@@ -165,7 +165,7 @@ static int dry_run(struct netlink *netlink, const struct shape *shape,
 	struct batch batch;
 	int r;
 
-	r = plan_make(&ledger, &nothing, false, &plan);
+	r = plan_make(&ledger, &nothing, 0, &plan);
 	if (r < 0)
 		return r;
 	options.first_sequence = netlink_sequences(netlink, batch_sequences_max(&plan));

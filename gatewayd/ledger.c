@@ -64,6 +64,9 @@ static int grow(struct ledger *ledger)
 static void entry_free(struct entry *entry)
 {
 	free(entry->label);
+	if (entry->extra)
+		policy_clear(&entry->extra->policy);
+	free(entry->extra);
 	free(entry);
 }
 
@@ -73,6 +76,7 @@ void ledger_clear(struct ledger *ledger)
 		if (ledger->slots[i])
 			entry_free(ledger->slots[i]);
 	free(ledger->slots);
+	members_clear(&ledger->members);
 	*ledger = LEDGER_INIT;
 }
 
@@ -155,11 +159,89 @@ static int set_label(struct entry *entry, const char *label)
 	return 0;
 }
 
+static const struct policy no_policy;
+
+const struct policy *entry_policy(const struct entry *entry)
+{
+	return entry->extra ? &entry->extra->policy : &no_policy;
+}
+
+int64_t entry_desired_end(const struct entry *entry)
+{
+	return entry->extra ? entry->extra->policy.expires_at : 0;
+}
+
+int64_t entry_installed_end(const struct entry *entry)
+{
+	return entry->extra ? entry->extra->installed_expires_at : 0;
+}
+
+/* Frees what holds nothing any more. */
+static void trim_extra(struct entry *entry)
+{
+	struct entry_extra *extra = entry->extra;
+
+	if (!extra || extra->installed_expires_at != 0 || !policy_is_empty(&extra->policy))
+		return;
+	free(extra);
+	entry->extra = NULL;
+}
+
+static int make_extra(struct entry *entry)
+{
+	if (!entry->extra)
+		entry->extra = calloc(1, sizeof(*entry->extra));
+	return entry->extra ? 0 : -ENOMEM;
+}
+
+/* policy may be NULL. */
+static int set_policy(struct entry *entry, const struct policy *policy)
+{
+	struct policy copy = { 0 };
+	int r = 0;
+
+	if (policy_equal(entry_policy(entry), policy ? policy : &no_policy))
+		return 0;
+	if (policy)
+		r = policy_copy(policy, &copy);
+	if (r == 0)
+		r = make_extra(entry);
+	if (r < 0) {
+		policy_clear(&copy);
+		return r;
+	}
+	policy_clear(&entry->extra->policy);
+	entry->extra->policy = copy;
+	trim_extra(entry);
+	return 0;
+}
+
+static int set_installed_end(struct entry *entry, int64_t expires_at)
+{
+	if (entry_installed_end(entry) == expires_at)
+		return 0;
+	if (make_extra(entry) < 0)
+		return -ENOMEM;
+	entry->extra->installed_expires_at = expires_at;
+	trim_extra(entry);
+	return 0;
+}
+
+/* delta is 1 when the entry has become desired, and -1 before it no longer is. */
 static void count_desired(struct ledger *ledger, const struct entry *entry, int delta)
 {
+	bool six = entry->key.address.family == AF_INET6;
+
+	if (!(entry->flags & ENTRY_DESIRED))
+		return;
 	ledger->n_desired += (size_t)delta;
-	if (entry->key.address.family == AF_INET6)
+	if (six)
 		ledger->n_desired6 += (size_t)delta;
+	if (entry_desired_end(entry) == 0)
+		return;
+	ledger->n_expiring += (size_t)delta;
+	if (six)
+		ledger->n_expiring6 += (size_t)delta;
 }
 
 bool entry_settled(const struct entry *entry)
@@ -169,32 +251,46 @@ bool entry_settled(const struct entry *entry)
 	if (!desired || !installed)
 		return desired == installed;
 	return !(entry->flags & ENTRY_LABEL_DIFFERS) &&
-	       endpoint_compare(&entry->target, &entry->installed) == 0;
+	       endpoint_compare(&entry->target, &entry->installed) == 0 &&
+	       policy_same_end(entry_desired_end(entry), entry_installed_end(entry));
+}
+
+static int set_desired(struct entry *entry, const char *label, const struct policy *policy)
+{
+	bool relabelled = !label_equal(entry->label, label);
+	int r;
+
+	r = set_policy(entry, policy);
+	if (r < 0)
+		return r;
+	r = set_label(entry, label);
+	if (r < 0)
+		return r;
+	/* Once different it counts as different until the kernel has been written or read again. */
+	if (relabelled && (entry->flags & ENTRY_INSTALLED))
+		entry->flags |= ENTRY_LABEL_DIFFERS;
+	return 0;
 }
 
 int ledger_desire(struct ledger *ledger, const struct mapping_key *key,
-		  const struct endpoint *target, const char *label, uint64_t revision,
-		  struct entry **ret)
+		  const struct endpoint *target, const char *label, const struct policy *policy,
+		  uint64_t revision, struct entry **ret)
 {
 	struct entry *entry;
-	bool relabelled;
 	int r;
 
 	r = find_or_make(ledger, key, &entry);
 	if (r < 0)
 		return r;
-	relabelled = !label_equal(entry->label, label);
-	r = set_label(entry, label);
+	count_desired(ledger, entry, -1);
+	r = set_desired(entry, label, policy);
+	if (r == 0)
+		entry->flags |= ENTRY_DESIRED;
+	count_desired(ledger, entry, 1);
 	if (r < 0) {
 		ledger_touch(ledger, entry); /* a new one without sides goes with the next settle */
 		return r;
 	}
-	/* Once different it counts as different until the kernel has been written or read again. */
-	if (relabelled && (entry->flags & ENTRY_INSTALLED))
-		entry->flags |= ENTRY_LABEL_DIFFERS;
-	if (!(entry->flags & ENTRY_DESIRED))
-		count_desired(ledger, entry, 1);
-	entry->flags |= ENTRY_DESIRED;
 	entry->target = *target;
 	entry->revision = revision;
 	if (!entry_settled(entry))
@@ -210,11 +306,13 @@ void ledger_undesire(struct ledger *ledger, struct entry *entry)
 		return;
 	count_desired(ledger, entry, -1);
 	entry->flags &= (uint8_t)~ENTRY_DESIRED;
+	(void)!set_policy(entry, NULL); /* to have none needs no memory */
 	ledger_touch(ledger, entry);
 }
 
 int ledger_install(struct ledger *ledger, const struct mapping_key *key,
-		   const struct endpoint *target, const char *comment, struct entry **ret)
+		   const struct endpoint *target, const char *comment, int64_t expires_at,
+		   struct entry **ret)
 {
 	struct entry *entry;
 	int r;
@@ -222,12 +320,12 @@ int ledger_install(struct ledger *ledger, const struct mapping_key *key,
 	r = find_or_make(ledger, key, &entry);
 	if (r < 0)
 		return r;
-	if (!(entry->flags & ENTRY_DESIRED)) {
+	r = set_installed_end(entry, expires_at);
+	if (r == 0 && !(entry->flags & ENTRY_DESIRED))
 		r = set_label(entry, comment);
-		if (r < 0) {
-			ledger_touch(ledger, entry);
-			return r;
-		}
+	if (r < 0) {
+		ledger_touch(ledger, entry);
+		return r;
 	}
 	if (!(entry->flags & ENTRY_INSTALLED))
 		ledger->n_installed++;
@@ -249,6 +347,7 @@ void ledger_uninstall(struct ledger *ledger, struct entry *entry)
 	if (!(entry->flags & ENTRY_INSTALLED))
 		return;
 	ledger->n_installed--;
+	(void)!set_installed_end(entry, 0); /* needs no memory */
 	entry->flags &= (uint8_t) ~(ENTRY_INSTALLED | ENTRY_LABEL_DIFFERS);
 	ledger_touch(ledger, entry);
 }
@@ -264,6 +363,19 @@ void ledger_confirm(struct ledger *ledger, struct entry *entry)
 	entry->flags |= ENTRY_INSTALLED;
 	entry->flags &= (uint8_t)~ENTRY_LABEL_DIFFERS;
 	entry->installed = entry->target;
+	/* What is desired to end has its extra part already. */
+	(void)!set_installed_end(entry, entry_desired_end(entry));
+}
+
+shape_sets ledger_sets(const struct ledger *ledger)
+{
+	shape_sets sets = members_sets(&ledger->members);
+
+	if (ledger->n_expiring > ledger->n_expiring6)
+		sets |= SHAPE_BIT(SHAPE_EXPIRING4);
+	if (ledger->n_expiring6 > 0)
+		sets |= SHAPE_BIT(SHAPE_EXPIRING6);
+	return sets;
 }
 
 void ledger_settle(struct ledger *ledger)
@@ -283,6 +395,7 @@ void ledger_settle(struct ledger *ledger)
 			ledger_touch(ledger, entry);
 		entry = next;
 	}
+	members_settle(&ledger->members);
 }
 
 struct entry *ledger_next(const struct ledger *ledger, size_t *index)

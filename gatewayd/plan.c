@@ -15,65 +15,98 @@ void structure_clear(struct structure *structure)
 	memset(structure, 0, sizeof(*structure));
 }
 
-static unsigned plan_steps(const struct structure *actual)
+static void plan_structure(const struct structure *actual, shape_sets needed, unsigned ways,
+			   struct plan *plan)
 {
-	unsigned steps = 0;
+	shape_sets there = actual->table && !actual->stale ? actual->sets : 0;
 
+	plan->sets = ways & PLAN_SHRINK ? needed : needed | there;
+	plan->add_sets = plan->sets & ~there;
+	plan->drop_sets = there & ~plan->sets;
 	if (actual->stale)
-		return PLAN_DROP_TABLE | PLAN_ADD_TABLE | PLAN_ADD_MAPS | PLAN_ADD_CHAINS;
-	if (!actual->table)
-		return PLAN_ADD_TABLE | PLAN_ADD_MAPS | PLAN_ADD_CHAINS;
-	if (!actual->maps)
-		steps |= PLAN_ADD_MAPS;
-	if (!actual->chains)
-		steps |= PLAN_ADD_CHAINS | (actual->n_names > 0 ? PLAN_DROP_CHAINS : 0u);
-	return steps;
+		plan->steps |= PLAN_DROP_TABLE;
+	if (actual->stale || !actual->table)
+		plan->steps |= PLAN_ADD_TABLE;
+	if (plan->add_sets != 0)
+		plan->steps |= PLAN_ADD_SETS;
+	if (plan->drop_sets != 0)
+		plan->steps |= PLAN_DROP_SETS;
+	if (actual->rules && !(plan->steps & (PLAN_ADD_SETS | PLAN_DROP_SETS | PLAN_ADD_TABLE)))
+		return;
+	plan->steps |= PLAN_ADD_RULES;
+	if (!(plan->steps & PLAN_ADD_TABLE) && (actual->chains != 0 || actual->n_names > 0))
+		plan->steps |= PLAN_DROP_RULES;
 }
 
-/* Elements to take away and to put for one entry. Where the table is made anew there is nothing to
- * take away. */
-static bool needs_delete(const struct entry *entry)
+/* Adds an operation where it is needed. Where the table, or the set, goes as a whole there is
+ * nothing to take away. */
+static void add_operation(struct plan *plan, enum operation_kind kind, enum shape_set set,
+			  struct entry *entry, struct member *member)
 {
-	return (entry->flags & ENTRY_INSTALLED) && !entry_settled(entry);
+	if (kind == OPERATION_DELETE &&
+	    ((plan->steps & PLAN_ADD_TABLE) || (plan->drop_sets & SHAPE_BIT(set))))
+		return;
+	plan->operations[plan->n_operations++] = (struct operation){
+		.kind = kind,
+		.set = set,
+		.entry = entry,
+		.member = member,
+	};
 }
 
-static bool needs_add(const struct entry *entry)
+static void collect_deletes(const struct ledger *ledger, struct plan *plan)
 {
-	return (entry->flags & ENTRY_DESIRED) && !entry_settled(entry);
+	for (struct entry *entry = ledger->dirty; entry; entry = entry->next_dirty)
+		if ((entry->flags & ENTRY_INSTALLED) && !entry_settled(entry))
+			add_operation(plan, OPERATION_DELETE,
+				      shape_map_of(&entry->key, entry_installed_end(entry) != 0),
+				      entry, NULL);
+	for (struct member *m = ledger->members.dirty; m; m = m->next_dirty)
+		if ((m->flags & MEMBER_INSTALLED) && !member_settled(m))
+			add_operation(plan, OPERATION_DELETE, m->key.set, NULL, m);
 }
 
-static size_t collect(const struct ledger *ledger, enum operation_kind kind,
-		      bool (*wanted)(const struct entry *entry), struct operation *operations)
+static void collect_adds(const struct ledger *ledger, struct plan *plan)
+{
+	for (struct member *m = ledger->members.dirty; m; m = m->next_dirty)
+		if ((m->flags & MEMBER_DESIRED) && !member_settled(m))
+			add_operation(plan, OPERATION_ADD, m->key.set, NULL, m);
+	for (struct entry *entry = ledger->dirty; entry; entry = entry->next_dirty)
+		if ((entry->flags & ENTRY_DESIRED) && !entry_settled(entry))
+			add_operation(plan, OPERATION_ADD,
+				      shape_map_of(&entry->key, entry_desired_end(entry) != 0),
+				      entry, NULL);
+}
+
+static size_t count_changes(const struct ledger *ledger)
 {
 	size_t n = 0;
 
 	for (struct entry *entry = ledger->dirty; entry; entry = entry->next_dirty)
-		if (wanted(entry))
-			operations[n++] = (struct operation){ .kind = kind, .entry = entry };
+		n += !entry_settled(entry);
+	for (struct member *m = ledger->members.dirty; m; m = m->next_dirty)
+		n += !member_settled(m);
 	return n;
 }
 
-int plan_make(const struct ledger *ledger, struct structure *actual, bool fill_first,
+int plan_make(const struct ledger *ledger, struct structure *actual, unsigned ways,
 	      struct plan *ret)
 {
-	struct plan plan = { .actual = actual, .steps = plan_steps(actual) };
-	size_t n_adds;
+	struct plan plan = { .actual = actual };
+	size_t n_dirty = ledger->n_dirty + ledger->members.n_dirty;
 
-	if (ledger->n_dirty > 0) {
-		plan.operations = calloc(2 * ledger->n_dirty, sizeof(*plan.operations));
+	plan_structure(actual, shape_sets_always() | ledger_sets(ledger), ways, &plan);
+	if (n_dirty > 0) {
+		plan.operations = calloc(2 * n_dirty, sizeof(*plan.operations));
 		if (!plan.operations)
 			return -ENOMEM;
-		plan.n_operations =
-			collect(ledger, OPERATION_DELETE, needs_delete, plan.operations);
-		n_adds = collect(ledger, OPERATION_ADD, needs_add,
-				 plan.operations + plan.n_operations);
-		plan.n_operations += n_adds;
-		for (struct entry *entry = ledger->dirty; entry; entry = entry->next_dirty)
-			plan.n_changes += !entry_settled(entry);
+		collect_deletes(ledger, &plan);
+		collect_adds(ledger, &plan);
+		plan.n_changes = count_changes(ledger);
 	}
-	if (fill_first && (plan.steps & PLAN_ADD_TABLE) && !(plan.steps & PLAN_DROP_TABLE) &&
-	    plan.n_operations > 0)
-		plan.steps &= ~(unsigned)PLAN_ADD_CHAINS;
+	if ((ways & PLAN_FILL_FIRST) && (plan.steps & PLAN_ADD_TABLE) &&
+	    !(plan.steps & PLAN_DROP_TABLE) && plan.n_operations > 0)
+		plan.steps &= ~(unsigned)PLAN_ADD_RULES;
 	*ret = plan;
 	return 0;
 }
@@ -89,15 +122,27 @@ bool plan_is_empty(const struct plan *plan)
 	return plan->steps == 0 && plan->n_operations == 0;
 }
 
-void plan_done(const struct plan *plan, struct ledger *ledger, struct structure *actual)
+static void confirm(struct ledger *ledger)
 {
-	for (size_t i = 0; i < plan->n_operations; i++)
-		ledger_confirm(ledger, plan->operations[i].entry);
+	for (struct entry *entry = ledger->dirty; entry; entry = entry->next_dirty)
+		if (!entry_settled(entry))
+			ledger_confirm(ledger, entry);
+	for (struct member *m = ledger->members.dirty; m; m = m->next_dirty)
+		if (!member_settled(m))
+			members_confirm(&ledger->members, m);
 	ledger_settle(ledger);
+}
+
+void plan_done(const struct plan *plan, const struct shape *shape, struct ledger *ledger,
+	       struct structure *actual)
+{
+	confirm(ledger);
 	if (plan->steps == 0)
 		return;
 	structure_clear(actual);
 	actual->table = true;
-	actual->maps = true;
-	actual->chains = plan->steps & PLAN_ADD_CHAINS;
+	actual->sets = plan->sets;
+	if (plan->steps & PLAN_ADD_RULES)
+		actual->chains = shape_chains(shape, plan->sets);
+	actual->rules = plan->steps & PLAN_ADD_RULES;
 }

@@ -9,11 +9,12 @@
 
 /* What a dump found of the table's structure, compared with our shape. */
 struct structure {
-	bool table;   /* it exists and can be kept */
-	bool stale;   /* it exists and must go first: dormant, owned, or its maps are not ours */
-	bool maps;    /* both maps are as they should be */
-	bool chains;  /* all chains and rules are as they should be, and there are no others */
-	char **names; /* of the chains that are there; owned */
+	bool table;      /* it exists and can be kept */
+	bool stale;      /* it exists and must go first: dormant, owned, or its sets are not ours */
+	shape_sets sets; /* that are there, as they should be */
+	unsigned chains; /* that are there, as they should be but for their rules */
+	bool rules;      /* all chains for these sets are there, with exactly their rules */
+	char **names;    /* of chains that have to go; owned */
 	size_t n_names;
 };
 void structure_clear(struct structure *structure);
@@ -22,10 +23,11 @@ void structure_clear(struct structure *structure);
 enum plan_step {
 	PLAN_DROP_TABLE = 1 << 0,
 	PLAN_ADD_TABLE = 1 << 1,
-	PLAN_ADD_MAPS = 1 << 2,
-	PLAN_DROP_CHAINS = 1 << 3, /* with all rules of the table */
+	PLAN_DROP_RULES = 1 << 2, /* all rules of the table, and chains that have to go */
+	PLAN_ADD_SETS = 1 << 3,
 	/* …elements… */
-	PLAN_ADD_CHAINS = 1 << 4,
+	PLAN_DROP_SETS = 1 << 4,
+	PLAN_ADD_RULES = 1 << 5, /* and chains that are missing */
 };
 
 enum operation_kind {
@@ -35,24 +37,42 @@ enum operation_kind {
 
 struct operation {
 	enum operation_kind kind;
-	struct entry *entry; /* borrowed from the ledger */
+	enum shape_set set;
+	/* One of the two; borrowed from the ledger. */
+	struct entry *entry;
+	struct member *member;
 };
 
 struct plan {
 	unsigned steps;               /* enum plan_step */
-	struct structure *actual;     /* borrowed: names of the chains to drop */
+	shape_sets sets;              /* that the table has when the plan is done */
+	shape_sets add_sets;          /* PLAN_ADD_SETS */
+	shape_sets drop_sets;         /* PLAN_DROP_SETS */
+	struct structure *actual;     /* borrowed: what is there */
 	struct operation *operations; /* deletes first, then adds */
 	size_t n_operations;
-	size_t n_changes; /* mappings that differ; a changed one has two operations */
+	size_t n_changes; /* mappings and other members that differ */
 };
 
-/* Makes the plan for all dirty entries. With fill_first, a table that has to be made from nothing
- * is filled in one transaction and hooked in the next, since a large transaction on a hooked table
- * stalls traffic: the plan leaves the chains out, and the one after it adds them. */
-int plan_make(const struct ledger *ledger, struct structure *actual, bool fill_first,
+/* Ways of planning, as bits. */
+enum plan_way {
+	/* A table that has to be made from nothing is filled in one transaction and hooked in the
+	 * next, since a large transaction on a hooked table stalls traffic: the plan leaves the
+	 * chains out, and the one after it adds them. */
+	PLAN_FILL_FIRST = 1 << 0,
+	/* Sets that nobody uses any more, and the rules that ask them, are taken away. Otherwise
+	 * they are kept for the next who does. */
+	PLAN_SHRINK = 1 << 1,
+};
+
+/* Makes the plan for all that is dirty. A set that is used for the first time comes in the same
+ * transaction as its first element. */
+int plan_make(const struct ledger *ledger, struct structure *actual, unsigned ways,
 	      struct plan *ret) _must_check_;
 void plan_clear(struct plan *plan);
 bool plan_is_empty(const struct plan *plan);
 
-/* The kernel has done the plan: brings ledger and structure up to date. */
-void plan_done(const struct plan *plan, struct ledger *ledger, struct structure *actual);
+/* The kernel has done the plan: brings ledger and structure up to date. Nothing may have become
+ * dirty since the plan was made. */
+void plan_done(const struct plan *plan, const struct shape *shape, struct ledger *ledger,
+	       struct structure *actual);

@@ -101,6 +101,17 @@ static void give_up(struct reconciler *reconciler, const struct apply_refusal *r
 		ledger_undesire(&reconciler->ledger, entry);
 }
 
+/* A member that the kernel refuses: nobody waits for it. */
+static void give_up_member(struct reconciler *reconciler, const struct apply_refusal *refusal)
+{
+	struct member *member = members_find(&reconciler->ledger.members, &refusal->member);
+
+	log_error(SUBJECT, "an element of set %s is given up: %s",
+		  shape_set_name(refusal->member.set), refusal->reason);
+	if (member)
+		members_undesire(&reconciler->ledger.members, member);
+}
+
 static void take_refusals(struct reconciler *reconciler, const struct apply_result *result)
 {
 	roll_back(reconciler);
@@ -108,6 +119,10 @@ static void take_refusals(struct reconciler *reconciler, const struct apply_resu
 		const struct apply_refusal *refusal = &result->refusals[i];
 		bool found = false;
 
+		if (!refusal->of_mapping) {
+			give_up_member(reconciler, refusal);
+			continue;
+		}
 		for (struct changeset *c = reconciler->queue; c; c = c->next)
 			found |= changeset_refuse(c, &refusal->key, refusal->errnum,
 						  refusal->reason);

@@ -99,6 +99,8 @@ void sweeper_note(struct sweeper *sweeper, const struct plan *plan)
 	for (size_t i = 0; i < plan->n_operations; i++) {
 		const struct operation *operation = &plan->operations[i];
 
+		if (!operation->entry)
+			continue;
 		if (needs_sweep(operation)) {
 			if (list_add(&sweeper->noted, &operation->entry->key) < 0)
 				log_error("conntrack", OUT_OF_MEMORY);

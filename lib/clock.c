@@ -28,6 +28,14 @@ int64_t clock_unix_seconds(void)
 	return time(NULL);
 }
 
+int64_t clock_unix_ms(void)
+{
+	struct timespec now = { 0 };
+
+	(void)clock_gettime(CLOCK_REALTIME, &now);
+	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
 const char *time_format(int64_t seconds, char buffer[TIME_STRING_MAX])
 {
 	time_t when = (time_t)seconds;

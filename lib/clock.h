@@ -9,6 +9,7 @@
 uint64_t clock_monotonic_ms(void); /* CLOCK_MONOTONIC */
 uint64_t clock_monotonic_us(void); /* the same clock, for measuring */
 int64_t clock_unix_seconds(void);  /* CLOCK_REALTIME */
+int64_t clock_unix_ms(void);       /* the same clock */
 
 /* RFC 3339 in UTC, seconds; parse also accepts a fraction, which it drops, and a numeric
  * offset. Years 1970…9999. -EINVAL otherwise. */

@@ -54,15 +54,22 @@ int __wrap_poll(struct pollfd *fds, nfds_t n, int timeout)
 	return 0;
 }
 
-static void try_element(const char *address)
+static void try_element(const char *address, enum shape_set set)
 {
 	struct mapping_key key = { .port = 30001, .protocol = PROTOCOL_TCP };
 	struct netlink netlink = { .fd = -1, .sequence = SEQUENCE };
+	struct member_key wanted;
 	struct endpoint target;
+	struct element element;
 	bool exists = false;
 
 	fuzz_require(address_parse(address, &key.address) == 0);
-	if (dump_element(&netlink, &key, &exists, &target) == 0 && exists)
+	element_key_of(set, &key, &wanted);
+	if (dump_element(&netlink, &wanted, &exists, &element) < 0 || !exists)
+		return;
+	fuzz_require(element.key.length <= SHAPE_KEY_MAX);
+	fuzz_require(memchr(element.comment, '\0', sizeof(element.comment)) != NULL);
+	if (shape_value_parse(set, element.value, element.value_length, &target) == 0)
 		fuzz_require(target.address.family == key.address.family);
 }
 
@@ -98,10 +105,10 @@ int LLVMFuzzerTestOneInput(const unsigned char *data, size_t size)
 	left = size - 1;
 	switch (data[0] % 4) {
 	case 0:
-		try_element("203.0.113.10");
+		try_element("203.0.113.10", SHAPE_MAPPING4);
 		break;
 	case 1:
-		try_element("2001:db8::10");
+		try_element("2001:db8::10", SHAPE_MAPPING6);
 		break;
 	case 2:
 		(void)!dump_generation(&netlink, &generation);

@@ -11,6 +11,8 @@
 #include <string.h>
 #include <sys/wait.h>
 
+#include "lib/clock.h"
+
 #define WORDS_MAX 24
 
 void enter_namespace(void)
@@ -121,7 +123,19 @@ struct entry *desire(struct ledger *ledger, const char *key, const char *target,
 	struct endpoint t = endpoint_of(target);
 	struct entry *entry = NULL;
 
-	cr_assert_eq(ledger_desire(ledger, &k, &t, label, 1, &entry), 0);
+	cr_assert_eq(ledger_desire(ledger, &k, &t, label, NULL, 1, &entry), 0);
+	return entry;
+}
+
+struct entry *desire_for(struct ledger *ledger, const char *key, const char *target,
+			 int64_t seconds)
+{
+	const struct policy policy = { .expires_at = clock_unix_seconds() + seconds };
+	struct mapping_key k = key_of(key);
+	struct endpoint t = endpoint_of(target);
+	struct entry *entry = NULL;
+
+	cr_assert_eq(ledger_desire(ledger, &k, &t, NULL, &policy, 1, &entry), 0);
 	return entry;
 }
 

@@ -26,6 +26,9 @@ struct mapping_key key_of(const char *text); /* "203.0.113.10:30001": TCP */
 /* Wants a mapping in a ledger: desire(&ledger, "203.0.113.10:30001", "10.0.0.5:22", "env-a ssh").
  */
 struct entry *desire(struct ledger *ledger, const char *key, const char *target, const char *label);
+/* One that ends so many seconds from now. */
+struct entry *desire_for(struct ledger *ledger, const char *key, const char *target,
+			 int64_t seconds);
 void undesire(struct ledger *ledger, const char *key);
 
 /* Opens an applier on the test's namespace, and runs it to APPLY_DONE; both fail the test

@@ -38,7 +38,7 @@ static inline struct entry *desire(struct ledger *ledger, const char *key, const
 	struct endpoint t = endpoint_of(target);
 	struct entry *entry = NULL;
 
-	cr_assert_eq(ledger_desire(ledger, &k, &t, label, 1, &entry), 0);
+	cr_assert_eq(ledger_desire(ledger, &k, &t, label, NULL, 1, &entry), 0);
 	return entry;
 }
 
@@ -49,6 +49,30 @@ static inline struct entry *install(struct ledger *ledger, const char *key, cons
 	struct endpoint t = endpoint_of(target);
 	struct entry *entry = NULL;
 
-	cr_assert_eq(ledger_install(ledger, &k, &t, comment, &entry), 0);
+	cr_assert_eq(ledger_install(ledger, &k, &t, comment, 0, &entry), 0);
+	return entry;
+}
+
+/* Wants a mapping that ends by itself, and has one in the kernel. */
+static inline struct entry *desire_until(struct ledger *ledger, const char *key, const char *target,
+					 int64_t expires_at)
+{
+	const struct policy policy = { .expires_at = expires_at };
+	struct mapping_key k = key_of(key);
+	struct endpoint t = endpoint_of(target);
+	struct entry *entry = NULL;
+
+	cr_assert_eq(ledger_desire(ledger, &k, &t, NULL, &policy, 1, &entry), 0);
+	return entry;
+}
+
+static inline struct entry *install_until(struct ledger *ledger, const char *key,
+					  const char *target, int64_t expires_at)
+{
+	struct mapping_key k = key_of(key);
+	struct endpoint t = endpoint_of(target);
+	struct entry *entry = NULL;
+
+	cr_assert_eq(ledger_install(ledger, &k, &t, NULL, expires_at, &entry), 0);
 	return entry;
 }

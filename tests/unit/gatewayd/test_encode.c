@@ -11,10 +11,13 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "gatewayd/element.h"
 #include "gatewayd/encode.h"
 #include "tests/unit/gatewayd/make.h"
 
 #define FIRST 1000
+#define NOW_MS INT64_C(1900000000000)
+#define NOW_S (NOW_MS / 1000)
 #define MESSAGES_MAX 8192
 #define NFT(type) (NFNL_SUBSYS_NFTABLES << 8 | (type))
 
@@ -25,11 +28,15 @@ static struct plan plan;
 static struct batch batch;
 static const struct nlmsghdr *messages[MESSAGES_MAX];
 static size_t n_messages;
+static unsigned ways;
 
 static void begin(void)
 {
 	ledger = LEDGER_INIT;
-	actual = (struct structure){ .table = true, .maps = true, .chains = true };
+	actual = (struct structure){ .table = true,
+				     .sets = shape_sets_always(),
+				     .chains = shape_chains(&shape, 0),
+				     .rules = true };
 }
 
 static void end(void)
@@ -46,10 +53,11 @@ static void encode(size_t elements_per_message, uint32_t generation)
 {
 	const struct encode_options options = { .first_sequence = FIRST,
 						.generation = generation,
-						.elements_per_message = elements_per_message };
+						.elements_per_message = elements_per_message,
+						.now_ms = NOW_MS };
 	int left;
 
-	cr_assert_eq(plan_make(&ledger, &actual, false, &plan), 0);
+	cr_assert_eq(plan_make(&ledger, &actual, ways, &plan), 0);
 	cr_assert_eq(encode_plan(&plan, &shape, &options, &batch), 0);
 	left = (int)batch.length;
 	n_messages = 0;
@@ -73,20 +81,20 @@ Test(encode, an_empty_plan_is_no_batch)
 {
 	const struct encode_options options = { .first_sequence = FIRST };
 
-	cr_assert_eq(plan_make(&ledger, &actual, false, &plan), 0);
+	cr_assert_eq(plan_make(&ledger, &actual, 0, &plan), 0);
 	cr_assert_eq(encode_plan(&plan, &shape, &options, &batch), -EINVAL);
 }
 
 Test(encode, a_new_table_is_made_in_order)
 {
 	static const uint16_t types[] = {
-		NFNL_MSG_BATCH_BEGIN, NFT(NFT_MSG_NEWTABLE),   NFT(NFT_MSG_NEWSET),
-		NFT(NFT_MSG_NEWSET),  NFT(NFT_MSG_NEWSETELEM), NFT(NFT_MSG_NEWCHAIN),
-		NFT(NFT_MSG_NEWRULE), NFT(NFT_MSG_NEWRULE),    NFT(NFT_MSG_NEWRULE),
-		NFT(NFT_MSG_NEWRULE), NFT(NFT_MSG_NEWRULE),    NFT(NFT_MSG_NEWCHAIN),
-		NFT(NFT_MSG_NEWRULE), NFT(NFT_MSG_NEWRULE),    NFT(NFT_MSG_NEWRULE),
-		NFT(NFT_MSG_NEWRULE), NFT(NFT_MSG_NEWRULE),    NFT(NFT_MSG_NEWCHAIN),
-		NFT(NFT_MSG_NEWRULE), NFNL_MSG_BATCH_END,
+		NFNL_MSG_BATCH_BEGIN,  NFT(NFT_MSG_NEWTABLE),   NFT(NFT_MSG_NEWSET),
+		NFT(NFT_MSG_NEWSET),   NFT(NFT_MSG_NEWSETELEM), NFT(NFT_MSG_NEWCHAIN),
+		NFT(NFT_MSG_NEWCHAIN), NFT(NFT_MSG_NEWCHAIN),   NFT(NFT_MSG_NEWRULE),
+		NFT(NFT_MSG_NEWRULE),  NFT(NFT_MSG_NEWRULE),    NFT(NFT_MSG_NEWRULE),
+		NFT(NFT_MSG_NEWRULE),  NFT(NFT_MSG_NEWRULE),    NFT(NFT_MSG_NEWRULE),
+		NFT(NFT_MSG_NEWRULE),  NFT(NFT_MSG_NEWRULE),    NFT(NFT_MSG_NEWRULE),
+		NFT(NFT_MSG_NEWRULE),  NFNL_MSG_BATCH_END,
 	};
 
 	actual = (struct structure){ 0 };
@@ -98,11 +106,12 @@ Test(encode, a_new_table_is_made_in_order)
 Test(encode, foreign_chains_go_after_their_rules)
 {
 	static char *names[] = { "prerouting", "another" };
-	static const uint16_t types[] = { NFNL_MSG_BATCH_BEGIN, NFT(NFT_MSG_DELRULE),
+	static const uint16_t types[] = { NFNL_MSG_BATCH_BEGIN,  NFT(NFT_MSG_DELRULE),
 					  NFT(NFT_MSG_DELCHAIN), NFT(NFT_MSG_DELCHAIN),
-					  NFT(NFT_MSG_NEWCHAIN) };
+					  NFT(NFT_MSG_NEWCHAIN), NFT(NFT_MSG_NEWRULE) };
 
-	actual.chains = false;
+	actual.chains &= ~SHAPE_CHAIN_BIT(SHAPE_PREROUTING);
+	actual.rules = false;
 	actual.names = names;
 	actual.n_names = 2;
 	encode(0, 0);
@@ -279,4 +288,94 @@ Test(encode, a_message_of_one_element_needs_no_offset)
 	encode(1, 0);
 	cr_assert_eq(batch_find_operation(&batch, FIRST + 2, 0, &found), 0);
 	cr_assert_eq(found, 1);
+}
+
+/* ---- maps with timeouts ---- */
+
+static struct element read_first(const struct nlmsghdr *message, enum shape_set set)
+{
+	struct element element;
+
+	cr_assert_eq(element_read(mnl_attr_get_payload(list_of(message)), set, &element), 0);
+	return element;
+}
+
+Test(encode, a_map_comes_with_its_first_element_and_its_rules)
+{
+	static const uint16_t types[] = { NFNL_MSG_BATCH_BEGIN, NFT(NFT_MSG_DELRULE),
+					  NFT(NFT_MSG_NEWSET), NFT(NFT_MSG_NEWSETELEM),
+					  NFT(NFT_MSG_NEWRULE) };
+	size_t rules = 0;
+
+	desire_until(&ledger, "203.0.113.10:30001", "10.0.0.5:22", NOW_S + 60);
+	encode(0, 0);
+	for (size_t i = 0; i < ARRAY_SIZE(types); i++)
+		cr_assert_eq(messages[i]->nlmsg_type, types[i], "message %zu", i);
+	for (size_t i = 0; i < n_messages; i++)
+		rules += messages[i]->nlmsg_type == NFT(NFT_MSG_NEWRULE);
+	cr_assert_eq(rules, 2 * 6 + 1, "%zu", rules);
+}
+
+Test(encode, a_map_that_nobody_uses_goes_behind_its_rules_and_takes_its_elements_along)
+{
+	static const uint16_t types[] = { NFNL_MSG_BATCH_BEGIN, NFT(NFT_MSG_DELRULE),
+					  NFT(NFT_MSG_DELSET), NFT(NFT_MSG_NEWRULE) };
+
+	actual.sets |= SHAPE_BIT(SHAPE_EXPIRING4);
+	install_until(&ledger, "203.0.113.10:30001", "10.0.0.5:22", NOW_S);
+	ways = PLAN_SHRINK;
+	encode(0, 0);
+	for (size_t i = 0; i < ARRAY_SIZE(types); i++)
+		cr_assert_eq(messages[i]->nlmsg_type, types[i], "message %zu", i);
+}
+
+Test(encode, what_is_left_until_the_end_is_the_timeout)
+{
+	actual.sets |= SHAPE_BIT(SHAPE_EXPIRING4) | SHAPE_BIT(SHAPE_EXPIRING6);
+	desire_until(&ledger, "203.0.113.10:30001", "10.0.0.5:22", NOW_S + 60);
+	desire_until(&ledger, "[2001:db8::10]:1", "[2001:db8::5]:1", NOW_S - 1);
+	encode(0, 0);
+	cr_assert_eq(n_messages, 4);
+	cr_assert_eq(read_first(messages[1], SHAPE_EXPIRING4).timeout_ms, 60000);
+	cr_assert_eq(read_first(messages[2], SHAPE_EXPIRING6).timeout_ms, 1,
+		     "no longer than it may");
+}
+
+/* It may have ended by itself meanwhile, and to delete what is not there fails the batch. */
+Test(encode, what_may_have_ended_is_put_before_it_is_deleted)
+{
+	static const uint16_t types[] = { NFNL_MSG_BATCH_BEGIN, NFT(NFT_MSG_NEWSETELEM),
+					  NFT(NFT_MSG_DELSETELEM), NFT(NFT_MSG_NEWSETELEM),
+					  NFNL_MSG_BATCH_END };
+	struct element before;
+
+	actual.sets |= SHAPE_BIT(SHAPE_EXPIRING4);
+	install_until(&ledger, "203.0.113.10:30001", "10.0.0.5:22", NOW_S + 60);
+	desire_until(&ledger, "203.0.113.10:30001", "10.0.0.6:22", NOW_S + 60);
+	encode(0, 0);
+	expect_types(types, ARRAY_SIZE(types));
+	before = read_first(messages[1], SHAPE_EXPIRING4);
+	cr_assert_eq(before.value[3], 5, "with what the kernel has, or it refuses it");
+	cr_assert_not(messages[1]->nlmsg_flags & NLM_F_EXCL);
+	cr_assert(messages[3]->nlmsg_flags & NLM_F_EXCL);
+	cr_assert_leq(n_messages, batch_sequences_max(&plan));
+	for (size_t i = 0; i < plan.n_operations; i++)
+		cr_assert_eq(batch.slots[i].sequence, FIRST + 2 + i);
+}
+
+Test(encode, a_mapping_whose_end_comes_or_goes_moves_from_map_to_map)
+{
+	static const uint16_t types[] = { NFNL_MSG_BATCH_BEGIN,    NFT(NFT_MSG_DELSETELEM),
+					  NFT(NFT_MSG_NEWSETELEM), NFT(NFT_MSG_DELSETELEM),
+					  NFT(NFT_MSG_NEWSETELEM), NFT(NFT_MSG_NEWSETELEM),
+					  NFNL_MSG_BATCH_END };
+
+	actual.sets |= SHAPE_BIT(SHAPE_EXPIRING4);
+	install(&ledger, "203.0.113.10:30001", "10.0.0.5:22", NULL);
+	desire_until(&ledger, "203.0.113.10:30001", "10.0.0.5:22", NOW_S + 60);
+	install_until(&ledger, "203.0.113.10:30002", "10.0.0.5:22", NOW_S + 60);
+	desire(&ledger, "203.0.113.10:30002", "10.0.0.5:22", NULL);
+	encode(0, 0);
+	cr_assert_eq(plan.n_changes, 2);
+	expect_types(types, ARRAY_SIZE(types));
 }

@@ -159,7 +159,7 @@ Test(ledger, tells_address_protocol_and_port_apart)
 	desire(&ledger, "203.0.113.11:30001", A, NULL);
 	desire(&ledger, "203.0.113.10:30002", A, NULL);
 	cr_assert_null(ledger_find(&ledger, &udp));
-	cr_assert_eq(ledger_desire(&ledger, &udp, &target, NULL, 1, NULL), 0);
+	cr_assert_eq(ledger_desire(&ledger, &udp, &target, NULL, NULL, 1, NULL), 0);
 	cr_assert_eq(ledger.n_entries, 4);
 }
 
@@ -188,4 +188,50 @@ Test(ledger, finds_all_that_is_left_after_many_are_dropped)
 		walked++;
 	cr_assert_eq(walked, ledger.n_entries);
 	cr_assert_eq(walked, n - (n + 2) / 3);
+}
+
+/* ---- ends ---- */
+
+#define SOON INT64_C(2000000000)
+
+Test(ledger, an_end_that_was_read_back_may_differ_by_a_moment)
+{
+	struct entry *entry = install_until(&ledger, PORT, A, SOON - POLICY_EXPIRY_TOLERANCE_S);
+
+	desire_until(&ledger, PORT, A, SOON);
+	cr_assert(entry_settled(entry));
+	desire_until(&ledger, PORT, A, SOON + 1);
+	cr_assert_not(entry_settled(entry));
+}
+
+Test(ledger, an_end_that_comes_or_goes_is_a_difference)
+{
+	struct entry *entry = install(&ledger, PORT, A, NULL);
+
+	desire(&ledger, PORT, A, NULL);
+	cr_assert(entry_settled(entry));
+	desire_until(&ledger, PORT, A, SOON);
+	cr_assert_not(entry_settled(entry));
+	ledger_confirm(&ledger, entry);
+	cr_assert_eq(entry_installed_end(entry), SOON);
+	cr_assert(entry_settled(entry));
+	desire(&ledger, PORT, A, NULL);
+	cr_assert_not(entry_settled(entry));
+	ledger_confirm(&ledger, entry);
+	cr_assert_null(entry->extra, "what nobody needs is kept");
+}
+
+Test(ledger, says_which_optional_maps_are_needed)
+{
+	struct entry *entry = desire_until(&ledger, PORT, A, SOON);
+
+	cr_assert_eq(ledger_sets(&ledger), SHAPE_BIT(SHAPE_EXPIRING4));
+	desire_until(&ledger, PORT, B, SOON + 100);
+	desire_until(&ledger, "[2001:db8::10]:1", "[2001:db8::5]:1", SOON);
+	cr_assert_eq(ledger_sets(&ledger), SHAPE_BIT(SHAPE_EXPIRING4) | SHAPE_BIT(SHAPE_EXPIRING6));
+	desire(&ledger, PORT, A, NULL);
+	cr_assert_eq(ledger_sets(&ledger), SHAPE_BIT(SHAPE_EXPIRING6));
+	ledger_undesire(&ledger, entry);
+	ledger_undesire(&ledger, find(&ledger, "[2001:db8::10]:1"));
+	cr_assert_eq(ledger_sets(&ledger), 0);
 }

@@ -6,7 +6,8 @@
 #include "gatewayd/plan.h"
 #include "tests/unit/gatewayd/make.h"
 
-#define ALL (PLAN_ADD_TABLE | PLAN_ADD_MAPS | PLAN_ADD_CHAINS)
+#define ALL (PLAN_ADD_TABLE | PLAN_ADD_SETS | PLAN_ADD_RULES)
+#define ALWAYS (SHAPE_BIT(SHAPE_MAPPING4) | SHAPE_BIT(SHAPE_MAPPING6))
 #define P1 "203.0.113.10:30001"
 #define P2 "203.0.113.10:30002"
 #define P3 "203.0.113.10:30003"
@@ -29,13 +30,18 @@ static void end(void)
 
 TestSuite(plan, .init = begin, .fini = end);
 
-static void make(struct structure *actual, bool fill_first)
+static void make(struct structure *actual, unsigned ways)
 {
 	plan_clear(&plan);
-	cr_assert_eq(plan_make(&ledger, actual, fill_first, &plan), 0);
+	cr_assert_eq(plan_make(&ledger, actual, ways, &plan), 0);
 }
 
-static const struct structure whole = { .table = true, .maps = true, .chains = true };
+static const struct shape shape = { .masquerade = true, .map_size = 1000 };
+#define WHOLE                                                             \
+	{                                                                 \
+		.table = true, .sets = ALWAYS, .chains = 7, .rules = true \
+	}
+static const struct structure whole = WHOLE;
 
 struct row {
 	const char *name;
@@ -47,16 +53,21 @@ static char *one_chain[] = { "prerouting" };
 
 static const struct row rows[] = {
 	{ "nothing is there", { 0 }, ALL },
-	{ "all is there", { .table = true, .maps = true, .chains = true }, 0 },
+	{ "all is there", WHOLE, 0 },
 	{ "it has to go first",
-	  { .table = true, .stale = true, .maps = true, .chains = true },
+	  { .table = true, .stale = true, .sets = ALWAYS, .chains = 7, .rules = true },
 	  PLAN_DROP_TABLE | ALL },
-	{ "an empty table", { .table = true }, PLAN_ADD_MAPS | PLAN_ADD_CHAINS },
-	{ "filled and not hooked yet", { .table = true, .maps = true }, PLAN_ADD_CHAINS },
+	{ "an empty table", { .table = true }, PLAN_ADD_SETS | PLAN_ADD_RULES },
+	{ "filled and not hooked yet", { .table = true, .sets = ALWAYS }, PLAN_ADD_RULES },
 	{ "other chains",
-	  { .table = true, .maps = true, .names = one_chain, .n_names = 1 },
-	  PLAN_DROP_CHAINS | PLAN_ADD_CHAINS },
-	{ "maps are missing", { .table = true, .chains = true }, PLAN_ADD_MAPS },
+	  { .table = true, .sets = ALWAYS, .names = one_chain, .n_names = 1 },
+	  PLAN_DROP_RULES | PLAN_ADD_RULES },
+	{ "other rules",
+	  { .table = true, .sets = ALWAYS, .chains = 7 },
+	  PLAN_DROP_RULES | PLAN_ADD_RULES },
+	{ "sets are missing",
+	  { .table = true, .chains = 7, .rules = true },
+	  PLAN_ADD_SETS | PLAN_DROP_RULES | PLAN_ADD_RULES },
 };
 
 Test(plan, steps)
@@ -64,7 +75,7 @@ Test(plan, steps)
 	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
 		struct structure actual = rows[i].actual;
 
-		make(&actual, false);
+		make(&actual, 0);
 		cr_assert_eq(plan.steps, rows[i].steps, "%s: %#x", rows[i].name, plan.steps);
 		cr_assert_eq(plan.n_operations, 0);
 		cr_assert_eq(plan_is_empty(&plan), rows[i].steps == 0, "%s", rows[i].name);
@@ -83,27 +94,27 @@ Test(plan, one_operation_to_add_and_to_delete_and_two_to_change)
 	struct structure actual = whole;
 
 	desire(&ledger, P1, A, NULL);
-	make(&actual, false);
+	make(&actual, 0);
 	cr_assert_eq(plan.n_operations, 1);
 	cr_assert_eq(plan.n_changes, 1);
 	expect(0, OPERATION_ADD, P1);
-	plan_done(&plan, &ledger, &actual);
+	plan_done(&plan, &shape, &ledger, &actual);
 
 	desire(&ledger, P1, B, NULL);
-	make(&actual, false);
+	make(&actual, 0);
 	cr_assert_eq(plan.n_operations, 2);
 	cr_assert_eq(plan.n_changes, 1);
 	expect(0, OPERATION_DELETE, P1);
 	expect(1, OPERATION_ADD, P1);
-	plan_done(&plan, &ledger, &actual);
+	plan_done(&plan, &shape, &ledger, &actual);
 
 	ledger_undesire(&ledger, find(&ledger, P1));
-	make(&actual, false);
+	make(&actual, 0);
 	cr_assert_eq(plan.n_operations, 1);
 	expect(0, OPERATION_DELETE, P1);
-	plan_done(&plan, &ledger, &actual);
+	plan_done(&plan, &shape, &ledger, &actual);
 	cr_assert_eq(ledger.n_entries, 0);
-	make(&actual, false);
+	make(&actual, 0);
 	cr_assert(plan_is_empty(&plan));
 }
 
@@ -114,7 +125,7 @@ Test(plan, deletes_come_before_adds)
 	install(&ledger, P1, A, NULL);
 	desire(&ledger, P2, A, NULL);
 	install(&ledger, P3, A, NULL);
-	make(&actual, false);
+	make(&actual, 0);
 	cr_assert_eq(plan.n_operations, 3);
 	cr_assert_eq(plan.operations[0].kind, OPERATION_DELETE);
 	cr_assert_eq(plan.operations[1].kind, OPERATION_DELETE);
@@ -129,7 +140,7 @@ Test(plan, what_is_settled_by_now_makes_no_operation)
 	desire(&ledger, P1, B, NULL);
 	desire(&ledger, P1, A, NULL);
 	cr_assert_eq(ledger.n_dirty, 1);
-	make(&actual, false);
+	make(&actual, 0);
 	cr_assert(plan_is_empty(&plan));
 	cr_assert_eq(plan.n_changes, 0);
 }
@@ -140,7 +151,7 @@ Test(plan, another_label_is_written)
 
 	install(&ledger, P1, A, "env-a ssh");
 	desire(&ledger, P1, A, "env-a ssh drain");
-	make(&actual, false);
+	make(&actual, 0);
 	cr_assert_eq(plan.n_operations, 2);
 	cr_assert_eq(plan.n_changes, 1);
 }
@@ -149,18 +160,18 @@ Test(plan, a_new_table_is_filled_before_it_is_hooked_if_asked)
 {
 	struct structure actual = { 0 };
 
-	make(&actual, true);
+	make(&actual, PLAN_FILL_FIRST);
 	cr_assert_eq(plan.steps, ALL, "nothing to fill it with");
 	desire(&ledger, P1, A, NULL);
-	make(&actual, true);
-	cr_assert_eq(plan.steps, PLAN_ADD_TABLE | PLAN_ADD_MAPS);
+	make(&actual, PLAN_FILL_FIRST);
+	cr_assert_eq(plan.steps, PLAN_ADD_TABLE | PLAN_ADD_SETS);
 	cr_assert_eq(plan.n_operations, 1);
-	plan_done(&plan, &ledger, &actual);
-	make(&actual, true);
-	cr_assert_eq(plan.steps, PLAN_ADD_CHAINS);
+	plan_done(&plan, &shape, &ledger, &actual);
+	make(&actual, PLAN_FILL_FIRST);
+	cr_assert_eq(plan.steps, PLAN_ADD_RULES);
 	cr_assert_eq(plan.n_operations, 0);
-	plan_done(&plan, &ledger, &actual);
-	make(&actual, true);
+	plan_done(&plan, &shape, &ledger, &actual);
+	make(&actual, PLAN_FILL_FIRST);
 	cr_assert(plan_is_empty(&plan));
 }
 
@@ -170,6 +181,67 @@ Test(plan, a_table_that_is_replaced_is_hooked_at_once)
 	struct structure actual = { .table = true, .stale = true };
 
 	desire(&ledger, P1, A, NULL);
-	make(&actual, true);
+	make(&actual, PLAN_FILL_FIRST);
 	cr_assert_eq(plan.steps, PLAN_DROP_TABLE | ALL);
+}
+
+/* ---- sets that are there while they are used ---- */
+
+#define SOON INT64_C(2000000000)
+#define EXPIRING4 SHAPE_BIT(SHAPE_EXPIRING4)
+
+Test(plan, a_set_comes_with_its_first_use_and_stays)
+{
+	struct structure actual = whole;
+
+	desire_until(&ledger, P1, A, SOON);
+	make(&actual, 0);
+	cr_assert_eq(plan.steps, PLAN_DROP_RULES | PLAN_ADD_SETS | PLAN_ADD_RULES);
+	cr_assert_eq(plan.add_sets, EXPIRING4);
+	cr_assert_eq(plan.operations[0].set, SHAPE_EXPIRING4);
+	plan_done(&plan, &shape, &ledger, &actual);
+	cr_assert_eq(actual.sets, ALWAYS | EXPIRING4);
+
+	desire_until(&ledger, P2, A, SOON);
+	make(&actual, PLAN_SHRINK);
+	cr_assert_eq(plan.steps, 0, "it is there already");
+	plan_done(&plan, &shape, &ledger, &actual);
+
+	ledger_undesire(&ledger, find(&ledger, P1));
+	ledger_undesire(&ledger, find(&ledger, P2));
+	make(&actual, 0);
+	cr_assert_eq(plan.steps, 0, "somebody may use it again");
+	cr_assert_eq(plan.n_operations, 2);
+}
+
+Test(plan, a_set_that_nobody_uses_goes_with_all_that_is_in_it_when_asked)
+{
+	struct structure actual = whole;
+
+	actual.sets |= EXPIRING4;
+	install_until(&ledger, P1, A, SOON);
+	make(&actual, PLAN_SHRINK);
+	cr_assert_eq(plan.steps, PLAN_DROP_RULES | PLAN_DROP_SETS | PLAN_ADD_RULES);
+	cr_assert_eq(plan.drop_sets, EXPIRING4);
+	cr_assert_eq(plan.n_operations, 0);
+	cr_assert_eq(plan.n_changes, 1);
+	plan_done(&plan, &shape, &ledger, &actual);
+	cr_assert_eq(ledger.n_entries, 0);
+	cr_assert_eq(actual.sets, ALWAYS);
+	make(&actual, PLAN_SHRINK);
+	cr_assert(plan_is_empty(&plan));
+}
+
+Test(plan, a_mapping_moves_where_its_end_comes)
+{
+	struct structure actual = whole;
+
+	actual.sets |= EXPIRING4;
+	install(&ledger, P1, A, NULL);
+	desire_until(&ledger, P1, A, SOON);
+	make(&actual, 0);
+	cr_assert_eq(plan.n_changes, 1);
+	cr_assert_eq(plan.n_operations, 2);
+	cr_assert_eq(plan.operations[0].set, SHAPE_MAPPING4);
+	cr_assert_eq(plan.operations[1].set, SHAPE_EXPIRING4);
 }

@@ -38,7 +38,7 @@ Test(shape, keys_and_values_come_back)
 		struct mapping_key key = key_of(keys[i]), key_back;
 		struct endpoint target = endpoint_of(targets[i]), target_back;
 		uint8_t bytes[SHAPE_KEY_MAX], value[SHAPE_VALUE_MAX];
-		enum shape_map map = shape_map_of(&key);
+		enum shape_set map = shape_map_of(&key, false);
 		size_t n;
 
 		key.protocol = PROTOCOL_UDP;
@@ -54,14 +54,24 @@ Test(shape, keys_and_values_come_back)
 	}
 }
 
-Test(shape, maps_have_names)
+Test(shape, sets_have_names)
 {
-	struct mapping_key six = key_of("[2001:db8::10]:1");
+	for (int set = 0; set < SHAPE_SET_MAX; set++)
+		cr_assert_eq(shape_set_parse(shape_set_name(set)), set);
+	cr_assert_eq(shape_set_parse("mapping"), SHAPE_SET_INVALID);
+}
 
-	for (int map = 0; map < SHAPE_MAP_MAX; map++)
-		cr_assert_eq(shape_map_parse(shape_map_name(map)), map);
-	cr_assert_eq(shape_map_parse("mapping"), SHAPE_MAP_INVALID);
-	cr_assert_eq(shape_map_of(&six), SHAPE_MAP6);
+Test(shape, a_mappings_map_is_of_its_family_and_has_timeouts_where_it_ends)
+{
+	struct mapping_key four = key_of("203.0.113.10:1"), six = key_of("[2001:db8::10]:1");
+
+	cr_assert_eq(shape_map_of(&four, false), SHAPE_MAPPING4);
+	cr_assert_eq(shape_map_of(&six, false), SHAPE_MAPPING6);
+	cr_assert_eq(shape_map_of(&four, true), SHAPE_EXPIRING4);
+	cr_assert_eq(shape_map_of(&six, true), SHAPE_EXPIRING6);
+	for (int set = 0; set < SHAPE_SET_MAX; set++)
+		cr_assert_eq(shape_set_has_timeout(set),
+			     set == SHAPE_EXPIRING4 || set == SHAPE_EXPIRING6);
 }
 
 struct label_row {
@@ -125,33 +135,64 @@ Test(shape, others_comments_are_no_labels)
 	cr_assert_str_empty(label.environment);
 }
 
-Test(shape, each_rule_is_the_same_as_itself_and_as_no_other)
+#define ALL_SETS (SHAPE_BIT(SHAPE_SET_MAX) - 1)
+
+static unsigned count_rules(shape_sets sets, enum shape_chain chain)
 {
 	for (unsigned i = 0;; i++) {
 		bool end;
 		_cleanup_(cleanup_nftnl_rule) struct nftnl_rule *rule =
-			shape_make_rule(SHAPE_PREROUTING, i, &end);
+			shape_make_rule(sets, chain, i, &end);
 
-		if (end) {
-			cr_assert_eq(i, 5);
-			break;
-		}
-		for (unsigned j = 0; j < 5; j++)
-			cr_assert_eq(shape_rule_matches(SHAPE_PREROUTING, j, rule), i == j,
-				     "%u and %u", i, j);
-		cr_assert_not(shape_rule_matches(SHAPE_POSTROUTING, 0, rule));
+		if (end)
+			return i;
+	}
+}
+
+Test(shape, each_rule_is_the_same_as_itself_and_as_no_other)
+{
+	unsigned n = count_rules(ALL_SETS, SHAPE_PREROUTING);
+
+	cr_assert_gt(n, count_rules(shape_sets_always(), SHAPE_PREROUTING));
+	for (unsigned i = 0; i < n; i++) {
+		bool end;
+		_cleanup_(cleanup_nftnl_rule) struct nftnl_rule *rule =
+			shape_make_rule(ALL_SETS, SHAPE_PREROUTING, i, &end);
+
+		for (unsigned j = 0; j < n; j++)
+			cr_assert_eq(shape_rule_matches(ALL_SETS, SHAPE_PREROUTING, j, rule),
+				     i == j, "%u and %u", i, j);
+		cr_assert_not(shape_rule_matches(ALL_SETS, SHAPE_POSTROUTING, 0, rule));
+	}
+}
+
+Test(shape, a_rule_is_there_only_while_its_set_is)
+{
+	shape_sets sets = shape_sets_always() | SHAPE_BIT(SHAPE_EXPIRING6);
+	unsigned few = count_rules(shape_sets_always(), SHAPE_OUTPUT);
+
+	cr_assert_eq(few, 5);
+	cr_assert_eq(count_rules(sets, SHAPE_OUTPUT), few + 1);
+	for (unsigned i = 0; i < few; i++) {
+		bool end;
+		_cleanup_(cleanup_nftnl_rule) struct nftnl_rule *rule =
+			shape_make_rule(shape_sets_always(), SHAPE_OUTPUT, i, &end);
+
+		/* The one more stands behind the maps that are always there. */
+		cr_assert(shape_rule_matches(sets, SHAPE_OUTPUT, i < 4 ? i : i + 1, rule), "%u", i);
 	}
 }
 
 Test(shape, a_rule_with_something_behind_it_is_another)
 {
-	for (unsigned i = 0; i < 5; i++) {
+	for (unsigned i = 0; i < count_rules(ALL_SETS, SHAPE_PREROUTING); i++) {
 		bool end;
 		_cleanup_(cleanup_nftnl_rule) struct nftnl_rule *rule =
-			shape_make_rule(SHAPE_PREROUTING, i, &end);
+			shape_make_rule(ALL_SETS, SHAPE_PREROUTING, i, &end);
 
 		nftnl_rule_add_expr(rule, nftnl_expr_alloc("counter"));
-		cr_assert_not(shape_rule_matches(SHAPE_PREROUTING, i, rule), "rule %u", i);
+		cr_assert_not(shape_rule_matches(ALL_SETS, SHAPE_PREROUTING, i, rule), "rule %u",
+			      i);
 	}
 }
 
@@ -173,19 +214,22 @@ Test(shape, a_chain_is_told_from_one_with_another_priority_policy_or_hook)
 Test(shape, a_map_is_told_from_one_of_another_size_or_type)
 {
 	const struct shape small = { .map_size = 10 }, large = { .map_size = 20 };
-	struct nftnl_set *set = shape_make_map(&small, SHAPE_MAP4);
+	struct nftnl_set *set = shape_make_set(&small, SHAPE_MAPPING4);
 
-	cr_assert(shape_map_matches(&small, SHAPE_MAP4, set));
-	cr_assert_not(shape_map_matches(&large, SHAPE_MAP4, set));
-	cr_assert_not(shape_map_matches(&small, SHAPE_MAP6, set));
+	cr_assert(shape_set_matches(&small, SHAPE_MAPPING4, set));
+	cr_assert_not(shape_set_matches(&large, SHAPE_MAPPING4, set));
+	cr_assert_not(shape_set_matches(&small, SHAPE_MAPPING6, set));
+	cr_assert_not(shape_set_matches(&small, SHAPE_EXPIRING4, set));
 	nftnl_set_set_u32(set, NFTNL_SET_FLAGS, NFT_SET_MAP | NFT_SET_TIMEOUT);
-	cr_assert_not(shape_map_matches(&small, SHAPE_MAP4, set));
+	cr_assert_not(shape_set_matches(&small, SHAPE_MAPPING4, set));
+	cr_assert(shape_set_matches(&small, SHAPE_EXPIRING4, set));
 	nftnl_set_free(set);
 }
 
 Test(shape, only_masquerading_has_a_chain_behind_routing)
 {
-	cr_assert(shape_has_chain(&(struct shape){ .masquerade = true }, SHAPE_POSTROUTING));
-	cr_assert_not(shape_has_chain(&(struct shape){ .masquerade = false }, SHAPE_POSTROUTING));
-	cr_assert(shape_has_chain(&(struct shape){ .masquerade = false }, SHAPE_OUTPUT));
+	cr_assert(shape_has_chain(&(struct shape){ .masquerade = true }, 0, SHAPE_POSTROUTING));
+	cr_assert_not(
+		shape_has_chain(&(struct shape){ .masquerade = false }, 0, SHAPE_POSTROUTING));
+	cr_assert(shape_has_chain(&(struct shape){ .masquerade = false }, 0, SHAPE_OUTPUT));
 }

@@ -1,0 +1,205 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The sets and maps of our nftables table: their names, types, sizes and flags, in one list, as
+ * libnftnl objects; and the bytes of the keys and values of mappings. It sends and receives
+ * nothing.
+ */
+#include "gatewayd/shape_set.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <libnftnl/udata.h>
+#include <linux/netfilter.h>
+#include <linux/netfilter/nf_tables.h>
+#include <string.h>
+
+#include "gatewayd/shape_rule.h"
+
+/* nft's numbers for its data types, of which a concatenation has six bits each; with them it prints
+ * keys as addresses, protocols and ports. */
+enum nft_type {
+	NFT_TYPE_IPV4_ADDRESS = 7,
+	NFT_TYPE_IPV6_ADDRESS = 8,
+	NFT_TYPE_PROTOCOL = 12,
+	NFT_TYPE_SERVICE = 13,
+};
+#define NFT_TYPE_BITS 6
+
+#define KEY_TYPE(address)                                                            \
+	(((address) << (2 * NFT_TYPE_BITS)) | (NFT_TYPE_PROTOCOL << NFT_TYPE_BITS) | \
+	 NFT_TYPE_SERVICE)
+#define VALUE_TYPE(address) (((address) << NFT_TYPE_BITS) | NFT_TYPE_SERVICE)
+#define KEY4 KEY_TYPE(NFT_TYPE_IPV4_ADDRESS), 12
+#define KEY6 KEY_TYPE(NFT_TYPE_IPV6_ADDRESS), 24
+#define VALUE4 VALUE_TYPE(NFT_TYPE_IPV4_ADDRESS), 8
+#define VALUE6 VALUE_TYPE(NFT_TYPE_IPV6_ADDRESS), 20
+
+struct set_spec {
+	const char *name;
+	uint8_t family;
+	uint32_t key_type, key_length;
+	uint32_t value_type, value_length; /* 0: a set and no map */
+	uint32_t flags;
+	uint32_t size; /* 0: as large as the maps are configured */
+};
+
+static const struct set_spec sets[SHAPE_SET_MAX] = {
+	[SHAPE_MAPPING4] = { "mapping4", AF_INET, KEY4, VALUE4, NFT_SET_MAP, 0 },
+	[SHAPE_MAPPING6] = { "mapping6", AF_INET6, KEY6, VALUE6, NFT_SET_MAP, 0 },
+	[SHAPE_EXPIRING4] = { "expiring4", AF_INET, KEY4, VALUE4, NFT_SET_MAP | NFT_SET_TIMEOUT,
+			      0 },
+	[SHAPE_EXPIRING6] = { "expiring6", AF_INET6, KEY6, VALUE6, NFT_SET_MAP | NFT_SET_TIMEOUT,
+			      0 },
+};
+
+shape_sets shape_sets_always(void)
+{
+	return SHAPE_BIT(SHAPE_MAPPING4) | SHAPE_BIT(SHAPE_MAPPING6);
+}
+
+const char *shape_set_name(enum shape_set set)
+{
+	return sets[set].name;
+}
+
+enum shape_set shape_set_parse(const char *name)
+{
+	for (int i = 0; i < SHAPE_SET_MAX; i++)
+		if (strcmp(sets[i].name, name) == 0)
+			return i;
+	return SHAPE_SET_INVALID;
+}
+
+uint32_t shape_set_id(enum shape_set set)
+{
+	return (uint32_t)set + 1;
+}
+
+bool shape_set_is_map(enum shape_set set)
+{
+	return sets[set].value_length > 0;
+}
+
+bool shape_set_has_timeout(enum shape_set set)
+{
+	return sets[set].flags & NFT_SET_TIMEOUT;
+}
+
+enum shape_set shape_map_of(const struct mapping_key *key, bool expires)
+{
+	if (key->address.family == AF_INET6)
+		return expires ? SHAPE_EXPIRING6 : SHAPE_MAPPING6;
+	return expires ? SHAPE_EXPIRING4 : SHAPE_MAPPING4;
+}
+
+/* nft notes the byte order of keys and values beside the set, for its own listing. */
+static int set_byte_order(struct nftnl_set *set)
+{
+	_cleanup_(cleanup_nftnl_udata) struct nftnl_udata_buf *udata =
+		nftnl_udata_buf_alloc(NFT_USERDATA_MAXLEN);
+
+	if (!udata || !nftnl_udata_put_u32(udata, NFTNL_UDATA_SET_KEYBYTEORDER, 0) ||
+	    !nftnl_udata_put_u32(udata, NFTNL_UDATA_SET_DATABYTEORDER, 0))
+		return -ENOMEM;
+	return nftnl_set_set_data(set, NFTNL_SET_USERDATA, nftnl_udata_buf_data(udata),
+				  nftnl_udata_buf_len(udata));
+}
+
+static uint32_t size_of(const struct shape *shape, const struct set_spec *spec)
+{
+	return spec->size ? spec->size : shape->map_size;
+}
+
+struct nftnl_set *shape_make_set(const struct shape *shape, enum shape_set set)
+{
+	const struct set_spec *spec = &sets[set];
+	_cleanup_(cleanup_nftnl_set) struct nftnl_set *made = nftnl_set_alloc();
+
+	if (!made || nftnl_set_set_str(made, NFTNL_SET_TABLE, SHAPE_TABLE) < 0 ||
+	    nftnl_set_set_str(made, NFTNL_SET_NAME, spec->name) < 0 || set_byte_order(made) < 0)
+		return NULL;
+	nftnl_set_set_u32(made, NFTNL_SET_FAMILY, NFPROTO_INET);
+	nftnl_set_set_u32(made, NFTNL_SET_FLAGS, spec->flags);
+	nftnl_set_set_u32(made, NFTNL_SET_KEY_TYPE, spec->key_type);
+	nftnl_set_set_u32(made, NFTNL_SET_KEY_LEN, spec->key_length);
+	if (spec->value_length > 0) {
+		nftnl_set_set_u32(made, NFTNL_SET_DATA_TYPE, spec->value_type);
+		nftnl_set_set_u32(made, NFTNL_SET_DATA_LEN, spec->value_length);
+	}
+	nftnl_set_set_u32(made, NFTNL_SET_DESC_SIZE, size_of(shape, spec));
+	nftnl_set_set_u32(made, NFTNL_SET_ID, shape_set_id(set));
+	return TAKE_PTR(made);
+}
+
+bool shape_set_matches(const struct shape *shape, enum shape_set set,
+		       const struct nftnl_set *actual)
+{
+	const struct set_spec *spec = &sets[set];
+
+	return nftnl_set_get_u32(actual, NFTNL_SET_FLAGS) == spec->flags &&
+	       nftnl_set_get_u32(actual, NFTNL_SET_KEY_TYPE) == spec->key_type &&
+	       nftnl_set_get_u32(actual, NFTNL_SET_KEY_LEN) == spec->key_length &&
+	       (spec->value_length == 0 ||
+		(nftnl_set_get_u32(actual, NFTNL_SET_DATA_TYPE) == spec->value_type &&
+		 nftnl_set_get_u32(actual, NFTNL_SET_DATA_LEN) == spec->value_length)) &&
+	       nftnl_set_get_u32(actual, NFTNL_SET_DESC_SIZE) == size_of(shape, spec);
+}
+
+size_t shape_key(const struct mapping_key *key, uint8_t ret[SHAPE_KEY_MAX])
+{
+	size_t n = address_length(&key->address);
+	uint16_t port = htons(key->port);
+
+	memset(ret, 0, SHAPE_KEY_MAX);
+	memcpy(ret, key->address.bytes, n);
+	ret[n] = key->protocol;
+	memcpy(ret + n + 4, &port, sizeof(port));
+	return n + 8;
+}
+
+size_t shape_value(const struct endpoint *target, uint8_t ret[SHAPE_VALUE_MAX])
+{
+	size_t n = address_length(&target->address);
+	uint16_t port = htons(target->port);
+
+	memset(ret, 0, SHAPE_VALUE_MAX);
+	memcpy(ret, target->address.bytes, n);
+	memcpy(ret + n, &port, sizeof(port));
+	return n + 4;
+}
+
+int shape_key_parse(enum shape_set set, const void *data, size_t length, struct mapping_key *ret)
+{
+	struct mapping_key key = { 0 };
+	const uint8_t *bytes = data;
+	uint16_t port;
+	size_t n;
+
+	if (length != sets[set].key_length)
+		return -EBADMSG;
+	key.address.family = sets[set].family;
+	n = address_length(&key.address);
+	memcpy(key.address.bytes, bytes, n);
+	key.protocol = bytes[n];
+	memcpy(&port, bytes + n + 4, sizeof(port));
+	key.port = ntohs(port);
+	*ret = key;
+	return 0;
+}
+
+int shape_value_parse(enum shape_set set, const void *data, size_t length, struct endpoint *ret)
+{
+	struct endpoint target = { 0 };
+	const uint8_t *bytes = data;
+	uint16_t port;
+	size_t n;
+
+	if (length != sets[set].value_length)
+		return -EBADMSG;
+	target.address.family = sets[set].family;
+	n = address_length(&target.address);
+	memcpy(target.address.bytes, bytes, n);
+	memcpy(&port, bytes + n, sizeof(port));
+	target.port = ntohs(port);
+	*ret = target;
+	return 0;
+}

@@ -1,0 +1,71 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The sets and maps of our nftables table: their names, types, sizes and flags, in one list, as
+ * libnftnl objects; and the bytes of the keys and values of mappings. It sends and receives
+ * nothing.
+ *
+ * A new set is a line of enum shape_set, one of the list in shape_set.c, and the rules in shape.c
+ * that are there while the set is. Its elements are members (see members.h).
+ */
+#pragma once
+
+#include <libnftnl/set.h>
+
+#include "lib/address.h"
+#include "proto/mapping.h"
+
+#define SHAPE_TABLE "portico"
+
+/* A key or value as the kernel wants it: each part padded to four bytes. */
+#define SHAPE_KEY_MAX 40
+#define SHAPE_VALUE_MAX 20
+
+struct shape {
+	bool masquerade;   /* false: hosts see the client's address and route back through us */
+	uint32_t map_size; /* elements that each map can hold */
+};
+
+/* All sets and maps that the table may have. Only those of shape_sets_always are there when nobody
+ * uses them. */
+enum shape_set {
+	SHAPE_MAPPING4,
+	SHAPE_MAPPING6,
+	SHAPE_EXPIRING4, /* mappings that end by themselves */
+	SHAPE_EXPIRING6,
+	SHAPE_SET_MAX,
+	SHAPE_SET_INVALID = -1,
+};
+
+/* Sets of the table as bits. */
+typedef uint64_t shape_sets;
+#define SHAPE_BIT(set) (UINT64_C(1) << (set))
+
+shape_sets shape_sets_always(void);
+
+/* "mapping4", …; the set of a name, SHAPE_SET_INVALID for any other. */
+const char *shape_set_name(enum shape_set set);
+enum shape_set shape_set_parse(const char *name);
+/* Number of the set within one batch, by which the batch's rules refer to it. */
+uint32_t shape_set_id(enum shape_set set);
+/* Whether its elements lead mappings to their targets; all others' are members. */
+bool shape_set_is_map(enum shape_set set);
+/* Whether its elements may end by themselves. */
+bool shape_set_has_timeout(enum shape_set set);
+/* The map that a mapping belongs to: by its address's family, and whether it ends by itself. */
+enum shape_set shape_map_of(const struct mapping_key *key, bool expires);
+
+/* A new object that the caller frees; NULL: out of memory. */
+struct nftnl_set *shape_make_set(const struct shape *shape, enum shape_set set);
+/* Whether a set that was read from the kernel is what shape_make_set makes, but for its handle. */
+bool shape_set_matches(const struct shape *shape, enum shape_set set,
+		       const struct nftnl_set *actual);
+
+/* Bytes of a mapping's key and value; return their length. */
+size_t shape_key(const struct mapping_key *key, uint8_t ret[SHAPE_KEY_MAX]);
+size_t shape_value(const struct endpoint *target, uint8_t ret[SHAPE_VALUE_MAX]);
+/* The other way, for what a dump gives. -EBADMSG for a length that does not fit. */
+int shape_key_parse(enum shape_set set, const void *data, size_t length, struct mapping_key *ret)
+	_must_check_;
+int shape_value_parse(enum shape_set set, const void *data, size_t length, struct endpoint *ret)
+	_must_check_;
+
+DEFINE_CLEANUP(struct nftnl_set *, nftnl_set_free, cleanup_nftnl_set)
