@@ -10,8 +10,6 @@
 #include "lib/file.h"
 #include "proto/report.h"
 
-#define TOKEN_MAX 4096
-
 static const struct option_spec specs[] = {
 	{ "name", OPTION_STRING, offsetof(struct options, name), NULL, "NAME",
 	  "name of this host to the scheduler (default: the host name)" },
@@ -114,18 +112,9 @@ static int resolve_labels(struct options *options, struct error *err)
 
 static int resolve_token(struct options *options, struct error *err)
 {
-	int r;
-
-	if (!options->token_file)
+	if (!options->token_file || !*options->token_file)
 		return 0;
-	r = file_read(options->token_file, TOKEN_MAX, &options->token, NULL, err);
-	if (r < 0)
-		return r;
-	options->token[strcspn(options->token, "\r\n")] = '\0';
-	if (options->token[0] == '\0')
-		return error_set(err, -EINVAL, "invalid", "token-file", "token-file '%s' is empty",
-				 options->token_file);
-	return 0;
+	return file_read_secret(options->token_file, &options->token, err);
 }
 
 int options_resolve(struct options *options, struct error *err)

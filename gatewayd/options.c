@@ -10,8 +10,6 @@
 #include "lib/file.h"
 #include "proto/report.h"
 
-#define TOKEN_MAX 4096
-
 static const struct option_spec specs[] = {
 	{ .name = "name",
 	  .type = OPTION_STRING,
@@ -181,18 +179,9 @@ static int resolve_listen(const struct options *options, struct settings *settin
 static int resolve_token(const struct options *options, struct settings *settings,
 			 struct error *err)
 {
-	int r;
-
-	if (!options->token_file)
+	if (!options->token_file || !*options->token_file)
 		return 0;
-	r = file_read(options->token_file, TOKEN_MAX, &settings->token, NULL, err);
-	if (r < 0)
-		return r;
-	settings->token[strcspn(settings->token, "\r\n")] = '\0';
-	if (!*settings->token)
-		return error_set(err, -EINVAL, "invalid", "token-file", "token-file: %s is empty",
-				 options->token_file);
-	return 0;
+	return file_read_secret(options->token_file, &settings->token, err);
 }
 
 int options_resolve(const struct options *options, struct settings *ret, struct error *err)
@@ -226,6 +215,8 @@ void settings_clear(struct settings *settings)
 {
 	free(settings->name);
 	free(settings->addresses);
+	if (settings->token)
+		explicit_bzero(settings->token, strlen(settings->token));
 	free(settings->token);
 	memset(settings, 0, sizeof(*settings));
 }

@@ -8,6 +8,8 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#define SECRET_MAX 4096
+
 static int fail(struct error *err, int errnum, const char *verb, const char *path)
 {
 	return error_set(err, errnum, "io", NULL, "cannot %s %s: %s", verb, path,
@@ -63,6 +65,30 @@ int file_read(const char *path, size_t max, char **ret, size_t *ret_length, stru
 	*ret = TAKE_PTR(buffer);
 	if (ret_length)
 		*ret_length = length;
+	return 0;
+}
+
+int file_read_secret(const char *path, char **ret, struct error *err)
+{
+	char *text = NULL;
+	struct stat st;
+	int r;
+
+	if (stat(path, &st) < 0)
+		return fail(err, -errno, "read", path);
+	if (S_ISREG(st.st_mode) && (st.st_mode & (S_IROTH | S_IWOTH | S_IWGRP)))
+		return error_set(err, -EPERM, "io", NULL,
+				 "%s holds a secret and has mode %03o: chmod 600 it", path,
+				 (unsigned)st.st_mode & 0777);
+	r = file_read(path, SECRET_MAX, &text, NULL, err);
+	if (r < 0)
+		return r;
+	text[strcspn(text, "\r\n")] = '\0';
+	if (!*text) {
+		free(text);
+		return error_set(err, -EINVAL, "io", NULL, "%s is empty", path);
+	}
+	*ret = text;
 	return 0;
 }
 

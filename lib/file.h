@@ -13,6 +13,11 @@
 int file_read(const char *path, size_t max, char **ret, size_t *ret_length, struct error *err)
 	_must_check_;
 
+/* The first line of a file with a secret, such as a token; owned by the caller, who wipes it.
+ * Beside file_read's errors -EPERM where others than owner and group may read or write the file,
+ * -EINVAL where it is empty. */
+int file_read_secret(const char *path, char **ret, struct error *err) _must_check_;
+
 /* Replaces path by a file with this content: written beside it, synced, renamed, the folder
  * synced. After a failure the old file is as it was. */
 int file_write_atomic(const char *path, const void *data, size_t length, mode_t mode,

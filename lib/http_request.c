@@ -16,9 +16,19 @@ static struct timeval to_timeval(uint64_t ms)
 
 /* ---- the end of a request ---- */
 
+static void attachment_release(struct http_attachment *attachment)
+{
+	struct http_attachment released = *attachment;
+
+	*attachment = (struct http_attachment){ 0 };
+	if (released.release)
+		released.release(released.data);
+}
+
 /* Frees our part. evhttp's part is answered, or freed, by the caller. */
 static void request_free(struct http_request *request)
 {
+	attachment_release(&request->attachment);
 	if (request->server)
 		LIST_REMOVE(request, entry);
 	if (request->connection)
@@ -205,6 +215,25 @@ const char *http_request_peer(const struct http_request *request)
 	return request->connection ? request->connection->peer : "gone";
 }
 
+bool http_request_peer_uid(const struct http_request *request, uid_t *ret)
+{
+	if (!request->connection || !request->connection->has_uid)
+		return false;
+	*ret = request->connection->uid;
+	return true;
+}
+
+void http_request_attach(struct http_request *request, void *data, void (*release)(void *data))
+{
+	attachment_release(&request->attachment);
+	request->attachment = (struct http_attachment){ data, release };
+}
+
+void *http_request_attachment(const struct http_request *request)
+{
+	return request->attachment.data;
+}
+
 const char *http_request_body(const struct http_request *request, size_t *ret_length)
 {
 	struct evbuffer *body =
@@ -307,7 +336,10 @@ static void dispatch(struct http_request *request)
 	}
 	look_up(request->server, http_request_method(request), request, &found);
 	if (found.route) {
-		found.route->handler(request, found.userdata);
+		const struct http_server *server = request->server;
+
+		if (!server->guard || server->guard(request, found.route, server->guard_userdata))
+			found.route->handler(request, found.userdata);
 	} else if (found.allowed) {
 		reply_method(request, found.allowed);
 	} else {
@@ -384,6 +416,7 @@ void http_request_arrived(struct evhttp_request *evreq, void *userdata)
 static void stream_free(struct http_stream *stream)
 {
 	LIST_REMOVE(stream, entry);
+	attachment_release(&stream->attachment);
 	stream->connection->stream = NULL;
 	stream->server->stats.streams_open--;
 	if (!evhttp_request_get_connection(stream->evreq))
@@ -409,8 +442,10 @@ int http_stream_start(struct http_request *request, const char *content_type,
 	*stream = (struct http_stream){ .server = request->server,
 					.connection = request->connection,
 					.evreq = request->evreq,
+					.attachment = request->attachment,
 					.on_close = on_close,
 					.userdata = userdata };
+	request->attachment = (struct http_attachment){ 0 };
 	LIST_INSERT_HEAD(&stream->server->streams, stream, entry);
 	stream->connection->stream = stream;
 	stream->server->stats.streams_open++;
@@ -459,6 +494,7 @@ void http_stream_end(struct http_stream *stream)
 	struct evhttp_request *evreq = stream->evreq;
 
 	LIST_REMOVE(stream, entry);
+	attachment_release(&stream->attachment);
 	stream->connection->stream = NULL;
 	stream->server->stats.streams_open--;
 	free(stream);

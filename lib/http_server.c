@@ -192,6 +192,8 @@ static void describe_peer(struct http_connection *connection)
 {
 	struct sockaddr_storage local;
 	socklen_t length = sizeof(local);
+	struct ucred peer;
+	socklen_t peer_length = sizeof(peer);
 	evutil_socket_t fd = bufferevent_getfd(connection->bev);
 	char *address = NULL;
 	ev_uint16_t port;
@@ -200,6 +202,9 @@ static void describe_peer(struct http_connection *connection)
 	if (getsockname(fd, (struct sockaddr *)&local, &length) == 0 &&
 	    local.ss_family == AF_UNIX) {
 		snprintf(connection->peer, sizeof(connection->peer), "unix");
+		connection->has_uid =
+			getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &peer_length) == 0;
+		connection->uid = connection->has_uid ? peer.uid : 0;
 		return;
 	}
 	evhttp_connection_get_peer(connection->evcon, &address, &port);
@@ -514,6 +519,12 @@ int http_server_routes(struct http_server *server, const struct http_route *rout
 	*added = (struct http_routes){ server->routes, routes, n, userdata };
 	server->routes = added;
 	return 0;
+}
+
+void http_server_set_guard(struct http_server *server, http_guard guard, void *userdata)
+{
+	server->guard = guard;
+	server->guard_userdata = userdata;
 }
 
 void http_server_stats(const struct http_server *server, struct http_server_stats *ret)

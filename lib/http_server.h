@@ -14,6 +14,7 @@
 
 #include <event2/buffer.h>
 #include <event2/event.h>
+#include <sys/types.h>
 
 #include "lib/error.h"
 #include "lib/json.h"
@@ -62,6 +63,11 @@ void http_server_free(struct http_server *server);
 int http_server_routes(struct http_server *server, const struct http_route *routes, size_t n,
 		       void *userdata) _must_check_;
 
+/* Asked for each request that has a route, before its handler. False: it has answered. */
+typedef bool (*http_guard)(struct http_request *request, const struct http_route *route,
+			   void *userdata);
+void http_server_set_guard(struct http_server *server, http_guard guard, void *userdata);
+
 /* port 0 lets the kernel choose; ret_port (may be NULL) gets the port. The error names address,
  * port and reason. */
 int http_server_listen_tcp(struct http_server *server, const char *address, uint16_t port,
@@ -91,6 +97,12 @@ const char *http_request_unknown_query(const struct http_request *request,
 const char *http_request_header(const struct http_request *request, const char *name);
 /* The peer's IP address text, or "unix". */
 const char *http_request_peer(const struct http_request *request);
+/* The user at the other end of a Unix socket, as the kernel says; false where it is none. */
+bool http_request_peer_uid(const struct http_request *request, uid_t *ret);
+/* Something of the guard's that lives as long as the request, and then as long as its stream;
+ * release is called once. One for each request. */
+void http_request_attach(struct http_request *request, void *data, void (*release)(void *data));
+void *http_request_attachment(const struct http_request *request);
 const char *http_request_body(const struct http_request *request, size_t *ret_length);
 /* The body as JSON: see json_decode. An empty body is -EINVAL "malformed". */
 int http_request_json(struct http_request *request, json_t **ret, struct error *err) _must_check_;

@@ -17,6 +17,12 @@
 #include "lib/http_route.h"
 #include "lib/http_server.h"
 
+/* What a guard has given to a request. */
+struct http_attachment {
+	void *data;
+	void (*release)(void *data);
+};
+
 /* evhttp's connection as we see it: from accept to its close callback. */
 struct http_connection {
 	LIST_ENTRY(http_connection) entry;
@@ -27,6 +33,8 @@ struct http_connection {
 	struct event excess;             /* the request is over the limits */
 	struct event deadline; /* of the request being read, or of the rest of a refused one */
 	char peer[64];
+	bool has_uid; /* a Unix socket */
+	uid_t uid;
 	size_t received; /* bytes since the request's first */
 	bool reading;    /* a request has begun and is not complete */
 	bool refused;    /* we have answered over evhttp's head and only wait for the end */
@@ -42,6 +50,7 @@ struct http_request {
 	struct evhttp_request *evreq;       /* NULL once the server has gone */
 	char *path;
 	struct http_fields params, query;
+	struct http_attachment attachment;
 	void (*on_close)(void *userdata);
 	void *userdata;
 };
@@ -51,6 +60,7 @@ struct http_stream {
 	struct http_server *server;
 	struct http_connection *connection;
 	struct evhttp_request *evreq;
+	struct http_attachment attachment;
 	bool begun; /* something was sent */
 	void (*on_close)(struct http_stream *stream, void *userdata);
 	void *userdata;
@@ -73,6 +83,8 @@ struct http_server {
 	struct evhttp *evhttp;
 	struct http_limits limits;
 	struct http_routes *routes;
+	http_guard guard; /* NULL: none */
+	void *guard_userdata;
 	struct http_socket *sockets;
 	LIST_HEAD(, http_connection) connections;
 	struct http_connection *by_evcon;

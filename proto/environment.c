@@ -282,6 +282,8 @@ static void read_spec(struct json_reader *reader, struct environment_spec *spec)
 	read_volumes(reader, spec);
 	read_strings(reader, "labels", LABELS_MAX, 256, NULL, &spec->labels);
 	read_restart(reader, spec);
+	read_dns_label(reader, "customer", JSON_OPTIONAL, ENVIRONMENT_CUSTOMER_MAX, false,
+		       &spec->customer);
 	read_dns_label(reader, "policy", JSON_OPTIONAL, 32, false, &spec->policy);
 	read_dns_label(reader, "pool", JSON_OPTIONAL, 63, true, &spec->pool);
 	spec->queue = true;
@@ -364,6 +366,9 @@ json_t *environment_spec_encode(const struct environment_spec *spec)
 	if (object && spec->policy &&
 	    json_object_set_new(object, "policy", json_string(spec->policy)) < 0)
 		return NULL;
+	if (object && spec->customer &&
+	    json_object_set_new(object, "customer", json_string(spec->customer)) < 0)
+		return NULL;
 	return TAKE_PTR(object);
 }
 
@@ -397,6 +402,7 @@ void environment_spec_clear(struct environment_spec *spec)
 	json_decref(spec->env);
 	json_decref(spec->volumes);
 	json_decref(spec->labels);
+	free(spec->customer);
 	free(spec->policy);
 	free(spec->pool);
 	*spec = (struct environment_spec){ 0 };

@@ -9,8 +9,9 @@
 #include "lib/error.h"
 #include "lib/json.h"
 
-#define ENVIRONMENT_ID_MAX 40   /* "env-" and random text */
-#define ENVIRONMENT_NAME_MAX 63 /* a DNS label: [a-z0-9]([a-z0-9-]*[a-z0-9])? */
+#define ENVIRONMENT_ID_MAX 40       /* "env-" and random text */
+#define ENVIRONMENT_NAME_MAX 63     /* a DNS label: [a-z0-9]([a-z0-9-]*[a-z0-9])? */
+#define ENVIRONMENT_CUSTOMER_MAX 63 /* a DNS label */
 #define ENVIRONMENT_SERVICES_MAX 16
 #define ENVIRONMENT_KEYS_MAX 64 /* ssh_authorized_keys */
 #define ENVIRONMENT_VARIABLES_MAX 256
@@ -61,9 +62,10 @@ struct environment_spec {
 	json_t *volumes; /* owned object: name -> "local" or "shared", never NULL */
 	json_t *labels;  /* owned object of strings, never NULL */
 	enum restart_policy restart;
-	char *policy; /* placement policy's name; NULL: the scheduler's default */
-	char *pool;   /* default "default" */
-	bool queue;   /* default true: wait where nothing fits; false: refuse at once */
+	char *customer; /* who owns it; NULL: nobody, an admin's */
+	char *policy;   /* placement policy's name; NULL: the scheduler's default */
+	char *pool;     /* default "default" */
+	bool queue;     /* default true: wait where nothing fits; false: refuse at once */
 };
 
 /* Decodes and validates a request. Required: name, image, cpu_milli, memory_bytes. Errors name the

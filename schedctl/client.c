@@ -11,6 +11,7 @@
 
 #include "lib/backoff.h"
 #include "lib/clock.h"
+#include "lib/file.h"
 #include "lib/http_client.h"
 #include "lib/loop.h"
 #include "schedctl/client.h"
@@ -24,11 +25,12 @@ struct client {
 	struct event_base *base;
 	struct event *timer; /* ends the loop at a deadline */
 	struct http_client *http;
-	char *prefix;      /* "http://10.0.0.1:8000", without a slash at the end */
-	char *unix_socket; /* NULL for TCP */
-	char *peer;        /* for sentences: "schedd at http://10.0.0.1:8000" */
-	const char *hint;  /* what to do where it cannot be reached */
-	bool stopped;      /* by client_stop */
+	char *prefix;        /* "http://10.0.0.1:8000", without a slash at the end */
+	char *unix_socket;   /* NULL for TCP */
+	char *peer;          /* for sentences: "schedd at http://10.0.0.1:8000" */
+	const char *hint;    /* what to do where it cannot be reached */
+	char *authorization; /* header; NULL: none */
+	bool stopped;        /* by client_stop */
 };
 
 /* One call on its way; lives on the stack of the function that waits for it. */
@@ -80,14 +82,37 @@ static void on_deadline(int fd, short what, void *userdata)
 	(void)event_base_loopbreak(userdata);
 }
 
-int client_new(struct client **ret, const char *server, const char *gateway, struct error *err)
+/* A token is for schedd alone. */
+static int set_up_token(struct client *client, const char *path, struct error *err)
+{
+	struct error detail = ERROR_INIT;
+	char *token = NULL;
+	int r;
+
+	if (!path || !*path)
+		return 0;
+	r = file_read_secret(path, &token, &detail);
+	if (r < 0)
+		return r == -ENOMEM ? r
+				    : error_set(err, -EINVAL, "usage", "token-file", "no token: %s",
+						error_text(&detail, r));
+	client->authorization = text_format("Authorization: Bearer %s", token);
+	explicit_bzero(token, strlen(token));
+	free(token);
+	return client->authorization ? 0 : -ENOMEM;
+}
+
+int client_new(struct client **ret, const struct client_config *config, struct error *err)
 {
 	_cleanup_(cleanup_client) struct client *client = calloc(1, sizeof(*client));
 	int r;
 
 	if (!client)
 		return -ENOMEM;
-	r = gateway ? set_up_gateway(client, gateway) : set_up_server(client, server, err);
+	r = config->gateway ? set_up_gateway(client, config->gateway)
+			    : set_up_server(client, config->server, err);
+	if (r == 0 && !config->gateway)
+		r = set_up_token(client, config->token_file, err);
 	if (r < 0)
 		return r;
 	client->base = event_base_new();
@@ -115,6 +140,9 @@ void client_free(struct client *client)
 	free(client->prefix);
 	free(client->unix_socket);
 	free(client->peer);
+	if (client->authorization)
+		explicit_bzero(client->authorization, strlen(client->authorization));
+	free(client->authorization);
 	free(client);
 }
 
@@ -165,7 +193,7 @@ static int errnum_of_status(int status)
 {
 	if (status == 404)
 		return -ENOENT;
-	if (status == 503)
+	if (status == 429 || status == 503)
 		return -ENOTCONN;
 	if (status >= 400 && status < 500)
 		return -EPERM;
@@ -207,6 +235,10 @@ static int fail_status(struct exchange *exchange, const struct http_response *re
 				 exchange->client->peer, response->status,
 				 strncmp(exchange->client->peer, "gatewayd", 8) == 0 ? "gatewayd"
 										     : "schedd");
+	if (response->status == 401)
+		return error_set(exchange->err, errnum, "refused", NULL,
+				 "%s; name a file with one by --token-file or PORTICO_TOKEN_FILE",
+				 message);
 	if (field && *field && !strstr(message, field))
 		return error_set(exchange->err, errnum, "refused", field, "%s: %s", field, message);
 	return error_set(exchange->err, errnum, "refused", field, "%s", message);
@@ -253,8 +285,9 @@ static int on_data(const char *data, size_t length, void *userdata)
 static int start(struct exchange *exchange, const char *method, const char *path, json_t *body,
 		 uint64_t *ret_id)
 {
-	static const char *const headers[] = { "User-Agent: schedctl/" PORTICO_VERSION, NULL };
 	struct client *client = exchange->client;
+	const char *const headers[] = { "User-Agent: schedctl/" PORTICO_VERSION,
+					client->authorization, NULL };
 	_cleanup_free_ char *url = NULL, *text = NULL;
 
 	url = text_format("%s%s", client->prefix, path);

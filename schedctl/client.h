@@ -13,9 +13,15 @@
 
 struct client;
 
-/* server: "http://HOST:PORT", "https://…" or "unix:/PATH". gateway: the path of gatewayd's
- * socket; with it, server is not used. Both are copied. -EINVAL where server has another form. */
-int client_new(struct client **ret, const char *server, const char *gateway, struct error *err)
+struct client_config {
+	const char *server;     /* "http://HOST:PORT", "https://…" or "unix:/PATH" */
+	const char *gateway;    /* the path of gatewayd's socket; with it, server is not used */
+	const char *token_file; /* of the bearer token for schedd; NULL: none */
+};
+
+/* Everything is copied. -EINVAL where server has another form, or the token's file cannot be used.
+ */
+int client_new(struct client **ret, const struct client_config *config, struct error *err)
 	_must_check_;
 void client_free(struct client *client); /* NULL is fine */
 
@@ -25,8 +31,8 @@ int client_path(char path[CLIENT_PATH_MAX], const char *collection, const char *
 		const char *query, struct error *err) _must_check_;
 
 /* One request. body may be NULL and is borrowed. *ret (may be NULL) gets the answer, owned by the
- * caller. -ENOENT for 404, -EPERM for another 4xx, -ENOTCONN where there is no answer or 503,
- * -EPROTO for what is not the API's. */
+ * caller. -ENOENT for 404, -EPERM for another 4xx, -ENOTCONN where there is no answer, 429 or
+ * 503, -EPROTO for what is not the API's. */
 int client_call(struct client *client, const char *method, const char *path, json_t *body,
 		json_t **ret, struct error *err) _must_check_;
 

@@ -7,13 +7,18 @@
 
 #define HELP_COLUMN 30
 
-static const struct noun *const nouns[] = { &noun_env, &noun_host, &noun_port, &noun_gateway };
+static const struct noun *const nouns[] = { &noun_env,     &noun_host,     &noun_port,
+					    &noun_gateway, &noun_customer, &noun_token };
 
 static const struct args_option global_options[] = {
 	{ .name = "server",
 	  .argument = "URL",
 	  .help = "schedd: http://HOST:PORT, https://… or unix:/PATH (default: PORTICO_SERVER, the "
 		  "configuration file, http://127.0.0.1:8000)" },
+	{ .name = "token-file",
+	  .argument = "FILE",
+	  .help = "file with the token for schedd (default: PORTICO_TOKEN_FILE, the configuration "
+		  "file); root needs none with --server unix:/PATH" },
 	{ .name = "gateway",
 	  .argument = "SOCKET",
 	  .help = "talk to gatewayd itself, usually at /run/portico/gatewayd.sock" },

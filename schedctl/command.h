@@ -40,7 +40,7 @@ struct noun {
 	size_t n_commands;
 };
 
-extern const struct noun noun_env, noun_host, noun_port, noun_gateway;
+extern const struct noun noun_env, noun_host, noun_port, noun_gateway, noun_customer, noun_token;
 
 /* Options that every command takes. */
 extern const struct args_table command_global_options;

@@ -114,7 +114,11 @@ static int run_command(const struct invocation *invocation, const struct args *a
 	r = choose_side(invocation, settings, &context.side, err);
 	if (r < 0)
 		return r;
-	r = client_new(&client, settings->server, settings->gateway, err);
+	r = client_new(&client,
+		       &(struct client_config){ .server = settings->server,
+						.gateway = settings->gateway,
+						.token_file = settings->token_file },
+		       err);
 	if (r < 0)
 		return r;
 	context.client = client;

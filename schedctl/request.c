@@ -55,6 +55,7 @@ static const struct args_option options[] = {
 	  .argument = "POLICY",
 	  .help = "placement policy (default: the scheduler's)" },
 	{ .name = "pool", .argument = "POOL", .help = "pool of hosts (default: default)" },
+	{ .name = "customer", .argument = "NAME", .help = "whose it is; an admin says it" },
 	{ .name = "no-queue", .help = "refuse at once where no host has room, do not wait" },
 	{ .name = "wait", .help = "show progress until it runs; ends with its ssh command" },
 	{ .name = "timeout",
@@ -122,7 +123,8 @@ static int build_count(const struct args *args, const char *option, const char *
 
 static int build_strings(const struct args *args, json_t *body, struct error *err)
 {
-	static const char *const names[] = { "name", "image", "policy", "pool", "restart" };
+	static const char *const names[] = { "name", "image",   "policy",
+					     "pool", "restart", "customer" };
 	int r = 0;
 
 	for (size_t i = 0; r == 0 && i < ARRAY_SIZE(names); i++) {

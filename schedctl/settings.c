@@ -14,6 +14,11 @@ static const struct option_spec options[] = {
 	  .fallback = "http://127.0.0.1:8000",
 	  .argument = "URL",
 	  .help = "schedd" },
+	{ .name = "token-file",
+	  .type = OPTION_STRING,
+	  .offset = offsetof(struct settings, token_file),
+	  .argument = "FILE",
+	  .help = "file with the token for schedd" },
 	{ .name = "gateway",
 	  .type = OPTION_STRING,
 	  .offset = offsetof(struct settings, gateway),
@@ -37,7 +42,7 @@ static const struct program_spec program = {
 };
 
 struct words {
-	char *items[10];
+	char *items[16];
 	int n;
 };
 
@@ -53,14 +58,18 @@ int settings_load(const struct args *args, struct settings *ret, struct error *e
 {
 	struct words words = { .items = { (char *)"schedctl" }, .n = 1 };
 	const char *server = args_text(args, "server");
+	const char *token_file = args_text(args, "token-file");
 	enum config_outcome outcome;
 	int r;
 
 	if (!server)
 		server = getenv("PORTICO_SERVER");
+	if (!token_file)
+		token_file = getenv("PORTICO_TOKEN_FILE");
 	*ret = (struct settings){ 0 };
 	add(&words, "--config", args_text(args, "config"));
 	add(&words, "--server", server && *server ? server : NULL);
+	add(&words, "--token-file", token_file && *token_file ? token_file : NULL);
 	add(&words, "--gateway", args_text(args, "gateway"));
 	add(&words, "--output", args_text(args, "output"));
 	r = config_load(&program, words.n, words.items, ret, &outcome, NULL, err);

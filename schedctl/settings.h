@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* schedctl's few settings: command line over PORTICO_SERVER over /etc/portico/schedctl.conf over
- * defaults. No file is needed.
+/* schedctl's few settings: command line over PORTICO_SERVER and its like over
+ * /etc/portico/schedctl.conf over defaults. No file is needed.
  */
 #pragma once
 
@@ -10,7 +10,8 @@
 
 struct settings {
 	char *server;
-	char *gateway; /* NULL: schedd is meant */
+	char *token_file; /* NULL: no token */
+	char *gateway;    /* NULL: schedd is meant */
 	char *output;
 };
 

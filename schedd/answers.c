@@ -102,6 +102,7 @@ json_t *answer_environment(const struct environment_entry *entry, const char *pu
 	set(object, "phase", json_string(phase_name(environment->phase)), &r);
 	set(object, "stage", json_string(stage_name(environment->stage)), &r);
 	set(object, "reason", json_string(environment->reason), &r);
+	set(object, "customer", text_or_null(origin->spec.customer), &r);
 	set(object, "host", text_or_null(environment->host), &r);
 	set(object, "gpus", environment->gpus ? json_incref(environment->gpus) : json_array(), &r);
 	set(object, "ports", encode_ports(entry), &r);
@@ -217,6 +218,38 @@ json_t *answer_port(const struct port_entry *entry)
 	set(object, "since", json_time(port->since), &r);
 	set(object, "until", time_or_null(port->quarantined_until), &r);
 	set(object, "revision", number(port->record.revision), &r);
+	return r == 0 ? TAKE_PTR(object) : NULL;
+}
+
+/* ---- customers and tokens ---- */
+
+json_t *answer_customer(const struct customer_entry *entry)
+{
+	const struct customer *customer = customer_committed(entry);
+
+	return json_pack("{s:s, s:o, s:I}", "id", customer->id, "created_at",
+			 json_time(customer->created_at), "revision",
+			 (json_int_t)customer->record.revision);
+}
+
+json_t *answer_token(const struct token_entry *entry, const char *text)
+{
+	const struct token *token = token_committed(entry);
+	_cleanup_json_ json_t *object = json_object();
+	int r = object ? 0 : -1;
+
+	set(object, "id", json_string(token->id), &r);
+	set(object, "name", json_string(token->name), &r);
+	set(object, "role", json_string(role_name(token->role)), &r);
+	set(object, "subject", text_or_null(token->subject), &r);
+	set(object, "created_by", json_string(token->created_by), &r);
+	set(object, "created_at", json_time(token->created_at), &r);
+	set(object, "expires_at", time_or_null(token->expires_at), &r);
+	set(object, "last_used_at", time_or_null(MAX(token->last_used_at, entry->last_used_at)),
+	    &r);
+	set(object, "revision", number(token->record.revision), &r);
+	if (text)
+		set(object, "token", json_string(text), &r);
 	return r == 0 ? TAKE_PTR(object) : NULL;
 }
 

@@ -15,6 +15,9 @@ json_t *answer_environment(const struct environment_entry *entry, const char *pu
 json_t *answer_host(const struct host_entry *entry);
 json_t *answer_gateway(const struct state *state, const struct gateway_entry *entry);
 json_t *answer_port(const struct port_entry *entry);
+json_t *answer_customer(const struct customer_entry *entry);
+/* text (NULL: left out) is the token itself, in the answer to the request that made it. */
+json_t *answer_token(const struct token_entry *entry, const char *text);
 
 /* The items of a host's and of a gateway's desired state. An assignment carries secrets. */
 json_t *answer_assignment(const struct environment *environment);

@@ -108,8 +108,10 @@ void api_reply_not_found(struct http_request *request, const char *what, const c
 }
 
 void api_reply_list(struct api *api, struct http_request *request, enum record_kind kind,
+		    bool (*sees)(const struct caller *caller, const struct entry *entry),
 		    json_t *(*answer)(const struct api *api, const struct entry *entry))
 {
+	const struct caller *caller = access_caller(request);
 	const struct state *state = scheduler_state(api->config.scheduler);
 	json_t *items = json_array();
 	struct entry *entry;
@@ -117,7 +119,7 @@ void api_reply_list(struct api *api, struct http_request *request, enum record_k
 
 	STATE_FOREACH(state, kind, entry)
 	{
-		if (r == 0 && entry->committed)
+		if (r == 0 && entry->committed && (!sees || sees(caller, entry)))
 			r = json_array_append_new(items, answer(api, entry));
 	}
 	if (r < 0) {
@@ -128,6 +130,17 @@ void api_reply_list(struct api *api, struct http_request *request, enum record_k
 	api_reply_item(
 		request, 200,
 		json_pack("{s:o, s:I}", "items", items, "revision", (json_int_t)state->revision));
+}
+
+int api_check_follower(const struct http_request *request, const char *name, struct error *err)
+{
+	const struct caller *caller = access_caller(request);
+
+	if (caller->access == ACCESS_ALL || strcmp(name, caller->subject) == 0)
+		return 0;
+	return error_set(err, -EPERM, "forbidden", "name",
+			 "name: this token is for %s %s and not for %s", role_name(caller->role),
+			 caller->subject, name);
 }
 
 void api_registered(void *userdata, const struct error *err, const char *id)
@@ -172,6 +185,10 @@ int api_new(struct api **ret, const struct api_config *config)
 		r = api_ports_init(api);
 	if (r == 0)
 		r = api_health_init(api);
+	if (r == 0)
+		r = api_customers_init(api);
+	if (r == 0)
+		r = api_tokens_init(api);
 	if (r < 0)
 		return r;
 	*ret = TAKE_PTR(api);

@@ -10,15 +10,63 @@
 
 #define ID_RANDOM 16 /* 80 bits */
 
-/* By id, or by the name of a live one; a committed row, or NULL. */
+static bool sees(const struct caller *caller, const struct entry *entry)
+{
+	const struct environment *environment = (const struct environment *)entry->committed;
+
+	return access_sees(caller, environment->origin->spec.customer);
+}
+
+/* A committed row, or NULL. */
 static struct environment_entry *find(struct api *api, const char *id)
 {
-	const struct state *state = scheduler_state(api->config.scheduler);
-	struct environment_entry *entry = state_environment(state, id);
+	struct environment_entry *entry =
+		state_environment(scheduler_state(api->config.scheduler), id);
 
-	if (!entry)
-		entry = state_environment_named(state, id);
 	return entry && entry->entry.committed ? entry : NULL;
+}
+
+/* Names belong to their owners: an admin's is nobody's, or the only one there is. -EEXIST. */
+static int find_named(struct api *api, const struct caller *caller, const char *name,
+		      struct environment_entry **ret)
+{
+	const struct state *state = scheduler_state(api->config.scheduler);
+	const char *owner = caller->role == ROLE_CUSTOMER ? caller->subject : NULL;
+	struct environment_entry *entry = state_environment_named(state, owner, name), *found;
+
+	if (!entry && !owner) {
+		STATE_FOREACH(state, RECORD_ENVIRONMENT, found)
+		{
+			const struct environment_origin *origin = environment_newest(found)->origin;
+
+			if (strcmp(origin->spec.name, name) != 0)
+				continue;
+			if (entry)
+				return -EEXIST;
+			entry = found;
+		}
+	}
+	*ret = entry && entry->entry.committed ? entry : NULL;
+	return 0;
+}
+
+struct environment_entry *api_find_environment(struct api *api, struct http_request *request)
+{
+	const struct caller *caller = access_caller(request);
+	const char *id = http_request_param(request, "id");
+	struct environment_entry *entry = find(api, id);
+	struct error err = ERROR_INIT;
+
+	if (!entry && find_named(api, caller, id, &entry) < 0) {
+		error_set(&err, -EEXIST, "ambiguous", NULL,
+			  "several customers have an environment %s: use its id", id);
+		http_reply_error(request, &err);
+		return NULL;
+	}
+	if (entry && sees(caller, &entry->entry))
+		return entry;
+	api_reply_not_found(request, "environment", id);
+	return NULL;
 }
 
 /* ---- create ---- */
@@ -75,7 +123,7 @@ static void hashed(void *userdata, char *hash)
 		return;
 	}
 	r = scheduler_create(operation->api->config.scheduler, environment,
-			     http_request_peer(operation->request), created, operation, &err);
+			     access_caller(operation->request)->actor, created, operation, &err);
 	if (r < 0)
 		refuse(operation, &spec, &err);
 	environment_spec_clear(&spec);
@@ -101,6 +149,19 @@ static int fill_origin(struct environment_origin *origin, const char *login, str
 	return 0;
 }
 
+/* A customer's environments are its own, said or not. */
+static int set_owner(const struct caller *caller, struct environment_spec *spec, struct error *err)
+{
+	if (caller->role != ROLE_CUSTOMER)
+		return 0;
+	if (spec->customer && strcmp(spec->customer, caller->subject) != 0)
+		return error_set(err, -EPERM, "forbidden", "customer",
+				 "customer: \"%s\" is not who you are", spec->customer);
+	if (!spec->customer)
+		spec->customer = strdup(caller->subject);
+	return spec->customer ? 0 : error_set(err, -ENOMEM, "internal", NULL, "out of memory");
+}
+
 static int prepare(struct operation *operation, struct error *err)
 {
 	struct api *api = operation->api;
@@ -115,6 +176,9 @@ static int prepare(struct operation *operation, struct error *err)
 	r = http_request_json(operation->request, &body, err);
 	if (r == 0)
 		r = environment_spec_decode(body, &operation->environment->origin->spec, err);
+	if (r == 0)
+		r = set_owner(access_caller(operation->request),
+			      &operation->environment->origin->spec, err);
 	if (r == 0)
 		r = scheduler_ready(api->config.scheduler, err);
 	if (r == 0)
@@ -165,21 +229,19 @@ static void deleted(void *userdata, const struct error *err, const char *id)
 static void delete (struct http_request *request, void *userdata)
 {
 	struct api *api = userdata;
-	const char *id = http_request_param(request, "id");
 	struct environment_entry *entry;
 	struct operation *operation;
 	struct error err = ERROR_INIT;
 
 	if (!api_takes_no_query(request) || !api_can_read(api, request))
 		return;
-	entry = find(api, id);
-	if (!entry) {
-		api_reply_not_found(request, "environment", id);
+	entry = api_find_environment(api, request);
+	if (!entry)
 		return;
-	}
 	operation = operation_new(api, request);
-	if (operation && scheduler_delete(api->config.scheduler, entry->entry.id,
-					  http_request_peer(request), deleted, operation, &err) < 0)
+	if (operation &&
+	    scheduler_delete(api->config.scheduler, entry->entry.id, access_caller(request)->actor,
+			     deleted, operation, &err) < 0)
 		operation_fail(operation, &err);
 }
 
@@ -202,22 +264,21 @@ static void list(struct http_request *request, void *userdata)
 		feed_start(api->config.feed, scheduler_state(api->config.scheduler), request,
 			   FEED_ENVIRONMENTS, NULL);
 	else
-		api_reply_list(api, request, RECORD_ENVIRONMENT, answer);
+		api_reply_list(api, request, RECORD_ENVIRONMENT, sees, answer);
 }
 
 static void show(struct http_request *request, void *userdata)
 {
 	struct api *api = userdata;
 	bool failed, watch = api_wants_watch(request, &failed);
-	const char *id = http_request_param(request, "id");
 	struct environment_entry *entry;
 
 	if (failed || !api_can_read(api, request))
 		return;
-	entry = find(api, id);
+	entry = api_find_environment(api, request);
 	if (!entry)
-		api_reply_not_found(request, "environment", id);
-	else if (watch)
+		return;
+	if (watch)
 		feed_start(api->config.feed, scheduler_state(api->config.scheduler), request,
 			   FEED_ENVIRONMENTS, entry->entry.id);
 	else

@@ -33,7 +33,7 @@ static bool is_plain_read(struct api *api, struct http_request *request)
 static void list(struct http_request *request, void *userdata)
 {
 	if (is_plain_read(userdata, request))
-		api_reply_list(userdata, request, RECORD_GATEWAY, answer);
+		api_reply_list(userdata, request, RECORD_GATEWAY, NULL, answer);
 }
 
 static void show(struct http_request *request, void *userdata)
@@ -68,8 +68,10 @@ static void enroll(struct http_request *request, void *userdata)
 	if (r == 0)
 		r = gateway_registration_decode(body, &registration, &err);
 	if (r == 0)
+		r = api_check_follower(request, registration.name, &err);
+	if (r == 0)
 		r = scheduler_register_gateway(api->config.scheduler, &registration,
-					       http_request_peer(request), api_registered,
+					       access_caller(request)->actor, api_registered,
 					       operation, &err);
 	gateway_registration_clear(&registration);
 	if (r < 0)

@@ -32,7 +32,7 @@ static bool is_plain_read(struct api *api, struct http_request *request)
 static void list(struct http_request *request, void *userdata)
 {
 	if (is_plain_read(userdata, request))
-		api_reply_list(userdata, request, RECORD_HOST, answer);
+		api_reply_list(userdata, request, RECORD_HOST, NULL, answer);
 }
 
 static void show(struct http_request *request, void *userdata)
@@ -67,9 +67,11 @@ static void enroll(struct http_request *request, void *userdata)
 	if (r == 0)
 		r = host_registration_decode(body, &registration, &err);
 	if (r == 0)
+		r = api_check_follower(request, registration.name, &err);
+	if (r == 0)
 		r = scheduler_register_host(api->config.scheduler, &registration,
-					    http_request_peer(request), api_registered, operation,
-					    &err);
+					    access_caller(request)->actor, api_registered,
+					    operation, &err);
 	host_registration_clear(&registration);
 	if (r < 0)
 		operation_fail(operation, &err);

@@ -4,6 +4,7 @@
 
 #include <sys/queue.h>
 
+#include "schedd/access.h"
 #include "schedd/answers.h"
 #include "schedd/api.h"
 
@@ -13,7 +14,7 @@ struct operation {
 	struct api *api;
 	struct http_request *request;
 	struct environment *environment; /* of a create, until the scheduler has it */
-	char *password;                  /* of a create */
+	char *password;                  /* of a create; of a token, its text */
 };
 
 struct api {
@@ -39,18 +40,28 @@ bool api_wants_watch(struct http_request *request, bool *ret_failed);
 /* False where the request was answered with 503: there is no state to read. */
 bool api_can_read(struct api *api, struct http_request *request);
 
-/* {"items","revision"} of all committed rows of a kind. */
+/* {"items","revision"} of the committed rows of a kind that the caller may see; sees NULL: all. */
 void api_reply_list(struct api *api, struct http_request *request, enum record_kind kind,
+		    bool (*sees)(const struct caller *caller, const struct entry *entry),
 		    json_t *(*answer)(const struct api *api, const struct entry *entry));
 void api_reply_item(struct http_request *request, int status, json_t *item);
 void api_reply_not_found(struct http_request *request, const char *what, const char *id);
+
+/* The committed environment that {id} names, by its id or by the name of a live one, if the caller
+ * may see it. NULL where the request was answered with the reason. */
+struct environment_entry *api_find_environment(struct api *api, struct http_request *request);
 
 int api_environments_init(struct api *api) _must_check_;
 int api_hosts_init(struct api *api) _must_check_;
 int api_gateways_init(struct api *api) _must_check_;
 int api_ports_init(struct api *api) _must_check_;
 int api_health_init(struct api *api) _must_check_;
+int api_customers_init(struct api *api) _must_check_;
+int api_tokens_init(struct api *api) _must_check_;
 
+/* A follower registers itself and nobody else. -EPERM. */
+int api_check_follower(const struct http_request *request, const char *name, struct error *err)
+	_must_check_;
 /* The done callback of a registration: {"id","epoch","revision"}. */
 void api_registered(void *userdata, const struct error *err, const char *id);
 /* {"epoch","revision"}, the answer to a report. */

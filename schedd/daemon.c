@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "schedd/api.h"
+#include "schedd/auth.h"
 #include "schedd/migrations.h"
 #include "schedd/telemetry.h"
 
@@ -24,6 +25,7 @@ struct daemon {
 	struct password_hasher *hasher;
 	struct metrics *metrics;
 	struct telemetry *telemetry;
+	struct auth *auth;
 	struct api *api;
 };
 
@@ -94,6 +96,9 @@ static int make_modules(struct daemon *daemon, const struct options *options,
 	if (r == 0)
 		r = telemetry_new(&daemon->telemetry, daemon->metrics, daemon->scheduler,
 				  daemon->feed, daemon->server);
+	if (r == 0)
+		r = auth_new(&daemon->auth, base, daemon->server, daemon->scheduler,
+			     daemon->metrics);
 	return r;
 }
 
@@ -158,6 +163,7 @@ void daemon_free(struct daemon *daemon)
 	if (!daemon)
 		return;
 	api_free(daemon->api);
+	auth_free(daemon->auth);
 	password_hasher_free(daemon->hasher);
 	scheduler_free(daemon->scheduler);
 	telemetry_free(daemon->telemetry);

@@ -7,8 +7,10 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "lib/clock.h"
 #include "lib/loop.h"
 #include "proto/watch.h"
+#include "schedd/access.h"
 #include "schedd/answers.h"
 
 struct stream {
@@ -18,6 +20,7 @@ struct stream {
 	struct http_stream *http;
 	enum feed_kind kind;
 	char id[RECORD_ID_MAX]; /* "": all */
+	struct caller caller;
 	bool touched;
 	json_t *put, *deleted; /* of the batch */
 };
@@ -70,8 +73,14 @@ static void bookmark_due(evutil_socket_t fd, short what, void *userdata)
 	(void)loop_timer_arm(&feed->bookmark, WATCH_BOOKMARK_MS);
 	DL_FOREACH_SAFE(feed->streams, stream, next)
 	{
-		struct evbuffer *out = evbuffer_new();
+		struct evbuffer *out;
 
+		if (stream->caller.expires_at > 0 &&
+		    stream->caller.expires_at <= clock_unix_seconds()) {
+			stream_end(stream);
+			continue;
+		}
+		out = evbuffer_new();
 		if (!out)
 			return;
 		stream_send(stream, out, watch_write_bookmark(out, feed->epoch, feed->revision));
@@ -90,15 +99,22 @@ static int write_item(struct evbuffer *out, json_t *item)
 	return r;
 }
 
-static int write_environments(const struct feed *feed, const struct state *state, const char *id,
-			      struct evbuffer *out)
+/* A stream of environments is of one or all, and of what its reader may see. */
+static bool shows(const struct stream *stream, const struct environment_entry *entry)
+{
+	return (!stream->id[0] || strcmp(stream->id, entry->entry.id) == 0) &&
+	       access_sees(&stream->caller, environment_committed(entry)->origin->spec.customer);
+}
+
+static int write_environments(const struct feed *feed, const struct state *state,
+			      const struct stream *stream, struct evbuffer *out)
 {
 	struct environment_entry *entry;
 	int r = 0;
 
 	STATE_FOREACH(state, RECORD_ENVIRONMENT, entry)
 	{
-		if (r == 0 && entry->entry.committed && (!*id || strcmp(entry->entry.id, id) == 0))
+		if (r == 0 && entry->entry.committed && shows(stream, entry))
 			r = write_item(out, answer_environment(entry, feed->public_name, NULL));
 	}
 	return r;
@@ -157,7 +173,7 @@ static int write_snapshot(const struct feed *feed, const struct state *state,
 		return r;
 	switch (stream->kind) {
 	case FEED_ENVIRONMENTS:
-		r = write_environments(feed, state, stream->id, out);
+		r = write_environments(feed, state, stream, out);
 		break;
 	case FEED_ASSIGNMENTS:
 		r = write_assignments(state, stream->id, out);
@@ -186,6 +202,7 @@ void feed_start(struct feed *feed, const struct state *state, struct http_reques
 	}
 	stream->feed = feed;
 	stream->kind = kind;
+	stream->caller = *access_caller(request);
 	(void)snprintf(stream->id, sizeof(stream->id), "%s", id ? id : "");
 	if (http_stream_start(request, "application/jsonl", closed, stream, &stream->http) < 0) {
 		free(stream);
@@ -224,13 +241,13 @@ static void add(struct stream *stream, bool put, json_t *item)
 	*array = NULL;
 }
 
-/* To all streams of a kind and an id (and, for environments, those of all). */
-static void tell(struct feed *feed, enum feed_kind kind, const char *id, bool put, json_t *item)
+/* To the streams of one host. */
+static void tell(struct feed *feed, const char *host, bool put, json_t *item)
 {
 	struct stream *stream;
 
 	DL_FOREACH (feed->streams, stream)
-		if (stream->kind == kind && (!stream->id[0] || strcmp(stream->id, id) == 0))
+		if (stream->kind == FEED_ASSIGNMENTS && strcmp(stream->id, host) == 0)
 			add(stream, put, json_incref(item));
 	json_decref(item);
 }
@@ -241,11 +258,10 @@ static void tell_hosts(struct feed *feed, const struct change *change)
 	const struct environment *new = (const struct environment *)change->entry->committed;
 
 	if (is_assigned(old) && (!is_assigned(new) || strcmp(old->host, new->host) != 0))
-		tell(feed, FEED_ASSIGNMENTS, old->host, false,
-		     json_pack("{s:s}", "environment", old->origin->id));
+		tell(feed, old->host, false, json_pack("{s:s}", "environment", old->origin->id));
 	if (is_assigned(new) && (!is_assigned(old) || strcmp(old->host, new->host) != 0 ||
 				 old->assignment_revision != new->assignment_revision))
-		tell(feed, FEED_ASSIGNMENTS, new->host, true, answer_assignment(new));
+		tell(feed, new->host, true, answer_assignment(new));
 }
 
 static void tell_gateways(struct feed *feed, const struct state *state, const struct change *change)
@@ -273,15 +289,34 @@ static void tell_gateways(struct feed *feed, const struct state *state, const st
 static void tell_environment(struct feed *feed, const struct batch *batch,
 			     struct environment_entry *entry)
 {
+	struct stream *stream;
+	json_t *item;
+	bool gone;
+
 	if (!entry || entry->told_revision == batch->to_revision || !entry->entry.committed)
 		return;
 	entry->told_revision = batch->to_revision;
-	if (entry->entry.committed->gone)
-		tell(feed, FEED_ENVIRONMENTS, entry->entry.id, false,
-		     json_pack("{s:s}", "id", entry->entry.id));
-	else
-		tell(feed, FEED_ENVIRONMENTS, entry->entry.id, true,
-		     answer_environment(entry, feed->public_name, NULL));
+	gone = entry->entry.committed->gone;
+	item = gone ? json_pack("{s:s}", "id", entry->entry.id)
+		    : answer_environment(entry, feed->public_name, NULL);
+	DL_FOREACH (feed->streams, stream)
+		if (stream->kind == FEED_ENVIRONMENTS && shows(stream, entry))
+			add(stream, !gone, json_incref(item));
+	json_decref(item);
+}
+
+/* Who calls with a token that was revoked is heard no more. */
+static void end_callers(struct feed *feed, const struct change *change)
+{
+	struct stream *stream, *next;
+
+	if (!change->entry->committed->gone)
+		return;
+	DL_FOREACH_SAFE(feed->streams, stream, next)
+	{
+		if (strcmp(stream->caller.token, change->entry->id) == 0)
+			stream_end(stream);
+	}
 }
 
 /* A gateway that serves other addresses now needs another snapshot. */
@@ -329,9 +364,12 @@ void feed_commit(struct feed *feed, const struct state *state, const struct batc
 	feed->revision = state->revision;
 	if (!feed->streams)
 		return;
-	for (size_t i = 0; i < batch->n; i++)
+	for (size_t i = 0; i < batch->n; i++) {
 		if (batch->changes[i].entry->kind == RECORD_GATEWAY)
 			end_mappings(feed, &batch->changes[i]);
+		else if (batch->changes[i].entry->kind == RECORD_TOKEN)
+			end_callers(feed, &batch->changes[i]);
+	}
 	for (size_t i = 0; i < batch->n; i++) {
 		const struct change *change = &batch->changes[i];
 

@@ -3,6 +3,7 @@
 #include <stdio.h>
 
 #include "lib/log.h"
+#include "schedd/bootstrap.h"
 #include "schedd/daemon.h"
 
 static int run(const struct options *options, struct settings *settings)
@@ -45,6 +46,8 @@ int main(int argc, char **argv)
 	} else if (outcome == CONFIG_RUN) {
 		if (options.check)
 			status = daemon_check(&options, &settings) ? EXIT_SUCCESS : EXIT_FAILURE;
+		else if (options.bootstrap)
+			status = bootstrap_run(&options, &settings) ? EXIT_SUCCESS : EXIT_FAILURE;
 		else
 			status = run(&options, &settings);
 	}

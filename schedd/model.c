@@ -39,6 +39,15 @@ static const char *const record_kind_names[RECORD_KIND_MAX] = {
 	[RECORD_GATEWAY] = "gateway",
 	[RECORD_ENVIRONMENT] = "environment",
 	[RECORD_PORT] = "port",
+	[RECORD_CUSTOMER] = "customer",
+	[RECORD_TOKEN] = "token",
+};
+
+static const char *const role_names[ROLE_MAX] = {
+	[ROLE_ADMIN] = "admin",
+	[ROLE_CUSTOMER] = "customer",
+	[ROLE_HOST] = "host",
+	[ROLE_GATEWAY] = "gateway",
 };
 
 static const char *name_of(const char *const *names, size_t n, int value)
@@ -52,6 +61,16 @@ static int value_of(const char *const *names, size_t n, const char *text)
 		if (strcmp(names[i], text) == 0)
 			return (int)i;
 	return -1;
+}
+
+const char *role_name(enum role role)
+{
+	return name_of(role_names, ROLE_MAX, role);
+}
+
+enum role role_parse(const char *text)
+{
+	return value_of(role_names, ROLE_MAX, text);
 }
 
 const char *host_mode_name(enum host_mode mode)
@@ -230,6 +249,10 @@ static size_t record_size(enum record_kind kind)
 		return sizeof(struct environment);
 	case RECORD_PORT:
 		return sizeof(struct port);
+	case RECORD_CUSTOMER:
+		return sizeof(struct customer);
+	case RECORD_TOKEN:
+		return sizeof(struct token);
 	case RECORD_KIND_MAX:
 		break;
 	}
@@ -250,6 +273,8 @@ static void hold(struct record *record)
 		json_incref(((struct environment *)record)->gpus);
 		break;
 	case RECORD_PORT:
+	case RECORD_CUSTOMER:
+	case RECORD_TOKEN:
 	case RECORD_KIND_MAX:
 		break;
 	}
@@ -283,6 +308,8 @@ void record_free(struct record *record)
 		json_decref(((struct environment *)record)->gpus);
 		break;
 	case RECORD_PORT:
+	case RECORD_CUSTOMER:
+	case RECORD_TOKEN:
 	case RECORD_KIND_MAX:
 		break;
 	}
@@ -333,4 +360,14 @@ struct environment *environment_new(void)
 struct port *port_new(void)
 {
 	return new_record(RECORD_PORT);
+}
+
+struct customer *customer_new(void)
+{
+	return new_record(RECORD_CUSTOMER);
+}
+
+struct token *token_new(void)
+{
+	return new_record(RECORD_TOKEN);
 }

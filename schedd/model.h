@@ -21,6 +21,8 @@ enum record_kind {
 	RECORD_GATEWAY,
 	RECORD_ENVIRONMENT,
 	RECORD_PORT,
+	RECORD_CUSTOMER,
+	RECORD_TOKEN,
 	RECORD_KIND_MAX,
 };
 
@@ -136,6 +138,45 @@ struct port {
 	int64_t quarantined_until; /* 0 but in quarantine */
 };
 
+#define CUSTOMER_NAME_MAX ENVIRONMENT_CUSTOMER_MAX
+
+/* Who owns environments. Its id is its name. */
+struct customer {
+	struct record record;
+	char id[CUSTOMER_NAME_MAX + 1];
+	int64_t created_at;
+};
+
+/* Who may call: see access.h for what each of them may. */
+enum role {
+	ROLE_ADMIN,
+	ROLE_CUSTOMER,
+	ROLE_HOST,
+	ROLE_GATEWAY,
+	ROLE_MAX,
+	ROLE_INVALID = -1,
+};
+
+#define TOKEN_ID_MAX 20 /* "tok-" and random text */
+#define TOKEN_NAME_MAX 63
+#define TOKEN_HASH_SIZE 32 /* SHA-256 */
+
+/* A bearer token, of which only the hash is kept. */
+struct token {
+	struct record record;
+	char id[TOKEN_ID_MAX + 1];
+	char name[TOKEN_NAME_MAX + 1]; /* unique */
+	enum role role;
+	char subject[FOLLOWER_NAME_MAX + 1]; /* the customer, host or gateway; "" for an admin */
+	unsigned char hash[TOKEN_HASH_SIZE];
+	char created_by[64];
+	int64_t created_at;
+	int64_t expires_at;   /* 0: never */
+	int64_t last_used_at; /* 0: not yet; see TOKEN_USE_SECONDS for how exact */
+};
+
+const char *role_name(enum role role);
+enum role role_parse(const char *text);
 const char *host_mode_name(enum host_mode mode);
 enum host_mode host_mode_parse(const char *text);
 /* "online", "offline", "draining" or "maintenance"; a cordoned host is "draining" to a reader of
@@ -163,6 +204,8 @@ struct host *host_new(void);
 struct gateway *gateway_new(void);
 struct environment *environment_new(void);
 struct port *port_new(void);
+struct customer *customer_new(void);
+struct token *token_new(void);
 
 /* Replaces a version's origin by an empty one that it alone holds. NULL when out of memory. */
 struct host_origin *host_renew_origin(struct host *host);
@@ -182,3 +225,5 @@ DEFINE_RECORD_CLEANUP(host)
 DEFINE_RECORD_CLEANUP(gateway)
 DEFINE_RECORD_CLEANUP(environment)
 DEFINE_RECORD_CLEANUP(port)
+DEFINE_RECORD_CLEANUP(customer)
+DEFINE_RECORD_CLEANUP(token)

@@ -12,10 +12,11 @@
 /* As they stand in file and command line. */
 struct options {
 	char *database, *listen, *socket, *port_range, *public_name, *user, *policy, *log_level;
+	char *bootstrap_file;
 	struct string_list port_addresses;
 	uint64_t quarantine_ms, withdraw_timeout_ms, unready_grace_ms, offline_after_ms;
 	uint64_t max_connections, max_body;
-	bool insecure, check;
+	bool insecure, check, bootstrap;
 };
 
 /* What they mean. */

@@ -17,15 +17,29 @@ static int no_memory(struct error *err)
 
 /* ---- create ---- */
 
-static int check_name(const struct scheduler *scheduler, const char *name, struct error *err)
+static int check_name(const struct scheduler *scheduler, const struct environment_spec *spec,
+		      struct error *err)
 {
-	const struct environment_entry *other = state_environment_named(&scheduler->state, name);
+	const struct environment_entry *other =
+		state_environment_named(&scheduler->state, spec->customer, spec->name);
 
 	if (!other)
 		return 0;
 	return error_set(err, -EEXIST, "conflict", "name",
-			 "name: \"%s\" is the name of %s, which is %s", name, other->entry.id,
+			 "name: \"%s\" is the name of %s, which is %s", spec->name, other->entry.id,
 			 phase_name(environment_newest(other)->phase));
+}
+
+static int check_customer(const struct scheduler *scheduler, const struct environment_spec *spec,
+			  struct error *err)
+{
+	const struct customer_entry *owner =
+		spec->customer ? state_customer(&scheduler->state, spec->customer) : NULL;
+
+	if (!spec->customer || (owner && !entry_newest(&owner->entry)->gone))
+		return 0;
+	return error_set(err, -EINVAL, "invalid", "customer",
+			 "customer: there is no customer \"%s\"; make it first", spec->customer);
 }
 
 static int check_policy(const struct environment_spec *spec, struct error *err)
@@ -131,7 +145,9 @@ int scheduler_create(struct scheduler *scheduler, struct environment *environmen
 
 	r = scheduler_ready(scheduler, err);
 	if (r == 0)
-		r = check_name(scheduler, spec->name, err);
+		r = check_customer(scheduler, spec, err);
+	if (r == 0)
+		r = check_name(scheduler, spec, err);
 	if (r == 0)
 		r = check_policy(spec, err);
 	if (r == 0)

@@ -225,6 +225,8 @@ static void on_role(void *userdata, enum store_role role, const char *reason)
 	struct scheduler *scheduler = userdata;
 
 	(void)snprintf(scheduler->down_reason, sizeof(scheduler->down_reason), "%s", reason);
+	if (scheduler->events.on_role)
+		scheduler->events.on_role(scheduler->userdata, role, reason);
 	if (role == STORE_READY) {
 		log_info("database", "ready");
 		state_mark_all(&scheduler->state);

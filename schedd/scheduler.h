@@ -34,6 +34,9 @@ struct scheduler_events {
 	/* The state was loaded anew (a new epoch), or is about to be forgotten: every stream must
 	 * end. */
 	void (*on_reset)(void *userdata);
+	/* At each change of the store's role; reason is a sentence for STORE_DOWN, else "". May be
+	 * NULL. */
+	void (*on_role)(void *userdata, enum store_role role, const char *reason);
 	/* This process cannot go on; it should end with a failure. */
 	void (*on_fatal)(void *userdata, const char *reason);
 };
@@ -59,7 +62,7 @@ const struct state *scheduler_state(const struct scheduler *scheduler);
 typedef void (*scheduler_done)(void *userdata, const struct error *err, const char *id);
 
 /* Each request returns 0 (done will be called, never from inside) or an error (it will not be).
- * actor is who asks, for the events: "10.0.0.7" or "unix"; copied. */
+ * actor is who asks, for the events: "customer/alice" or "unix/root"; copied. */
 
 /* Adds an environment with its ports. environment is taken over, also on failure; its origin is
  * filled (environment_new), the rest is set here. -EEXIST "conflict": the name or a wanted port is
@@ -71,6 +74,23 @@ int scheduler_create(struct scheduler *scheduler, struct environment *environmen
 /* Wants it deleted; repeating it is no error. -ENOENT. */
 int scheduler_delete(struct scheduler *scheduler, const char *id, const char *actor,
 		     scheduler_done done, void *userdata, struct error *err) _must_check_;
+
+/* Customers and tokens. The row is taken over, also on failure, and is set here but for its id, its
+ * name, and a token's role, subject, hash and expiry. -EEXIST "conflict": the name is there;
+ * -EINVAL "invalid": a token's customer is not; -ENOSPC "too_many". */
+int scheduler_create_customer(struct scheduler *scheduler, struct customer *customer,
+			      const char *actor, scheduler_done done, void *userdata,
+			      struct error *err) _must_check_;
+int scheduler_create_token(struct scheduler *scheduler, struct token *token, const char *actor,
+			   scheduler_done done, void *userdata, struct error *err) _must_check_;
+/* A customer's tokens go with it. -ENOENT; -EBUSY "in_use" while it has environments. */
+int scheduler_delete_customer(struct scheduler *scheduler, const char *id, const char *actor,
+			      scheduler_done done, void *userdata, struct error *err) _must_check_;
+int scheduler_revoke_token(struct scheduler *scheduler, const char *id, const char *actor,
+			   scheduler_done done, void *userdata, struct error *err) _must_check_;
+/* Puts into the open batch when tokens were used last, where the rows are far behind, and takes
+ * out those that expired long ago. */
+void scheduler_write_token_uses(struct scheduler *scheduler);
 
 /* Followers. The registration is moved out of *registration. A registration that changes nothing
  * commits nothing. */

@@ -60,6 +60,21 @@ const struct environment *environment_committed(const struct environment_entry *
 	return (const struct environment *)entry->entry.committed;
 }
 
+const struct token *token_newest(const struct token_entry *entry)
+{
+	return (const struct token *)entry_newest(&entry->entry);
+}
+
+const struct customer *customer_committed(const struct customer_entry *entry)
+{
+	return (const struct customer *)entry->entry.committed;
+}
+
+const struct token *token_committed(const struct token_entry *entry)
+{
+	return (const struct token *)entry->entry.committed;
+}
+
 static struct entry *find(const struct state *state, enum record_kind kind, const char *id)
 {
 	struct entry *entry;
@@ -90,11 +105,26 @@ struct port_entry *state_port(const struct state *state, const struct mapping_ke
 	return (struct port_entry *)find(state, RECORD_PORT, mapping_key_format(key, id));
 }
 
-struct environment_entry *state_environment_named(const struct state *state, const char *name)
+struct customer_entry *state_customer(const struct state *state, const char *id)
+{
+	return (struct customer_entry *)find(state, RECORD_CUSTOMER, id);
+}
+
+struct token_entry *state_token(const struct state *state, const char *id)
+{
+	return (struct token_entry *)find(state, RECORD_TOKEN, id);
+}
+
+struct environment_entry *state_environment_named(const struct state *state, const char *customer,
+						  const char *name)
 {
 	struct environment_entry *entry;
+	char owned[OWNED_NAME_MAX + 1];
+	int length = snprintf(owned, sizeof(owned), "%s/%s", customer ? customer : "", name);
 
-	HASH_FIND(by_name, state->names, name, strlen(name), entry);
+	if (length < 0 || (size_t)length >= sizeof(owned))
+		return NULL;
+	HASH_FIND(by_name, state->names, owned, (unsigned)length, entry);
 	return entry;
 }
 
@@ -121,6 +151,10 @@ static const char *record_id(const struct record *record, char buffer[RECORD_ID_
 		return ((const struct environment *)record)->origin->id;
 	case RECORD_PORT:
 		return mapping_key_format(&((const struct port *)record)->key, buffer);
+	case RECORD_CUSTOMER:
+		return ((const struct customer *)record)->id;
+	case RECORD_TOKEN:
+		return ((const struct token *)record)->id;
 	case RECORD_KIND_MAX:
 		break;
 	}
@@ -138,6 +172,10 @@ static size_t entry_size(enum record_kind kind)
 		return sizeof(struct environment_entry);
 	case RECORD_PORT:
 		return sizeof(struct port_entry);
+	case RECORD_CUSTOMER:
+		return sizeof(struct customer_entry);
+	case RECORD_TOKEN:
+		return sizeof(struct token_entry);
 	case RECORD_KIND_MAX:
 		break;
 	}
@@ -147,12 +185,14 @@ static size_t entry_size(enum record_kind kind)
 static int index_environment(struct state *state, struct environment_entry *entry)
 {
 	const struct environment *environment = environment_newest(entry);
-	const char *name = environment->origin->spec.name;
+	const struct environment_spec *spec = &environment->origin->spec;
 	struct host_entry *host;
 
-	if (state_environment_named(state, name))
+	if (state_environment_named(state, spec->customer, spec->name))
 		return -EEXIST;
-	HASH_ADD_KEYPTR(by_name, state->names, name, strlen(name), entry);
+	(void)snprintf(entry->owned_name, sizeof(entry->owned_name), "%s/%s",
+		       spec->customer ? spec->customer : "", spec->name);
+	HASH_ADD_KEYPTR(by_name, state->names, entry->owned_name, strlen(entry->owned_name), entry);
 	if (!entry->by_name.tbl)
 		return -ENOMEM;
 	if (!environment->host[0])
@@ -333,14 +373,23 @@ struct environment *state_edit_environment(struct state *state, struct environme
 	return (struct environment *)state_edit(state, &entry->entry);
 }
 
+struct customer *state_edit_customer(struct state *state, struct customer_entry *entry)
+{
+	return (struct customer *)state_edit(state, &entry->entry);
+}
+
+struct token *state_edit_token(struct state *state, struct token_entry *entry)
+{
+	return (struct token *)state_edit(state, &entry->entry);
+}
+
 static void unindex_environment(struct state *state, struct environment_entry *entry)
 {
-	struct environment_entry *named;
+	const struct environment_spec *spec = &environment_newest(entry)->origin->spec;
 
 	/* An entry that never came into the index, for its name was there, must not take out the
 	 * one that is. */
-	named = state_environment_named(state, environment_newest(entry)->origin->spec.name);
-	if (named == entry)
+	if (state_environment_named(state, spec->customer, spec->name) == entry)
 		HASH_DELETE(by_name, state->names, entry);
 	state_unmark(state, entry);
 	state_unlink_host(entry, environment_newest(entry)->gpus);
@@ -394,6 +443,8 @@ void state_remove_entry(struct state *state, struct entry *entry)
 	case RECORD_GATEWAY:
 		gateway_report_clear(&((struct gateway_entry *)entry)->report);
 		break;
+	case RECORD_CUSTOMER:
+	case RECORD_TOKEN:
 	case RECORD_KIND_MAX:
 		break;
 	}
@@ -407,8 +458,10 @@ void state_remove_entry(struct state *state, struct entry *entry)
 
 void state_clear(struct state *state)
 {
-	static const enum record_kind order[] = { RECORD_PORT, RECORD_ENVIRONMENT, RECORD_HOST,
-						  RECORD_GATEWAY };
+	static const enum record_kind order[] = {
+		RECORD_PORT,    RECORD_ENVIRONMENT, RECORD_HOST,
+		RECORD_GATEWAY, RECORD_CUSTOMER,    RECORD_TOKEN
+	};
 	struct entry *entry, *next;
 
 	batch_clear(&state->open);

@@ -43,9 +43,22 @@ struct port_entry {
 	struct environment_entry *environment; /* NULL once that has gone */
 };
 
+struct customer_entry {
+	struct entry entry;
+};
+
+struct token_entry {
+	struct entry entry;
+	int64_t last_used_at; /* Unix seconds; newer than the row's */
+};
+
+/* "CUSTOMER/NAME", "/NAME" for one without owner */
+#define OWNED_NAME_MAX (CUSTOMER_NAME_MAX + 1 + ENVIRONMENT_NAME_MAX)
+
 struct environment_entry {
 	struct entry entry;
 	UT_hash_handle by_name;
+	char owned_name[OWNED_NAME_MAX + 1];
 	struct host_entry *host; /* by the newest version */
 	struct environment_entry *host_prev, *host_next;
 	struct port_entry *ports[ENVIRONMENT_SERVICES_MAX]; /* in the order of services */
@@ -84,7 +97,7 @@ struct batch {
 struct state {
 	uint64_t epoch, revision; /* committed */
 	struct entry *tables[RECORD_KIND_MAX];
-	struct environment_entry *names; /* live environments by name */
+	struct environment_entry *names; /* live environments by owner and name */
 	struct environment_entry *dirty;
 	struct port_pool pool;
 	struct batch open, flight;
@@ -99,7 +112,11 @@ struct host_entry *state_host(const struct state *state, const char *id);
 struct gateway_entry *state_gateway(const struct state *state, const char *id);
 struct port_entry *state_port(const struct state *state, const struct mapping_key *key);
 struct environment_entry *state_environment(const struct state *state, const char *id);
-struct environment_entry *state_environment_named(const struct state *state, const char *name);
+/* Names are unique among the live environments of one customer; customer NULL: of none. */
+struct environment_entry *state_environment_named(const struct state *state, const char *customer,
+						  const char *name);
+struct customer_entry *state_customer(const struct state *state, const char *id);
+struct token_entry *state_token(const struct state *state, const char *id);
 unsigned state_count(const struct state *state, enum record_kind kind);
 
 #define STATE_FOREACH(state, kind, entry_pointer)                                     \
@@ -113,12 +130,15 @@ const struct host *host_newest(const struct host_entry *entry);
 const struct gateway *gateway_newest(const struct gateway_entry *entry);
 const struct port *port_newest(const struct port_entry *entry);
 const struct environment *environment_newest(const struct environment_entry *entry);
+const struct token *token_newest(const struct token_entry *entry);
 
 /* The committed version, for readers; NULL where the row has not been committed yet. */
 const struct host *host_committed(const struct host_entry *entry);
 const struct gateway *gateway_committed(const struct gateway_entry *entry);
 const struct port *port_committed(const struct port_entry *entry);
 const struct environment *environment_committed(const struct environment_entry *entry);
+const struct customer *customer_committed(const struct customer_entry *entry);
+const struct token *token_committed(const struct token_entry *entry);
 
 /* The revision that the open batch will have. */
 uint64_t state_open_revision(const struct state *state);
@@ -129,6 +149,8 @@ struct host *state_edit_host(struct state *state, struct host_entry *entry);
 struct gateway *state_edit_gateway(struct state *state, struct gateway_entry *entry);
 struct port *state_edit_port(struct state *state, struct port_entry *entry);
 struct environment *state_edit_environment(struct state *state, struct environment_entry *entry);
+struct customer *state_edit_customer(struct state *state, struct customer_entry *entry);
+struct token *state_edit_token(struct state *state, struct token_entry *entry);
 
 /* Adds a row to the open batch; takes record over, also on failure. -EEXIST where the key (or an
  * environment's name) is there, -ENOMEM. ret may be NULL. */

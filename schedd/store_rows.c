@@ -8,7 +8,7 @@
 #include <string.h>
 
 #include "lib/number.h"
-#include "schedd/store_private.h"
+#include "schedd/store_columns.h"
 
 const struct store_statement store_statements[] = {
 	{ "put_host",
@@ -50,6 +50,17 @@ const struct store_statement store_statements[] = {
 	  " revision = excluded.revision"
 	  /* a row never changes hands: a port is freed, then taken */
 	  " WHERE port_mappings.environment = excluded.environment" },
+	{ "put_customer",
+	  "INSERT INTO customers (id, deleted, created_at, revision) VALUES ($1, $2,"
+	  " to_timestamp($3::double precision), $4) ON CONFLICT (id) DO UPDATE SET"
+	  " deleted = excluded.deleted, revision = excluded.revision" },
+	{ "put_token",
+	  "INSERT INTO tokens (id, name, role, subject, hash, created_by, created_at, expires_at,"
+	  " last_used_at, revision) VALUES ($1, $2, $3, $4, $5, $6,"
+	  " to_timestamp($7::double precision), to_timestamp($8::double precision),"
+	  " to_timestamp($9::double precision), $10) ON CONFLICT (id) DO UPDATE SET"
+	  " last_used_at = excluded.last_used_at, revision = excluded.revision" },
+	{ "delete_token", "DELETE FROM tokens WHERE id = $1" },
 	{ "delete_host", "DELETE FROM hosts WHERE id = $1" },
 	{ "delete_gateway", "DELETE FROM gateways WHERE id = $1" },
 	{ "delete_port",
@@ -62,34 +73,6 @@ const struct store_statement store_statements[] = {
 const size_t store_n_statements = ARRAY_SIZE(store_statements);
 
 /* ---- writing ---- */
-
-#define PARAMS_MAX 24
-
-struct params {
-	const char *values[PARAMS_MAX];
-	char numbers[PARAMS_MAX][24];
-	int n;
-};
-
-static void add_text(struct params *params, const char *text)
-{
-	params->values[params->n++] = text;
-}
-
-static void add_number(struct params *params, uint64_t number)
-{
-	char *text = params->numbers[params->n];
-
-	(void)snprintf(text, sizeof(params->numbers[0]), "%" PRIu64, number);
-	add_text(params, text);
-}
-
-static int execute(PGconn *connection, const char *statement, const struct params *params)
-{
-	return PQsendQueryPrepared(connection, statement, params->n, params->values, NULL, NULL, 0)
-		       ? 0
-		       : -EIO;
-}
 
 static int send_host(PGconn *connection, const struct host *host)
 {
@@ -227,6 +210,11 @@ static int send_gone(PGconn *connection, const struct entry *entry)
 		return execute(connection, "delete_port", &params);
 	case RECORD_ENVIRONMENT: /* its row stays, as "deleted": ports and bills refer to it */
 		return send_environment(connection, (const struct environment *)entry->flight);
+	case RECORD_CUSTOMER: /* so does this one's, for its environments */
+		return store_send_customer(connection, (const struct customer *)entry->flight);
+	case RECORD_TOKEN:
+		add_text(&params, entry->id);
+		return execute(connection, "delete_token", &params);
 	case RECORD_KIND_MAX:
 		break;
 	}
@@ -246,6 +234,10 @@ int store_send_change(PGconn *connection, const struct entry *entry)
 		return send_environment(connection, (const struct environment *)entry->flight);
 	case RECORD_PORT:
 		return send_port(connection, (const struct port *)entry->flight);
+	case RECORD_CUSTOMER:
+		return store_send_customer(connection, (const struct customer *)entry->flight);
+	case RECORD_TOKEN:
+		return store_send_token(connection, (const struct token *)entry->flight);
 	case RECORD_KIND_MAX:
 		break;
 	}
@@ -300,17 +292,20 @@ const char *store_load_query(enum record_kind kind)
 		       " extract(epoch FROM since)::bigint,"
 		       " extract(epoch FROM quarantined_until)::bigint, revision FROM port_mappings"
 		       " ORDER BY address, protocol, port";
+	case RECORD_CUSTOMER:
+		return "SELECT id, extract(epoch FROM created_at)::bigint, revision FROM customers"
+		       " WHERE NOT deleted ORDER BY id";
+	case RECORD_TOKEN:
+		return "SELECT id, name, role, subject, encode(hash, 'hex'), created_by,"
+		       " extract(epoch FROM created_at)::bigint,"
+		       " extract(epoch FROM expires_at)::bigint,"
+		       " extract(epoch FROM last_used_at)::bigint, revision FROM tokens"
+		       " ORDER BY created_at, id";
 	case RECORD_KIND_MAX:
 		break;
 	}
 	return "";
 }
-
-/* The columns of one row, taken in the order of the query. */
-struct cursor {
-	const PGresult *result;
-	int row, column;
-};
 
 uint64_t store_number(const PGresult *result, int row, int column)
 {
@@ -320,46 +315,6 @@ uint64_t store_number(const PGresult *result, int row, int column)
 	    number_parse(PQgetvalue(result, row, column), &number, NULL) < 0)
 		return 0; /* the columns are of number types and checked to be positive */
 	return number;
-}
-
-/* NULL for SQL's NULL. */
-static const char *next_text(struct cursor *cursor)
-{
-	int column = cursor->column++;
-
-	return PQgetisnull(cursor->result, cursor->row, column)
-		       ? NULL
-		       : PQgetvalue(cursor->result, cursor->row, column);
-}
-
-static uint64_t next_number(struct cursor *cursor)
-{
-	return store_number(cursor->result, cursor->row, cursor->column++);
-}
-
-static bool next_bool(struct cursor *cursor)
-{
-	const char *text = next_text(cursor);
-
-	return text && *text == 't';
-}
-
-/* A new reference, or NULL for SQL's NULL. What jsonb holds always parses. */
-static json_t *next_json(struct cursor *cursor)
-{
-	const char *text = next_text(cursor);
-
-	return text ? json_loads(text, JSON_DECODE_ANY, NULL) : NULL;
-}
-
-/* A new copy, NULL for SQL's NULL; *failed is set where there is no memory. */
-static char *next_copy(struct cursor *cursor, bool *failed)
-{
-	const char *text = next_text(cursor);
-	char *copy = text ? strdup(text) : NULL;
-
-	*failed |= text && !copy;
-	return copy;
 }
 
 static int decode_host(struct cursor *cursor, struct record **ret, struct error *err)
@@ -506,6 +461,10 @@ int store_row_decode(enum record_kind kind, const PGresult *result, int row, str
 		return decode_environment(&cursor, ret, err);
 	case RECORD_PORT:
 		return decode_port(&cursor, ret, err);
+	case RECORD_CUSTOMER:
+		return store_decode_customer(&cursor, ret);
+	case RECORD_TOKEN:
+		return store_decode_token(&cursor, ret, err);
 	case RECORD_KIND_MAX:
 		break;
 	}

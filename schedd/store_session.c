@@ -23,6 +23,8 @@ enum step {
 	STEP_LOAD_GATEWAYS,
 	STEP_LOAD_ENVIRONMENTS,
 	STEP_LOAD_PORTS,
+	STEP_LOAD_CUSTOMERS,
+	STEP_LOAD_TOKENS,
 	STEP_PREPARE,
 	STEP_READY,
 };
@@ -111,6 +113,10 @@ static int send_step(struct store *store)
 		return send_load(store, RECORD_ENVIRONMENT);
 	case STEP_LOAD_PORTS:
 		return send_load(store, RECORD_PORT);
+	case STEP_LOAD_CUSTOMERS:
+		return send_load(store, RECORD_CUSTOMER);
+	case STEP_LOAD_TOKENS:
+		return send_load(store, RECORD_TOKEN);
 	case STEP_PREPARE:
 		return PQsendPrepare(connection, store_statements[store->prepared].name,
 				     store_statements[store->prepared].sql, 0, NULL);
@@ -206,7 +212,7 @@ static int load_rows(struct store *store, const PGresult *result)
 
 static int after_load(struct store *store)
 {
-	if (store->step != STEP_LOAD_PORTS)
+	if (store->step != STEP_LOAD_TOKENS)
 		return store->step + 1;
 	store->loaded = true;
 	store->events->on_leader(store->userdata, store->epoch, store->revision);
@@ -249,6 +255,8 @@ static int next_step(struct store *store, const PGresult *result)
 	case STEP_LOAD_GATEWAYS:
 	case STEP_LOAD_ENVIRONMENTS:
 	case STEP_LOAD_PORTS:
+	case STEP_LOAD_CUSTOMERS:
+	case STEP_LOAD_TOKENS:
 		return after_load(store);
 	case STEP_PREPARE:
 		return after_prepare(store);

@@ -29,6 +29,7 @@ lab_paths() {
 lab_init() {
 	lab_paths
 	mkdir -p "$lab_dir/log" "$lab_data"
+	install -d -m 700 "$lab_dir/tokens"
 	chmod 711 "$LAB_ROOT" "$lab_dir"
 }
 
@@ -166,7 +167,27 @@ lab_image() {
 
 # ---- our daemons ----
 
+# The admin's token is made once, before the first start.
+lab_bootstrap() {
+	[ -f "$lab_dir/tokens/admin" ] || "$BUILD_DIR/schedd/schedd" --bootstrap --bootstrap-file "$lab_dir/tokens/admin" \
+		--database "$lab_database" --port-addresses "$lab_public" >>"$lab_dir/log/bootstrap" 2>&1
+}
+
+# lab_token ROLE SUBJECT: its token is in tokens/SUBJECT from here on.
+lab_token() {
+	[ -f "$lab_dir/tokens/$2" ] || lab_schedctl token create "$2" --role "$1" --subject "$2" \
+		--save "$lab_dir/tokens/$2" 2>>"$lab_dir/log/tokens"
+}
+
+# lab_curl [CURL-OPTION...] PATH: schedd's API as an admin, or as TOKEN (a file in tokens/) says.
+lab_curl() {
+	local path=${*: -1}
+	lab_exec gateway curl "${@:1:$#-1}" -H @<(printf 'Authorization: Bearer %s\n' \
+		"$(cat "$lab_dir/tokens/${TOKEN:-admin}")") "$lab_server$path"
+}
+
 lab_schedd() {
+	lab_bootstrap
 	lab_start schedd gateway "$BUILD_DIR/schedd/schedd" --database "$lab_database" --listen 10.0.0.1:8000 \
 		--insecure --socket "$lab_dir/schedd.sock" --port-addresses "$lab_public" \
 		--port-range 30001-30999 --quarantine 10m "$@"
@@ -174,24 +195,26 @@ lab_schedd() {
 }
 
 lab_gatewayd() {
+	lab_token gateway gw1
 	lab_start gatewayd gateway "$BUILD_DIR/gatewayd/gatewayd" --name gw1 --addresses "$lab_public" \
-		--server "$lab_server" --socket "$lab_dir/gatewayd.sock" --run-directory "$lab_dir" "$@"
+		--server "$lab_server" --token-file "$lab_dir/tokens/gw1" --socket "$lab_dir/gatewayd.sock" --run-directory "$lab_dir" "$@"
 	lab_wait 30 curl -sf --unix-socket "$lab_dir/gatewayd.sock" http://localhost/readyz
 }
 
 lab_agentd() { # lab_agentd HOST ADDRESS [OPTION...]
 	local host=$1 address=$2
 	shift 2
+	lab_token host "$host"
 	lab_start "agentd-$host" "$host" "$BUILD_DIR/agentd/agentd" --name "$host" --address "$address" \
-		--server "$lab_server" --docker "unix://$lab_dir/$host.sock" --data-dir "$lab_data/$host-agentd" "$@"
+		--server "$lab_server" --token-file "$lab_dir/tokens/$host" --docker "unix://$lab_dir/$host.sock" --data-dir "$lab_data/$host-agentd" "$@"
 }
 
 lab_schedctl() {
-	lab_exec gateway "$BUILD_DIR/schedctl/schedctl" --server "$lab_server" "$@"
+	lab_exec gateway "$BUILD_DIR/schedctl/schedctl" --server "$lab_server" --token-file "$lab_dir/tokens/${TOKEN:-admin}" "$@"
 }
 
 lab_host_online() {
-	[ "$(lab_exec gateway curl -sf "$lab_server/v1/hosts/$1" | jq -r .status)" = online ]
+	[ "$(lab_curl -sf "/v1/hosts/$1" | jq -r .status)" = online ]
 }
 
 # ---- the end ----

@@ -142,7 +142,7 @@ check_example() {
 	grep -qxF "[$program]" "systemd/$program.conf"
 	# What makes no sense in a file is on the command line only.
 	"$BUILD_DIR/$program/$program" --help | help_options | sed 's/^--//' |
-		grep -vxE 'config|check|help|version|gateway' | sort -u >"$BATS_TEST_TMPDIR/help"
+		grep -vxE 'config|check|bootstrap|help|version|gateway' | sort -u >"$BATS_TEST_TMPDIR/help"
 	same "systemd/$program.conf" "$program --help" "$BATS_TEST_TMPDIR/example" \
 		"$BATS_TEST_TMPDIR/help"
 }

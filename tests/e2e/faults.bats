@@ -33,7 +33,7 @@ kill_it() {
 }
 
 status_of() { # KIND NAME
-	lab_exec gateway curl -sf "$lab_server/v1/$1/$2" | jq -r .status
+	lab_curl -sf "/v1/$1/$2" | jq -r .status
 }
 
 status_is() { # KIND NAME STATUS
@@ -116,7 +116,7 @@ table() {
 	lab_start schedd gateway "$BUILD_DIR/schedd/schedd" --database "$lab_database" --listen 10.0.0.1:8000 --insecure \
 		--socket "$lab_dir/schedd.sock" --port-addresses "$lab_public" --port-range 30001-30999 --offline-after 4s
 	lab_wait 10 grep -q 'database: .*next try' "$lab_dir/log/schedd"
-	run lab_exec gateway curl -s "$lab_server/v1/environments"
+	run lab_curl -s "/v1/environments"
 	[[ $output == *'"unavailable"'* ]]
 	lab_postgres_start
 	lab_wait 20 fleet_phase_is one running
@@ -137,7 +137,7 @@ table() {
 }
 
 engine_error() {
-	lab_exec gateway curl -sf "$lab_server/v1/hosts/$1" | jq -r '.engine_error // empty'
+	lab_curl -sf "/v1/hosts/$1" | jq -r '.engine_error // empty'
 }
 
 engine_fails() {

@@ -137,8 +137,9 @@ teardown() {
 @test "what waited takes the room, and not the resting port" {
 	lab_wait 30 fleet_phase_is big running
 	[ "$(fleet_port big)" != 30001 ]
-	run --separate-stderr lab_exec gateway curl -s -w '\n%{http_code}' "$lab_server/v1/environments" -d \
-		'{"name":"again","image":"x","cpu_milli":10,"memory_bytes":16777216,"services":[{"name":"ssh","port":22,"external_port":30001}]}'
+	run --separate-stderr lab_curl -s -w '\n%{http_code}' -d \
+		'{"name":"again","image":"x","cpu_milli":10,"memory_bytes":16777216,"services":[{"name":"ssh","port":22,"external_port":30001}]}' \
+		/v1/environments
 	[[ $output == *'"conflict"'*'quarantine'*409 ]]
 }
 

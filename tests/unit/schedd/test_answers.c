@@ -85,7 +85,7 @@ Test(answers, an_environment_is_its_specification_and_its_state)
 	       "'queue':true,"
 	       "'services':[{'name':'ssh','port':22,'protocol':'tcp'},"
 	       "{'name':'web','port':8080,'protocol':'tcp'}],"
-	       "'id':'env-abc','phase':'running','stage':'','reason':'','host':'host1',"
+	       "'id':'env-abc','phase':'running','stage':'','reason':'','customer':null,'host':'host1',"
 	       "'gpus':[{'uuid':'GPU-1','milli':300}],"
 	       "'ports':[{'service':'ssh','protocol':'tcp','address':'203.0.113.10','port':30001,"
 	       "'state':'published','target':{'address':'10.0.1.2','port':41000}},"

@@ -62,8 +62,8 @@ Test(state, a_row_is_found_by_id_and_name_and_key)
 	const struct mapping_key ssh = key_of("203.0.113.10:30001");
 
 	add_environment("env-a", "alice");
-	cr_expect_eq(state_environment_named(&state, "alice"), environment("env-a"));
-	cr_expect_null(state_environment_named(&state, "env-a"));
+	cr_expect_eq(state_environment_named(&state, NULL, "alice"), environment("env-a"));
+	cr_expect_null(state_environment_named(&state, NULL, "env-a"));
 	cr_expect_null(state_environment(&state, "alice"));
 	cr_expect(state_port(&state, &ssh));
 	cr_expect_eq(state_count(&state, RECORD_PORT), 2);
@@ -96,8 +96,8 @@ Test(state, a_key_or_a_name_is_had_once_and_a_refusal_changes_nothing)
 	cr_expect_eq(
 		state_add(&state, &row_port("env-a", "ssh", "203.0.113.10:30001")->record, NULL),
 		-EEXIST);
-	cr_expect_eq(state_environment_named(&state, "alice"), environment("env-a"));
-	cr_expect_null(state_environment_named(&state, "bob"));
+	cr_expect_eq(state_environment_named(&state, NULL, "alice"), environment("env-a"));
+	cr_expect_null(state_environment_named(&state, NULL, "bob"));
 	cr_expect_null(state_environment(&state, "env-b"));
 	cr_expect_eq(state_port(&state, &ssh), port);
 	cr_expect_eq(port_pool_taken(&state.pool), 2, "the port is still its owner's");
@@ -110,7 +110,7 @@ Test(state, a_loaded_environment_needs_its_host)
 
 	(void)snprintf(lost->host, sizeof(lost->host), "host9");
 	cr_expect_eq(state_load(&state, &lost->record), -ENOENT);
-	cr_expect_null(state_environment_named(&state, "alice"));
+	cr_expect_null(state_environment_named(&state, NULL, "alice"));
 }
 
 Test(state, a_place_is_counted_on_its_host_and_taken_back)
@@ -234,7 +234,7 @@ Test(state, a_name_is_free_once_its_environment_is_gone)
 	cr_expect_eq(state_add(&state, &row_environment("env-b", "alice")->record, NULL), -EEXIST);
 	commit();
 	row_add(&state, row_environment("env-b", "alice"));
-	cr_expect_eq(state_environment_named(&state, "alice"), environment("env-b"));
+	cr_expect_eq(state_environment_named(&state, NULL, "alice"), environment("env-b"));
 }
 
 Test(state, a_dropped_open_batch_leaves_what_was_before)
@@ -255,7 +255,7 @@ Test(state, a_dropped_open_batch_leaves_what_was_before)
 
 	cr_expect_eq(state.open.n + state.open.n_audits, 0);
 	cr_expect_null(state_environment(&state, "env-b"));
-	cr_expect_null(state_environment_named(&state, "bob"));
+	cr_expect_null(state_environment_named(&state, NULL, "bob"));
 	cr_expect_eq(state_count(&state, RECORD_PORT), 0);
 	cr_expect_eq(port_pool_taken(&state.pool), 0);
 	cr_expect_eq(host_newest(host2)->mode, HOST_ACTIVE);

@@ -1,0 +1,79 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The rows of customers and tokens. */
+#include <errno.h>
+
+#include "schedd/store_columns.h"
+#include "schedd/token.h"
+
+static void add_time(struct params *params, int64_t seconds)
+{
+	if (seconds > 0)
+		add_number(params, (uint64_t)seconds);
+	else
+		add_text(params, NULL);
+}
+
+int store_send_customer(PGconn *connection, const struct customer *customer)
+{
+	struct params params = { .n = 0 };
+
+	add_text(&params, customer->id);
+	add_text(&params, customer->record.gone ? "true" : "false");
+	add_time(&params, customer->created_at);
+	add_number(&params, customer->record.revision);
+	return execute(connection, "put_customer", &params);
+}
+
+int store_send_token(PGconn *connection, const struct token *token)
+{
+	char hash[2 + TOKEN_HASH_HEX_MAX] = "\\x"; /* how bytea is written */
+	struct params params = { .n = 0 };
+
+	token_hash_format(token->hash, hash + 2);
+	add_text(&params, token->id);
+	add_text(&params, token->name);
+	add_text(&params, role_name(token->role));
+	add_text(&params, token->subject);
+	add_text(&params, hash);
+	add_text(&params, token->created_by);
+	add_time(&params, token->created_at);
+	add_time(&params, token->expires_at);
+	add_time(&params, token->last_used_at);
+	add_number(&params, token->record.revision);
+	return execute(connection, "put_token", &params);
+}
+
+int store_decode_customer(struct cursor *cursor, struct record **ret)
+{
+	struct customer *customer = customer_new();
+
+	if (!customer)
+		return -ENOMEM;
+	(void)snprintf(customer->id, sizeof(customer->id), "%s", next_text(cursor));
+	customer->created_at = (int64_t)next_number(cursor);
+	customer->record.revision = next_number(cursor);
+	*ret = &customer->record;
+	return 0;
+}
+
+int store_decode_token(struct cursor *cursor, struct record **ret, struct error *err)
+{
+	_cleanup_(cleanup_token) struct token *token = token_new();
+
+	if (!token)
+		return -ENOMEM;
+	(void)snprintf(token->id, sizeof(token->id), "%s", next_text(cursor));
+	(void)snprintf(token->name, sizeof(token->name), "%s", next_text(cursor));
+	token->role = role_parse(next_text(cursor));
+	(void)snprintf(token->subject, sizeof(token->subject), "%s", next_text(cursor));
+	if (token->role == ROLE_INVALID || token_hash_parse(next_text(cursor), token->hash) < 0)
+		return error_set(err, -EINVAL, "invalid", "hash",
+				 "token %s has a role or a hash that cannot be read", token->id);
+	(void)snprintf(token->created_by, sizeof(token->created_by), "%s", next_text(cursor));
+	token->created_at = (int64_t)next_number(cursor);
+	token->expires_at = (int64_t)next_number(cursor);
+	token->last_used_at = (int64_t)next_number(cursor);
+	token->record.revision = next_number(cursor);
+	*ret = &TAKE_PTR(token)->record;
+	return 0;
+}
