@@ -105,7 +105,8 @@ static void change(struct http_request *request, struct api *api,
 	}
 	r = http_request_json(request, &body, &err);
 	if (r == 0)
-		r = decode(body, &api->config.admission, &changeset, &err);
+		r = decode(body, public_addresses_admission(api->config.addresses), &changeset,
+			   &err);
 	if (r == 0)
 		r = read_force(request, changeset, &err);
 	if (r == 0)
@@ -170,7 +171,7 @@ static void handle_status(struct http_request *request, void *userdata)
 	struct api *api = userdata;
 	const struct status_view view = {
 		.name = api->config.name,
-		.admission = &api->config.admission,
+		.addresses = api->config.addresses,
 		.shape = &api->config.shape,
 		.reconciler = api->config.reconciler,
 		.upstream = api->config.upstream,

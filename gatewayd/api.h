@@ -8,6 +8,7 @@
 
 #include "gatewayd/admit.h"
 #include "gatewayd/guard.h"
+#include "gatewayd/public_addresses.h"
 #include "gatewayd/reconcile.h"
 #include "gatewayd/upstream.h"
 #include "lib/error.h"
@@ -20,7 +21,7 @@ struct api_config {
 	const char *socket; /* borrowed */
 	bool metrics;       /* listen on metrics_listen */
 	struct endpoint metrics_listen;
-	struct admission admission; /* what it points to is borrowed */
+	const struct public_addresses *addresses; /* borrowed */
 	struct shape shape;
 	struct reconciler *reconciler;
 	struct guard *guard;

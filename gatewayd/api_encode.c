@@ -78,17 +78,24 @@ json_t *encode_mappings(const struct ledger *ledger, const struct mapping_filter
 
 /* ---- status ---- */
 
-static json_t *encode_addresses(const struct admission *admission)
+/* All, or only those that the machine does not have just now. */
+static json_t *encode_addresses(const struct public_addresses *addresses, bool missing)
 {
 	json_t *array = json_array();
 	char text[ADDRESS_STRING_MAX];
+	const struct public_address *list;
+	size_t n;
 
-	for (size_t i = 0; array && i < admission->n_addresses; i++)
-		if (json_array_append_new(array, json_string(address_format(
-							 &admission->addresses[i], text))) < 0) {
+	list = public_addresses_list(addresses, &n);
+	for (size_t i = 0; array && i < n; i++) {
+		if (missing && list[i].present)
+			continue;
+		if (json_array_append_new(
+			    array, json_string(address_format(&list[i].address, text))) < 0) {
 			json_decref(array);
 			return NULL;
 		}
+	}
 	return array;
 }
 
@@ -116,7 +123,8 @@ static json_t *encode_resyncs(const struct applier_stats *stats)
 static json_t *encode_findings(const struct status_view *view)
 {
 	struct finding findings[FINDINGS_MAX];
-	size_t n = findings_collect(findings, view->admission, reconciler_ledger(view->reconciler));
+	size_t n = findings_collect(findings, public_addresses_admission(view->addresses),
+				    reconciler_ledger(view->reconciler));
 	json_t *array = json_array();
 
 	for (size_t i = 0; array && i < n; i++) {
@@ -170,15 +178,17 @@ json_t *encode_status(const struct status_view *view)
 	struct reconciler_status status;
 
 	reconciler_status(view->reconciler, &status);
-	return json_pack("{s:s, s:s, s:I, s:I, s:I, s:I, s:b, s:s, s:o, s:s, s:I, s:o, "
+	return json_pack("{s:s, s:s, s:I, s:I, s:I, s:I, s:b, s:s, s:o, s:o, s:s, s:s, s:I, s:o, "
 			 "s:{s:I, s:I, s:I}, s:o, s:{s:I, s:I}, s:o, s:o}",
 			 "name", view->name, "version", PORTICO_VERSION, "revision",
 			 (json_int_t)revision_of(view, &status), "epoch",
 			 (json_int_t)epoch_of(view->upstream), "mappings",
 			 (json_int_t)status.mappings, "desired", (json_int_t)status.desired,
 			 "in_sync", (int)status.in_sync, "reason", status.reason, "addresses",
-			 encode_addresses(view->admission), "source",
-			 view->shape->masquerade ? "masquerade" : "preserve", "map_size",
+			 encode_addresses(view->addresses, false), "addresses_missing",
+			 encode_addresses(view->addresses, true), "addresses_from",
+			 public_addresses_found(view->addresses) ? "network" : "configuration",
+			 "source", view->shape->masquerade ? "masquerade" : "preserve", "map_size",
 			 (json_int_t)view->shape->map_size, "last_transaction",
 			 encode_last(&status.applier), "transactions", "committed",
 			 (json_int_t)status.applier.transactions[APPLIER_COMMITTED], "rejected",

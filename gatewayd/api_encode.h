@@ -4,7 +4,7 @@
 
 #include <jansson.h>
 
-#include "gatewayd/admit.h"
+#include "gatewayd/public_addresses.h"
 #include "gatewayd/reconcile.h"
 #include "gatewayd/upstream.h"
 
@@ -19,7 +19,7 @@ json_t *encode_mappings(const struct ledger *ledger, const struct mapping_filter
 
 struct status_view {
 	const char *name;
-	const struct admission *admission;
+	const struct public_addresses *addresses;
 	const struct shape *shape;
 	const struct reconciler *reconciler;
 	const struct upstream *upstream; /* NULL: standalone */

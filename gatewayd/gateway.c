@@ -13,7 +13,10 @@
 #include "gatewayd/guard.h"
 #include "gatewayd/lock.h"
 #include "gatewayd/monitor.h"
+#include "gatewayd/network.h"
+#include "gatewayd/public_addresses.h"
 #include "gatewayd/reconcile.h"
+#include "gatewayd/route.h"
 #include "gatewayd/telemetry.h"
 #include "gatewayd/upstream.h"
 #include "lib/http_client.h"
@@ -21,7 +24,9 @@
 
 struct gateway {
 	int lock;
-	struct admission admission;
+	struct network *network;
+	struct routes routes;
+	struct public_addresses *addresses;
 	struct metrics *metrics;
 	struct reconciler *reconciler;
 	struct monitor *monitor;
@@ -61,6 +66,35 @@ static void on_socket(uint32_t port_id, void *userdata)
 	monitor_ignore(gateway->monitor, port_id);
 }
 
+static void on_network_change(unsigned what, void *userdata)
+{
+	struct gateway *gateway = userdata;
+
+	if (public_addresses_refresh(gateway->addresses, reconciler_ledger(gateway->reconciler)) &&
+	    gateway->upstream)
+		upstream_reregister(gateway->upstream);
+}
+
+/* base NULL: for a look only. */
+static int open_network(struct gateway *gateway, struct event_base *base,
+			const struct settings *settings, struct error *err)
+{
+	int r;
+
+	r = network_new(&gateway->network, base, on_network_change, gateway);
+	if (r == 0)
+		r = routes_open(&gateway->routes);
+	if (r < 0)
+		return error_set(err, r, "kernel", NULL, "cannot read links and addresses: %s",
+				 strerror(-r));
+	r = public_addresses_new(&gateway->addresses, settings->addresses, settings->n_addresses,
+				 gateway->network, &gateway->routes);
+	if (r < 0)
+		return error_set(err, r, "invalid", "addresses",
+				 "addresses: cannot be taken in: %s", strerror(-r));
+	return 0;
+}
+
 static int open_kernel(struct gateway *gateway, struct event_base *base,
 		       const struct options *options, const struct settings *settings,
 		       struct error *err)
@@ -78,6 +112,7 @@ static int open_kernel(struct gateway *gateway, struct event_base *base,
 	r = reconciler_new(&gateway->reconciler, base, &config, gateway->metrics, err);
 	if (r < 0)
 		return r;
+	(void)public_addresses_refresh(gateway->addresses, reconciler_ledger(gateway->reconciler));
 	r = monitor_new(&gateway->monitor, base, on_foreign_change, gateway);
 	if (r < 0)
 		return error_set(err, r, "kernel", NULL,
@@ -95,7 +130,7 @@ static int follow(struct gateway *gateway, struct event_base *base, const struct
 		.name = settings->name,
 		.token = settings->token,
 		.heartbeat_ms = (uint32_t)options->heartbeat_ms,
-		.admission = gateway->admission,
+		.admission = public_addresses_admission(gateway->addresses),
 		.reconciler = gateway->reconciler,
 		.guard = gateway->guard,
 	};
@@ -119,7 +154,7 @@ static int serve(struct gateway *gateway, struct event_base *base, const struct 
 		.socket = options->socket,
 		.metrics = settings->metrics,
 		.metrics_listen = settings->metrics_listen,
-		.admission = gateway->admission,
+		.addresses = gateway->addresses,
 		.shape = shape_of(options, settings),
 		.reconciler = gateway->reconciler,
 		.guard = gateway->guard,
@@ -130,6 +165,8 @@ static int serve(struct gateway *gateway, struct event_base *base, const struct 
 
 	r = telemetry_new(&gateway->telemetry, gateway->metrics, gateway->reconciler,
 			  gateway->upstream);
+	if (r == 0)
+		r = public_addresses_meter(gateway->addresses, gateway->metrics);
 	if (r < 0)
 		return error_set(err, r, "internal", NULL, "out of memory");
 	return api_new(&gateway->api, base, &config, err);
@@ -138,7 +175,7 @@ static int serve(struct gateway *gateway, struct event_base *base, const struct 
 static void log_findings(const struct gateway *gateway)
 {
 	struct finding findings[FINDINGS_MAX];
-	size_t n = findings_collect(findings, &gateway->admission,
+	size_t n = findings_collect(findings, public_addresses_admission(gateway->addresses),
 				    reconciler_ledger(gateway->reconciler));
 
 	for (size_t i = 0; i < n; i++)
@@ -154,15 +191,16 @@ int gateway_new(struct gateway **ret, struct event_base *base, const struct opti
 	if (!gateway)
 		return error_set(err, -ENOMEM, "internal", NULL, "out of memory");
 	gateway->lock = -1;
-	gateway->admission = (struct admission){ .addresses = settings->addresses,
-						 .n_addresses = settings->n_addresses };
+	gateway->routes = ROUTES_INIT;
 	r = lock_take(options->run_directory, &gateway->lock, err);
 	if (r < 0)
 		return r;
 	r = metrics_new(&gateway->metrics);
 	if (r < 0)
 		return error_set(err, r, "internal", NULL, "out of memory");
-	r = open_kernel(gateway, base, options, settings, err);
+	r = open_network(gateway, base, settings, err);
+	if (r == 0)
+		r = open_kernel(gateway, base, options, settings, err);
 	if (r == 0)
 		r = follow(gateway, base, options, settings, err);
 	if (r == 0)
@@ -187,6 +225,9 @@ void gateway_free(struct gateway *gateway)
 	monitor_free(gateway->monitor);
 	metrics_free(gateway->metrics);
 	telemetry_free(gateway->telemetry);
+	network_free(gateway->network);
+	public_addresses_free(gateway->addresses);
+	routes_close(&gateway->routes);
 	if (gateway->lock >= 0)
 		close(gateway->lock);
 	free(gateway);
@@ -194,13 +235,23 @@ void gateway_free(struct gateway *gateway)
 
 bool gateway_check(const struct options *options, const struct settings *settings)
 {
-	const struct admission admission = { .addresses = settings->addresses,
-					     .n_addresses = settings->n_addresses };
+	_cleanup_(cleanup_gateway) struct gateway *gateway = calloc(1, sizeof(*gateway));
 	const struct shape shape = shape_of(options, settings);
 	struct finding findings[FINDINGS_MAX];
+	struct error err = ERROR_INIT;
 	size_t n;
+	int r;
 
-	n = findings_collect(findings, &admission, NULL);
+	if (!gateway)
+		return false;
+	gateway->lock = -1;
+	gateway->routes = ROUTES_INIT;
+	r = open_network(gateway, NULL, settings, &err);
+	if (r < 0) {
+		(void)printf("error: %s\n", error_text(&err, r));
+		return false;
+	}
+	n = findings_collect(findings, public_addresses_admission(gateway->addresses), NULL);
 	n = findings_kernel(findings, n, &shape);
 	for (size_t i = 0; i < n; i++)
 		(void)printf("%s: %s\n  remedy: %s\n", findings[i].error ? "error" : "warning",

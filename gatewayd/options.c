@@ -20,7 +20,7 @@ static const struct option_spec specs[] = {
 	  .type = OPTION_LIST,
 	  .offset = offsetof(struct options, addresses),
 	  .argument = "ADDRESS,…",
-	  .help = "Public addresses whose ports are mapped; the first is the default. Required." },
+	  .help = "Public addresses whose ports are mapped, the first by default (found if none)." },
 	{ .name = "server",
 	  .type = OPTION_STRING,
 	  .offset = offsetof(struct options, server),
@@ -128,9 +128,7 @@ static int resolve_addresses(const struct options *options, struct settings *set
 	const struct string_list *list = &options->addresses;
 
 	if (list->n == 0)
-		return error_set(err, -EINVAL, "missing", "addresses",
-				 "addresses: name this gateway's public addresses, as in "
-				 "--addresses 203.0.113.10,2001:db8::10");
+		return 0;
 	settings->addresses = calloc(list->n, sizeof(*settings->addresses));
 	if (!settings->addresses)
 		return error_set(err, -ENOMEM, "internal", NULL, "out of memory");

@@ -18,7 +18,7 @@ struct options {
 /* What they mean. */
 struct settings {
 	char *name;                /* owned; ours in schedd */
-	struct address *addresses; /* owned; at least one */
+	struct address *addresses; /* owned; none: to be found */
 	size_t n_addresses;
 	char *token; /* owned; NULL: none */
 	bool masquerade;

@@ -306,7 +306,7 @@ static bool is_ours(const struct reconciler *reconciler, const struct address *a
 	for (size_t i = 0; i < reconciler->config.n_addresses; i++)
 		if (address_equal(&reconciler->config.addresses[i], address))
 			return true;
-	return false;
+	return reconciler->config.n_addresses == 0;
 }
 
 static bool adopt(const struct dump_element *element, void *userdata)

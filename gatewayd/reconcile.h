@@ -17,8 +17,8 @@ struct reconciler;
 
 struct reconciler_config {
 	struct shape shape;
-	const struct address *addresses; /* borrowed for the lifetime: public addresses */
-	size_t n_addresses;
+	const struct address *addresses; /* borrowed for the lifetime: whose mappings to adopt */
+	size_t n_addresses;              /* 0: of every address */
 	uint64_t audit_ms;
 	/* Called when something that /v1/status or a report shows has changed. May be NULL. */
 	void (*on_change)(void *userdata);

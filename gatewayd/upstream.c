@@ -153,7 +153,7 @@ static bool take_mapping(struct upstream *upstream, json_t *item, struct change 
 		change_remove(change, &key);
 		return true;
 	}
-	r = admit_mapping(&upstream->config.admission, &mapping, "", &err);
+	r = admit_mapping(upstream->config.admission, &mapping, "", &err);
 	if (r == 0)
 		r = change_put(change, &mapping, "", &err);
 	if (r < 0) {
@@ -252,13 +252,17 @@ static void on_bookmark(void *userdata, uint64_t epoch, uint64_t revision)
 static json_t *registration(void *userdata)
 {
 	struct upstream *upstream = userdata;
+	const struct admission *admission = upstream->config.admission;
 	struct gateway_registration registration = {
 		.name = (char *)upstream->config.name,
-		.addresses = (struct address *)upstream->config.admission.addresses,
-		.n_addresses = upstream->config.admission.n_addresses,
+		.addresses = (struct address *)admission->addresses,
+		.n_addresses = admission->n_addresses,
 		.version = (char *)PORTICO_VERSION,
 	};
 
+	/* Found by themselves, and none is there yet: it comes with upstream_reregister. */
+	if (admission->n_addresses == 0)
+		return NULL;
 	return gateway_registration_encode(&registration);
 }
 
@@ -352,6 +356,11 @@ void upstream_touch(struct upstream *upstream)
 {
 	if (upstream->applied)
 		follower_touch(upstream->follower);
+}
+
+void upstream_reregister(struct upstream *upstream)
+{
+	follower_register(upstream->follower);
 }
 
 const char *upstream_server(const struct upstream *upstream)

@@ -19,7 +19,7 @@ struct upstream_config {
 	const char *name;
 	const char *token;
 	uint32_t heartbeat_ms;
-	struct admission admission;
+	const struct admission *admission; /* borrowed; see upstream_reregister */
 	struct reconciler *reconciler;
 	struct guard *guard;
 };
@@ -30,6 +30,9 @@ void upstream_free(struct upstream *upstream); /* NULL is fine; free the reconci
 
 /* Something that the report shows has changed. */
 void upstream_touch(struct upstream *upstream);
+
+/* The addresses of the admission have changed. */
+void upstream_reregister(struct upstream *upstream);
 
 const char *upstream_server(const struct upstream *upstream);
 

@@ -400,7 +400,6 @@ bad() {
 		[ "$status" -eq 1 ]
 		[[ $output == *"configuration: "*"$sentence"* ]]
 	}
-	wrong "addresses: name this gateway's public addresses"
 	wrong '"203.0.113" is not a public address' --addresses 203.0.113
 	wrong '"127.0.0.1" is not a public address' --addresses 127.0.0.1
 	wrong 'is named twice' --addresses 203.0.113.10,203.0.113.10

@@ -59,9 +59,9 @@ port() { # port VERB ARGUMENT...: with status and output
 	echo "port $* -> $status $output"
 }
 
-# greet PORT: what the host says to a client's new connection, "refused" where there is none.
+# greet PORT [ADDRESS]: what the host says to a client's new connection, "refused" where there is none.
 greet() {
-	lab_exec client tests/helpers/port-peer talk "$lab_public" "$1" 0 |
+	lab_exec client tests/helpers/port-peer talk "${2:-$lab_public}" "$1" 0 |
 		sed -e 's/^open //' -e '/^alive$/d' -e 's/^ended$/refused/'
 }
 
@@ -116,4 +116,54 @@ greets() {
 	port open 2200 10.0.1.2:7002 --replace
 	[ "$status" -eq 0 ]
 	[ "$(greet 2200)" = "7002 10.0.1.1" ]
+}
+
+# ---- addresses ----
+
+gateway_address() { # gateway_address add|delete ADDRESS
+	ip -n "$LAB-gateway" address "$1" "$2/32" dev to-client
+}
+
+# status_is FILTER VALUE
+status_is() {
+	[ "$(api GET /v1/status | jq -c "$1")" = "$2" ]
+}
+
+@test "without configured addresses they are found, and one that comes later is admitted at once" {
+	lab_stop gatewayd
+	gatewayd_start
+	status_is '[.addresses_from, .addresses]' '["network",["198.51.100.1","203.0.113.10"]]'
+	port open 30001 10.0.1.2:7001 --address 203.0.113.77
+	[ "$status" -eq 4 ]
+	[[ $output == *'203.0.113.77 is not an address of this gateway'* ]]
+	gateway_address add 203.0.113.77
+	lab_wait 5 status_is .addresses '["198.51.100.1","203.0.113.10","203.0.113.77"]'
+	port open 30001 10.0.1.2:7001 --address 203.0.113.77
+	[ "$status" -eq 0 ]
+	[ "$(greet 30001 203.0.113.77)" = "7001 10.0.1.1" ]
+	# Adopted, although the address is away when it starts.
+	gateway_address delete 203.0.113.77
+	lab_stop gatewayd
+	gatewayd_start
+	status_is '[.mappings, .addresses_missing]' '[1,["203.0.113.77"]]'
+	gateway_address add 203.0.113.77
+	lab_wait 5 status_is .addresses_missing '[]'
+	[ "$(greet 30001 203.0.113.77)" = "7001 10.0.1.1" ]
+	port close 30001
+	gateway_address delete 203.0.113.77
+	lab_wait 5 status_is .addresses '["198.51.100.1","203.0.113.10"]'
+	lab_stop gatewayd
+	gatewayd_start --addresses "$lab_public"
+}
+
+@test "a public address that goes is reported, and its mappings work when it is back" {
+	port open 30001 10.0.1.2:7001
+	gateway_address delete "$lab_public"
+	lab_wait 5 status_is '[.addresses_from, .addresses_missing]' '["configuration",["203.0.113.10"]]'
+	status_is '[.mappings, .in_sync]' '[1,true]'
+	[[ $(api GET /metrics) == *'portico_gateway_address_present{address="203.0.113.10"} 0'* ]]
+	[[ $(tail -n 1 "$lab_dir/log/gatewayd") == *'203.0.113.10: public address is not on this machine'*'mappings=1'* ]]
+	gateway_address add "$lab_public"
+	lab_wait 5 status_is .addresses_missing '[]'
+	[ "$(greet 30001)" = "7001 10.0.1.1" ]
 }

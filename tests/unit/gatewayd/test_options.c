@@ -73,6 +73,8 @@ Test(options, have_defaults)
 	cr_assert_eq(options.audit_ms, 60000);
 	cr_assert_eq(options.heartbeat_ms, 10000);
 	cr_assert_not(options.check);
+	cr_assert_eq(load(""), 0, "%s", err.message);
+	cr_assert_eq(settings.n_addresses, 0);
 }
 
 Test(options, mean_what_they_say)
@@ -99,7 +101,6 @@ struct row {
 #define OURS "--addresses 203.0.113.10 "
 
 static const struct row rows[] = {
-	{ "", "addresses", "name this gateway's public addresses" },
 	{ "--addresses 203.0.113", "addresses", "\"203.0.113\" is not a public address" },
 	{ "--addresses 0.0.0.0", "addresses", "\"0.0.0.0\"" },
 	{ "--addresses 224.0.0.1", "addresses", "\"224.0.0.1\"" },
