@@ -7,6 +7,11 @@
 #include <errno.h>
 #include <stdio.h>
 
+#include "lib/clock.h"
+
+/* The kernel counts a timeout up to 584 years. */
+#define EXPIRY_MAX_S (INT64_C(500) * 365 * 24 * 3600)
+
 static int fail(struct error *err, const char *code, const char *path, const char *field,
 		const char *message)
 {
@@ -40,8 +45,26 @@ static int refuse_unsupported(const struct mapping *mapping, const char *path, s
 		return fail(err, "unsupported", path, "max_connections", message);
 	if (mapping->new_connections_per_minute > 0)
 		return fail(err, "unsupported", path, "new_connections_per_minute", message);
-	if (mapping->expires_at != 0)
-		return fail(err, "unsupported", path, "expires_at", message);
+	return 0;
+}
+
+static int check_end(const struct mapping *mapping, const char *path, struct error *err)
+{
+	char when[TIME_STRING_MAX], message[TIME_STRING_MAX + 80];
+	int64_t now = clock_unix_seconds();
+
+	if (mapping->expires_at == 0)
+		return 0;
+	time_format(mapping->expires_at, when);
+	if (mapping->expires_at <= now) {
+		(void)snprintf(message, sizeof(message), "%s is in the past", when);
+		return fail(err, "invalid", path, "expires_at", message);
+	}
+	if (mapping->expires_at - now > EXPIRY_MAX_S) {
+		(void)snprintf(message, sizeof(message),
+			       "%s is more than 500 years away: leave it out for never", when);
+		return fail(err, "invalid", path, "expires_at", message);
+	}
 	return 0;
 }
 
@@ -58,5 +81,8 @@ int admit_mapping(const struct admission *admission, const struct mapping *mappi
 	if (address_is_loopback(&mapping->target.address))
 		return fail(err, "invalid", path, "target.address",
 			    "a loopback address cannot be reached from outside");
+	r = check_end(mapping, path, err);
+	if (r < 0)
+		return r;
 	return refuse_unsupported(mapping, path, err);
 }

@@ -14,7 +14,7 @@ struct admission {
 
 /* 0, or -EINVAL with the field below path: "not_ours" for an address that is not the gateway's,
  * "unsupported" for a limit that it cannot enforce, "invalid" for a target that no packet can be
- * led to. */
+ * led to, or an end that has come already. */
 int admit_mapping(const struct admission *admission, const struct mapping *mapping,
 		  const char *path, struct error *err) _must_check_;
 int admit_key(const struct admission *admission, const struct mapping_key *key, const char *path,

@@ -31,11 +31,17 @@ static int compare_entries(const void *a, const void *b)
 
 static json_t *encode_entry(const struct entry *entry)
 {
+	const struct policy *policy = entry_policy(entry);
 	struct shape_label label;
 	struct mapping mapping = {
 		.key = entry->key,
 		.target = entry->target,
 		.revision = entry->revision,
+		.allow = policy->allow,
+		.n_allow = policy->n_allow,
+		.max_connections = policy->max_connections,
+		.new_connections_per_minute = policy->new_connections_per_minute,
+		.expires_at = policy->expires_at,
 	};
 
 	shape_label_parse(entry->label, &label);

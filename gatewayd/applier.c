@@ -137,7 +137,6 @@ static int take_members(struct applier *applier, const struct dump *dump)
 static void forget_others(struct applier *applier, bool all)
 {
 	struct members *members = &applier->ledger->members;
-	struct member *member = NULL;
 	struct entry *entry;
 	size_t index = 0;
 
@@ -146,8 +145,7 @@ static void forget_others(struct applier *applier, bool all)
 			ledger_uninstall(applier->ledger, entry);
 		entry->flags &= (uint8_t)~ENTRY_MARKED;
 	}
-	index = 0;
-	while ((member = members_next(members, &index, member))) {
+	for (struct member *member = members->all; member; member = member->hh.next) {
 		if (all || !(member->flags & MEMBER_MARKED))
 			members_uninstall(members, member);
 		member->flags &= (uint8_t)~MEMBER_MARKED;

@@ -51,6 +51,14 @@ static void on_change(void *userdata)
 		upstream_touch(gateway->upstream);
 }
 
+static void on_expired(const struct mapping_key *key, int64_t expires_at, void *userdata)
+{
+	struct gateway *gateway = userdata;
+
+	if (gateway->upstream)
+		upstream_expired(gateway->upstream, key, expires_at);
+}
+
 static void on_foreign_change(const char *who, void *userdata)
 {
 	struct gateway *gateway = userdata;
@@ -104,6 +112,7 @@ static int open_kernel(struct gateway *gateway, struct event_base *base,
 		.addresses = settings->addresses,
 		.n_addresses = settings->n_addresses,
 		.audit_ms = options->audit_ms,
+		.on_expired = on_expired,
 		.on_change = on_change,
 		.userdata = gateway,
 	};

@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <string.h>
+#include <utlist.h>
 
 #define SLOTS_FIRST 64
 
@@ -189,9 +190,13 @@ static void trim_extra(struct entry *entry)
 
 static int make_extra(struct entry *entry)
 {
+	if (entry->extra)
+		return 0;
+	entry->extra = calloc(1, sizeof(*entry->extra));
 	if (!entry->extra)
-		entry->extra = calloc(1, sizeof(*entry->extra));
-	return entry->extra ? 0 : -ENOMEM;
+		return -ENOMEM;
+	entry->extra->entry = entry;
+	return 0;
 }
 
 /* policy may be NULL. */
@@ -239,6 +244,10 @@ static void count_desired(struct ledger *ledger, const struct entry *entry, int 
 		ledger->n_desired6 += (size_t)delta;
 	if (entry_desired_end(entry) == 0)
 		return;
+	if (delta > 0)
+		DL_APPEND(ledger->expiring, entry->extra);
+	else
+		DL_DELETE(ledger->expiring, entry->extra);
 	ledger->n_expiring += (size_t)delta;
 	if (six)
 		ledger->n_expiring6 += (size_t)delta;
@@ -365,6 +374,27 @@ void ledger_confirm(struct ledger *ledger, struct entry *entry)
 	entry->installed = entry->target;
 	/* What is desired to end has its extra part already. */
 	(void)!set_installed_end(entry, entry_desired_end(entry));
+}
+
+struct entry *ledger_due(const struct ledger *ledger, int64_t now)
+{
+	struct entry_extra *extra;
+
+	DL_FOREACH (ledger->expiring, extra)
+		if (extra->policy.expires_at <= now)
+			return extra->entry;
+	return NULL;
+}
+
+int64_t ledger_next_end(const struct ledger *ledger)
+{
+	struct entry_extra *extra;
+	int64_t next = 0;
+
+	DL_FOREACH (ledger->expiring, extra)
+		if (next == 0 || extra->policy.expires_at < next)
+			next = extra->policy.expires_at;
+	return next;
 }
 
 shape_sets ledger_sets(const struct ledger *ledger)

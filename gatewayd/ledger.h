@@ -24,6 +24,8 @@ enum entry_flags {
 struct entry_extra {
 	struct policy policy;         /* of the desired side */
 	int64_t installed_expires_at; /* of the kernel's element; 0: it has no timeout */
+	struct entry *entry;
+	struct entry_extra *prev, *next; /* among those whose desired side has an end */
 };
 
 struct entry {
@@ -43,6 +45,7 @@ struct ledger {
 	size_t n_slots, n_entries;
 	size_t n_desired, n_desired6;   /* all, and those of IPv6 */
 	size_t n_expiring, n_expiring6; /* of the desired ones, those that end by themselves */
+	struct entry_extra *expiring;   /* the same, in no order */
 	size_t n_installed;
 	struct entry *dirty;
 	size_t n_dirty;
@@ -78,6 +81,10 @@ void ledger_confirm(struct ledger *ledger, struct entry *entry);
 /* When each side ends by itself, in Unix seconds; 0: never. */
 int64_t entry_desired_end(const struct entry *entry);
 int64_t entry_installed_end(const struct entry *entry);
+/* A desired mapping whose end has come by now; NULL: none. */
+struct entry *ledger_due(const struct ledger *ledger, int64_t now);
+/* When the next desired mapping ends; 0: none does. */
+int64_t ledger_next_end(const struct ledger *ledger);
 /* The desired side's policy; an empty one where it has none. */
 const struct policy *entry_policy(const struct entry *entry);
 

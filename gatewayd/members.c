@@ -5,104 +5,42 @@
 #include "gatewayd/members.h"
 
 #include <errno.h>
-#include <string.h>
 
 #include "gatewayd/policy.h"
 
-#define BUCKETS_FIRST 64
-
 void members_clear(struct members *members)
 {
-	for (size_t i = 0; i < members->n_buckets; i++) {
-		struct member *member = members->buckets[i];
+	struct member *member, *next;
 
-		while (member) {
-			struct member *next = member->next_in_bucket;
-
-			free(member);
-			member = next;
-		}
+	HASH_ITER (hh, members->all, member, next) {
+		HASH_DELETE(hh, members->all, member);
+		free(member);
 	}
-	free(members->buckets);
 	*members = MEMBERS_INIT;
-}
-
-/* FNV-1a over set and key. */
-static size_t hash_of(const struct member_key *key)
-{
-	uint64_t hash = UINT64_C(0xcbf29ce484222325) ^ key->set;
-
-	for (size_t i = 0; i < key->length; i++)
-		hash = (hash ^ key->key[i]) * UINT64_C(0x100000001b3);
-	return hash ^ hash >> 32;
-}
-
-static bool key_equal(const struct member_key *a, const struct member_key *b)
-{
-	return a->set == b->set && a->length == b->length && a->end_length == b->end_length &&
-	       memcmp(a->key, b->key, a->length) == 0 && memcmp(a->end, b->end, a->end_length) == 0;
-}
-
-/* The link of the bucket that this key belongs to. */
-static struct member **bucket_of(const struct members *members, const struct member_key *key)
-{
-	return &members->buckets[hash_of(key) & (members->n_buckets - 1)];
-}
-
-static int grow(struct members *members)
-{
-	struct members grown = *members;
-
-	grown.n_buckets = members->n_buckets ? members->n_buckets * 2 : BUCKETS_FIRST;
-	grown.buckets = calloc(grown.n_buckets, sizeof(*grown.buckets));
-	if (!grown.buckets)
-		return -ENOMEM;
-	for (size_t i = 0; i < members->n_buckets; i++) {
-		struct member *member = members->buckets[i];
-
-		while (member) {
-			struct member *next = member->next_in_bucket;
-			struct member **bucket = bucket_of(&grown, &member->key);
-
-			member->next_in_bucket = *bucket;
-			*bucket = member;
-			member = next;
-		}
-	}
-	free(members->buckets);
-	*members = grown;
-	return 0;
 }
 
 struct member *members_find(const struct members *members, const struct member_key *key)
 {
-	struct member *member = members->n_buckets ? *bucket_of(members, key) : NULL;
+	struct member *member;
 
-	while (member && !key_equal(&member->key, key))
-		member = member->next_in_bucket;
+	HASH_FIND(hh, members->all, key, sizeof(*key), member);
 	return member;
 }
 
 static int find_or_make(struct members *members, const struct member_key *key, struct member **ret)
 {
 	struct member *member = members_find(members, key);
-	struct member **bucket;
-	int r;
 
 	if (!member) {
-		if (members->n_members >= members->n_buckets) {
-			r = grow(members);
-			if (r < 0)
-				return r;
-		}
 		member = calloc(1, sizeof(*member));
 		if (!member)
 			return -ENOMEM;
 		member->key = *key;
-		bucket = bucket_of(members, key);
-		member->next_in_bucket = *bucket;
-		*bucket = member;
-		members->n_members++;
+		HASH_ADD(hh, members->all, key, sizeof(member->key), member);
+		if (!member->hh.tbl) {
+			free(member);
+			return -ENOMEM;
+		}
 	}
 	*ret = member;
 	return 0;
@@ -110,12 +48,7 @@ static int find_or_make(struct members *members, const struct member_key *key, s
 
 static void drop(struct members *members, struct member *member)
 {
-	struct member **link = bucket_of(members, &member->key);
-
-	while (*link != member)
-		link = &(*link)->next_in_bucket;
-	*link = member->next_in_bucket;
-	members->n_members--;
+	HASH_DELETE(hh, members->all, member);
 	free(member);
 }
 
@@ -233,15 +166,4 @@ shape_sets members_sets(const struct members *members)
 		if (members->n_desired[set] > 0)
 			sets |= SHAPE_BIT(set);
 	return sets;
-}
-
-struct member *members_next(const struct members *members, size_t *bucket, struct member *member)
-{
-	if (member && member->next_in_bucket)
-		return member->next_in_bucket;
-	if (member)
-		(*bucket)++;
-	while (*bucket < members->n_buckets && !members->buckets[*bucket])
-		(*bucket)++;
-	return *bucket < members->n_buckets ? members->buckets[*bucket] : NULL;
 }

@@ -9,6 +9,14 @@
  */
 #pragma once
 
+/* uthash ends the process when memory runs out unless it is told not to: a member that could not be
+ * added has hh.tbl == NULL. */
+#define HASH_NONFATAL_OOM 1
+#define uthash_nonfatal_oom(element) \
+	do {                         \
+	} while (0)
+#include <uthash.h>
+
 #include "gatewayd/shape_set.h"
 
 enum member_flags {
@@ -18,7 +26,8 @@ enum member_flags {
 	MEMBER_MARKED = 1 << 3, /* scratch for whole-table passes */
 };
 
-/* What makes a member unique: its set and key; for a range, from key to end. */
+/* What makes a member unique: its set and key; for a range, from key to end. Compared as bytes, so
+ * what is not used is zero. */
 struct member_key {
 	uint8_t set;        /* enum shape_set */
 	uint8_t length;     /* bytes of key, and of end */
@@ -39,12 +48,12 @@ struct member {
 	struct member_terms installed; /* where MEMBER_INSTALLED */
 	uint8_t flags;
 	uint64_t packets; /* the element's own counter when it was last read */
-	struct member *next_dirty, *next_in_bucket;
+	struct member *next_dirty;
+	UT_hash_handle hh; /* of members.all, by key */
 };
 
 struct members {
-	struct member **buckets; /* a power of two */
-	size_t n_buckets, n_members;
+	struct member *all;
 	size_t n_desired[SHAPE_SET_MAX];
 	struct member *dirty;
 	size_t n_dirty;
@@ -78,7 +87,3 @@ void members_settle(struct members *members);
 
 /* Sets with desired members. */
 shape_sets members_sets(const struct members *members);
-
-/* Walks all members: *bucket starts at 0 and member at NULL; NULL at the end. Members may be
- * changed but neither made nor dropped meanwhile. */
-struct member *members_next(const struct members *members, size_t *bucket, struct member *member);

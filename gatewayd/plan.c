@@ -38,13 +38,12 @@ static void plan_structure(const struct structure *actual, shape_sets needed, un
 		plan->steps |= PLAN_DROP_RULES;
 }
 
-/* Adds an operation where it is needed. Where the table, or the set, goes as a whole there is
- * nothing to take away. */
+/* Elements are deleted one by one also where their set goes: whoever looks after connections reads
+ * in the plan which mappings end. A table that is made anew has nothing to take away. */
 static void add_operation(struct plan *plan, enum operation_kind kind, enum shape_set set,
 			  struct entry *entry, struct member *member)
 {
-	if (kind == OPERATION_DELETE &&
-	    ((plan->steps & PLAN_ADD_TABLE) || (plan->drop_sets & SHAPE_BIT(set))))
+	if (kind == OPERATION_DELETE && (plan->steps & PLAN_ADD_TABLE))
 		return;
 	plan->operations[plan->n_operations++] = (struct operation){
 		.kind = kind,

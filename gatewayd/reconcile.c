@@ -11,6 +11,7 @@
 
 #include "gatewayd/sweeper.h"
 #include "lib/backoff.h"
+#include "lib/clock.h"
 #include "lib/log.h"
 #include "lib/loop.h"
 
@@ -18,6 +19,8 @@
 #define DOUBT_DELAY_MS 50
 #define RETRY_FIRST_MS 200
 #define RETRY_MAX_MS 10000
+/* The clock by which mappings end may be set while we wait. */
+#define EXPIRY_WAIT_MAX_MS 60000
 #define SUBJECT "table inet portico"
 
 struct reconciler {
@@ -31,7 +34,7 @@ struct reconciler {
 	uint64_t revision;
 	bool in_sync;
 	char reason[ERROR_MESSAGE_MAX];
-	struct event commit, audit, retry;
+	struct event commit, audit, retry, expiry;
 	struct backoff backoff;
 	void (*on_socket)(uint32_t port_id, void *userdata);
 	void *on_socket_userdata;
@@ -234,10 +237,44 @@ static void on_failed(struct reconciler *reconciler, const struct error *err)
 	touch(reconciler);
 }
 
-static bool run(struct reconciler *reconciler, struct apply_result *result)
+/* What has reached its end is no longer desired, also where the kernel has ended it already: its
+ * connections are looked through like those of any mapping that is removed. */
+static void expire(struct reconciler *reconciler)
+{
+	int64_t now = clock_unix_seconds();
+	struct entry *entry;
+	size_t n = 0;
+
+	while ((entry = ledger_due(&reconciler->ledger, now))) {
+		int64_t end = entry_desired_end(entry);
+
+		ledger_undesire(&reconciler->ledger, entry);
+		if (reconciler->config.on_expired)
+			reconciler->config.on_expired(&entry->key, end,
+						      reconciler->config.userdata);
+		n++;
+	}
+	if (n > 0)
+		log_info(SUBJECT, "mappings have reached their expires_at mappings=%zu", n);
+}
+
+static void arm_expiry(struct reconciler *reconciler)
+{
+	int64_t next = ledger_next_end(&reconciler->ledger);
+	int64_t left = next * 1000 - clock_unix_ms();
+
+	if (next == 0)
+		evtimer_del(&reconciler->expiry);
+	else
+		(void)loop_timer_arm(&reconciler->expiry,
+				     left < 0 ? 0 : (uint64_t)MIN(left, EXPIRY_WAIT_MAX_MS));
+}
+
+static bool run_now(struct reconciler *reconciler, struct apply_result *result)
 {
 	struct error err = ERROR_INIT;
 
+	expire(reconciler);
 	if (converge(reconciler, result, &err) == APPLY_DONE) {
 		on_done(reconciler);
 		return true;
@@ -246,6 +283,25 @@ static bool run(struct reconciler *reconciler, struct apply_result *result)
 		error_set(&err, -EIO, "kernel", NULL, "the kernel refuses the transaction");
 	on_failed(reconciler, &err);
 	return false;
+}
+
+static bool run(struct reconciler *reconciler, struct apply_result *result)
+{
+	bool done = run_now(reconciler, result);
+
+	arm_expiry(reconciler);
+	return done;
+}
+
+static void on_expiry(evutil_socket_t fd, short what, void *userdata)
+{
+	struct reconciler *reconciler = userdata;
+	struct apply_result result;
+
+	if (ledger_due(&reconciler->ledger, clock_unix_seconds()))
+		(void)run(reconciler, &result);
+	else
+		arm_expiry(reconciler);
 }
 
 static void on_commit(evutil_socket_t fd, short what, void *userdata)
@@ -354,6 +410,7 @@ static void assign_events(struct reconciler *reconciler)
 	(void)evtimer_assign(&reconciler->commit, reconciler->base, on_commit, reconciler);
 	(void)evtimer_assign(&reconciler->audit, reconciler->base, on_audit, reconciler);
 	(void)evtimer_assign(&reconciler->retry, reconciler->base, on_retry, reconciler);
+	(void)evtimer_assign(&reconciler->expiry, reconciler->base, on_expiry, reconciler);
 }
 
 int reconciler_new(struct reconciler **ret, struct event_base *base,
@@ -399,6 +456,7 @@ void reconciler_free(struct reconciler *reconciler)
 	evtimer_del(&reconciler->commit);
 	evtimer_del(&reconciler->audit);
 	evtimer_del(&reconciler->retry);
+	evtimer_del(&reconciler->expiry);
 	for (struct changeset *c = reconciler->queue; c; c = c->next)
 		error_set(&c->error, -ECANCELED, "stopping", NULL, "gatewayd is stopping");
 	settle(reconciler, true);

@@ -20,6 +20,8 @@ struct reconciler_config {
 	const struct address *addresses; /* borrowed for the lifetime: whose mappings to adopt */
 	size_t n_addresses;              /* 0: of every address */
 	uint64_t audit_ms;
+	/* A mapping has reached its expires_at and is no longer desired. May be NULL. */
+	void (*on_expired)(const struct mapping_key *key, int64_t expires_at, void *userdata);
 	/* Called when something that /v1/status or a report shows has changed. May be NULL. */
 	void (*on_change)(void *userdata);
 	void *userdata;

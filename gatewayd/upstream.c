@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "lib/clock.h"
 #include "lib/log.h"
 #include "proto/follower.h"
 #include "proto/report.h"
@@ -361,6 +362,15 @@ void upstream_touch(struct upstream *upstream)
 void upstream_reregister(struct upstream *upstream)
 {
 	follower_register(upstream->follower);
+}
+
+void upstream_expired(struct upstream *upstream, const struct mapping_key *key, int64_t expires_at)
+{
+	char when[TIME_STRING_MAX], reason[sizeof("expired at ") + TIME_STRING_MAX];
+
+	(void)snprintf(reason, sizeof(reason), "expired at %s", time_format(expires_at, when));
+	note_failure(upstream, key, reason);
+	upstream_touch(upstream);
 }
 
 const char *upstream_server(const struct upstream *upstream)

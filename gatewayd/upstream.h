@@ -34,6 +34,9 @@ void upstream_touch(struct upstream *upstream);
 /* The addresses of the admission have changed. */
 void upstream_reregister(struct upstream *upstream);
 
+/* A mapping has reached its end; where schedd still has it, it learns why the port is closed. */
+void upstream_expired(struct upstream *upstream, const struct mapping_key *key, int64_t expires_at);
+
 const char *upstream_server(const struct upstream *upstream);
 
 struct upstream_status {

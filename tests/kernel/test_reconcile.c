@@ -494,3 +494,102 @@ Test(reconcile, connections_go_on_over_a_restart_and_a_flush)
 	cr_assert(alive(pair.client, pair.server));
 	close_pair(&pair);
 }
+
+/* ---- ends ---- */
+
+static void put_for(uint16_t port, const char *target, bool drain, int64_t seconds)
+{
+	struct mapping mapping = {
+		.key = { .address = public_address, .port = port, .protocol = PROTOCOL_TCP },
+		.target = endpoint_of(target),
+		.on_remove = drain ? ON_REMOVE_DRAIN : ON_REMOVE_REVOKE,
+		.expires_at = clock_unix_seconds() + seconds,
+	};
+	struct changeset *changeset;
+	struct told told;
+
+	changeset = new_changeset(1, true, &told);
+	cr_assert_eq(change_put(&changeset->changes[0], &mapping, "", NULL), 0);
+	reconciler_submit(reconciler, changeset);
+	turn_until(&told.done);
+	cr_assert_eq(told.errnum, 0, "%s", told.message);
+}
+
+static size_t count_desired(void)
+{
+	struct reconciler_status status;
+
+	reconciler_status(reconciler, &status);
+	return status.desired;
+}
+
+static void turn_until_expired(void)
+{
+	uint64_t deadline = clock_monotonic_ms() + PATIENCE_MS;
+
+	while (count_desired() > 0 && clock_monotonic_ms() < deadline)
+		(void)event_base_loop(base, EVLOOP_ONCE);
+	cr_assert_eq(count_desired(), 0, "it lives on");
+}
+
+Test(reconcile, a_mapping_that_has_ended_is_forgotten_and_its_connections_end)
+{
+	struct pair pair = open_connection(false);
+	struct reconciler_status status;
+
+	put_for(30001, HOST_A, false, 2);
+	cr_assert(alive(pair.client, pair.server), "to get an end ends no connection");
+	turn_until_expired();
+	cr_assert_not(alive(pair.client, pair.server));
+	cr_assert_lt(try_connect(30001), 0);
+	reconciler_status(reconciler, &status);
+	cr_assert_eq(status.mappings, 0);
+	cr_assert_eq(status.applier.transactions[APPLIER_REJECTED], 0);
+	close_pair(&pair);
+}
+
+Test(reconcile, connections_that_drain_go_on_where_their_mapping_has_ended)
+{
+	struct pair pair = open_connection(true);
+
+	put_for(30001, HOST_A, true, 2);
+	turn_until_expired();
+	cr_assert(alive(pair.client, pair.server));
+	cr_assert_lt(try_connect(30001), 0);
+	close_pair(&pair);
+}
+
+Test(reconcile, a_mapping_ends_while_nobody_runs)
+{
+	uint64_t deadline = clock_monotonic_ms() + PATIENCE_MS;
+	int listener = listen_on(HOST_A);
+	int client, n = 0;
+
+	put_for(30001, HOST_A, false, 2);
+	put_for(30002, HOST_A, false, 3600);
+	close_reconciler();
+	while ((client = try_connect(30001)) >= 0 && clock_monotonic_ms() < deadline) {
+		close(accept(listener, NULL, NULL));
+		close(client);
+		(void)usleep(50000);
+		n++;
+	}
+	cr_assert_gt(n, 0, "it never worked");
+	cr_assert_lt(client, 0, "it lives on");
+	close(connect_to(30002));
+	open_reconciler();
+	cr_assert_eq(count_desired(), 1);
+	cr_assert_eq(committed(), 0, "adopted without a change");
+	close(listener);
+}
+
+Test(reconcile, an_end_is_put_off_in_one_transaction)
+{
+	uint64_t before;
+
+	put_for(30001, HOST_A, false, 1);
+	before = committed();
+	put_for(30001, HOST_A, false, 3600);
+	cr_assert_eq(committed(), before + 1);
+	cr_assert_eq(count_desired(), 1);
+}

@@ -316,10 +316,11 @@ Test(encode, a_map_comes_with_its_first_element_and_its_rules)
 	cr_assert_eq(rules, 2 * 6 + 1, "%zu", rules);
 }
 
-Test(encode, a_map_that_nobody_uses_goes_behind_its_rules_and_takes_its_elements_along)
+Test(encode, a_map_that_nobody_uses_goes_behind_its_rules_and_elements)
 {
-	static const uint16_t types[] = { NFNL_MSG_BATCH_BEGIN, NFT(NFT_MSG_DELRULE),
-					  NFT(NFT_MSG_DELSET), NFT(NFT_MSG_NEWRULE) };
+	static const uint16_t types[] = { NFNL_MSG_BATCH_BEGIN,    NFT(NFT_MSG_DELRULE),
+					  NFT(NFT_MSG_NEWSETELEM), NFT(NFT_MSG_DELSETELEM),
+					  NFT(NFT_MSG_DELSET),     NFT(NFT_MSG_NEWRULE) };
 
 	actual.sets |= SHAPE_BIT(SHAPE_EXPIRING4);
 	install_until(&ledger, "203.0.113.10:30001", "10.0.0.5:22", NOW_S);

@@ -235,3 +235,23 @@ Test(ledger, says_which_optional_maps_are_needed)
 	ledger_undesire(&ledger, find(&ledger, "[2001:db8::10]:1"));
 	cr_assert_eq(ledger_sets(&ledger), 0);
 }
+
+Test(ledger, says_what_is_due_and_what_comes_next)
+{
+	struct entry *first = desire_until(&ledger, PORT, A, SOON);
+	struct entry *second = desire_until(&ledger, "203.0.113.10:30002", A, SOON + 5);
+
+	desire(&ledger, "203.0.113.10:30003", A, NULL);
+	cr_assert_eq(ledger_next_end(&ledger), SOON);
+	cr_assert_null(ledger_due(&ledger, SOON - 1));
+	cr_assert_eq(ledger_due(&ledger, SOON), first);
+	ledger_undesire(&ledger, first);
+	cr_assert_null(ledger_due(&ledger, SOON + 4));
+	cr_assert_eq(ledger_next_end(&ledger), SOON + 5);
+	/* It is put off, and then for ever. */
+	desire_until(&ledger, "203.0.113.10:30002", A, SOON + 9);
+	cr_assert_eq(ledger_due(&ledger, SOON + 9), second);
+	cr_assert_eq(ledger_next_end(&ledger), SOON + 9);
+	desire(&ledger, "203.0.113.10:30002", A, NULL);
+	cr_assert_eq(ledger_next_end(&ledger), 0);
+}
