@@ -9,7 +9,7 @@
 
 /* Placement, queueing and what only the scheduler and the gateway use. */
 static const char *const irrelevant_spec[] = {
-	"labels", "policy", "pool", "queue", "gpu_model",
+	"labels", "policy", "pool", "queue", "gpu_model", "expires_at", "on_expiry",
 };
 
 static int hash_text(const char *text, char ret[DIGEST_STRING_MAX])

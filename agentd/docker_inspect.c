@@ -8,6 +8,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "lib/clock.h"
+
 static const char *text_of(json_t *object, const char *field)
 {
 	const char *text = json_string_value(json_object_get(object, field));
@@ -89,6 +91,14 @@ static int parse_ports(json_t *ports, struct instance *instance)
 	return 0;
 }
 
+/* What never happened is the year 1. */
+static int64_t parse_time(const char *text)
+{
+	int64_t seconds;
+
+	return time_parse(text, &seconds) == 0 ? seconds : 0;
+}
+
 static int parse_state(json_t *json, struct instance *instance)
 {
 	json_t *state = json_object_get(json, "State");
@@ -101,6 +111,8 @@ static int parse_state(json_t *json, struct instance *instance)
 	instance->exit_code = (int)json_integer_value(json_object_get(state, "ExitCode"));
 	instance->out_of_memory = json_is_true(json_object_get(state, "OOMKilled"));
 	instance->restarts = (unsigned)json_integer_value(json_object_get(json, "RestartCount"));
+	instance->started_at = parse_time(text_of(state, "StartedAt"));
+	instance->finished_at = parse_time(text_of(state, "FinishedAt"));
 	instance->started = strdup(text_of(state, "StartedAt"));
 	if (!instance->started)
 		return -ENOMEM;

@@ -40,8 +40,9 @@ struct instance {
 	bool stopped_on_request; /* it was STOP that ended it, with hold set */
 	unsigned restarts;       /* by the engine, since it was started */
 	char *started;           /* when, as the engine writes it: another start, another text */
-	char *error;             /* why its last start failed; NULL if it did not */
-	struct instance_port *ports; /* only while it runs */
+	int64_t started_at, finished_at; /* the same as Unix seconds, and its last end; 0: never */
+	char *error;                     /* why its last start failed; NULL if it did not */
+	struct instance_port *ports;     /* only while it runs */
 	size_t n_ports;
 };
 

@@ -41,8 +41,18 @@ static void on_health(void *userdata)
 	entry->context->look_again(entry);
 }
 
+/* Its services have answered for a while: what ended before does not count any more. */
+static void on_well(evutil_socket_t fd, short what, void *userdata)
+{
+	struct entry *entry = userdata;
+
+	ends_forgive(&entry->ends);
+	entry->context->on_change(entry->context);
+}
+
 static void drop_health(struct entry *entry)
 {
+	event_del(&entry->well);
 	health_free(entry->health);
 	entry->health = NULL;
 }
@@ -62,9 +72,12 @@ static void tell_health(struct entry *entry)
 	}
 	if (health_ready(entry->health)) {
 		backoff_reset(&entry->restarts);
+		if (entry->ends.count > 0 && !event_pending(&entry->well, EV_TIMEOUT, NULL))
+			(void)loop_timer_arm(&entry->well, ENDS_FORGIVEN_MS);
 		tell(entry, CONTAINER_READY, "");
 		return;
 	}
+	event_del(&entry->well);
 	tell(entry, CONTAINER_STARTING, health_reason(entry->health, reason, sizeof(reason)));
 }
 
@@ -358,6 +371,8 @@ int entry_new(struct entry **ret, struct entry_context *context, const char *env
 	entry->restarts = entry->failures;
 	snprintf(entry->subject, sizeof(entry->subject), "environment %s", environment);
 	evtimer_assign(&entry->retry, context->base, on_retry, entry);
+	evtimer_assign(&entry->well, context->base, on_well, entry);
+	ends_init(&entry->ends);
 	*ret = entry;
 	return 0;
 }
@@ -373,6 +388,7 @@ void entry_free(struct entry *entry)
 	drop_health(entry);
 	event_del(&entry->retry);
 	instance_clear(&entry->instance);
+	ends_clear(&entry->ends);
 	free(entry->operated_instance);
 	free(entry->environment);
 	free(entry);
@@ -380,14 +396,17 @@ void entry_free(struct entry *entry)
 
 static bool same_assignment(const struct desired *a, const struct desired *b)
 {
-	if (!a || !b || a->refusal || b->refusal)
+	if (!a || !b || !a->refusal != !b->refusal)
 		return false;
+	if (a->refusal)
+		return strcmp(a->refusal, b->refusal) == 0;
 	return a->assignment.running == b->assignment.running && strcmp(a->digest, b->digest) == 0;
 }
 
 void entry_assign(struct entry *entry, struct desired *desired)
 {
 	bool same = same_assignment(entry->desired, desired);
+	bool changed = entry->desired && !same;
 
 	desired_unref(entry->desired);
 	entry->desired = desired;
@@ -395,6 +414,10 @@ void entry_assign(struct entry *entry, struct desired *desired)
 		backoff_reset(&entry->failures);
 		backoff_reset(&entry->restarts);
 		entry->not_before_ms = 0;
+		if (changed)
+			ends_forgive(&entry->ends);
+		/* What was told last was of another assignment. */
+		tell(entry, CONTAINER_WAITING, "");
 		entry_hurry(entry);
 	}
 	entry->context->look_again(entry);
@@ -425,6 +448,8 @@ int entry_observe(struct entry *entry, const struct instance *instance)
 	instance_clear(&entry->instance);
 	entry->instance = copy;
 	entry->exists = true;
+	if (ends_observe(&entry->ends, &entry->instance))
+		entry->context->on_change(entry->context);
 	entry->context->look_again(entry);
 	return 0;
 }

@@ -11,6 +11,7 @@
 
 #include "agentd/desired.h"
 #include "agentd/driver.h"
+#include "agentd/ends.h"
 #include "agentd/health.h"
 #include "agentd/plan.h"
 #include "lib/backoff.h"
@@ -38,6 +39,9 @@ struct entry {
 	struct backoff restarts; /* starts since it was ready */
 	uint64_t not_before_ms;  /* for the next start */
 	char failure[REASON_MAX];
+
+	struct ends ends;
+	struct event well; /* runs while it answers, until its ends are forgiven */
 
 	struct health *health;
 	enum container_state state; /* told last */

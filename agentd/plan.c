@@ -83,6 +83,13 @@ static bool should_start_again(const struct assignment *assignment, const struct
 
 static void plan_exited(const struct plan_input *input, struct plan *plan)
 {
+	/* One that ended by itself is stopped all the same: so it is known, when it is wanted
+	 * again, that another run is asked for. */
+	if (!input->assignment->running && !input->instance->stopped_on_request) {
+		plan->hold = true;
+		set(plan, PLAN_STOP, CONTAINER_STOPPING);
+		return;
+	}
 	if (!input->assignment->running) {
 		set(plan, PLAN_NOTHING, CONTAINER_STOPPED);
 		return;

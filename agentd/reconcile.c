@@ -280,6 +280,9 @@ static int report_entry(const struct entry *entry, struct container_report *repo
 	report->environment = strdup(entry->environment);
 	report->revision = entry->desired ? entry->desired->assignment.revision : 0;
 	report->state = entry->state;
+	report->exit_code = entry->ends.exit_code;
+	report->crashes = entry->ends.count;
+	report->next_try = entry->ends.next_try;
 	if (entry->reason[0] != '\0')
 		report->reason = strdup(entry->reason);
 	if (!report->environment || (entry->reason[0] != '\0' && !report->reason))

@@ -27,7 +27,12 @@ static const char *const phase_names[PHASE_MAX] = {
 static const char *const restart_names[] = {
 	[RESTART_ALWAYS] = "always",
 	[RESTART_ON_FAILURE] = "on-failure",
-	[RESTART_NEVER] = "no",
+	[RESTART_NEVER] = "never",
+};
+
+static const char *const expiry_names[] = {
+	[EXPIRY_STOP] = "stop",
+	[EXPIRY_DELETE] = "delete",
 };
 
 const char *phase_name(enum environment_phase phase)
@@ -255,6 +260,8 @@ static void read_restart(struct json_reader *reader, struct environment_spec *sp
 	const char *text = "always";
 
 	json_read_string(reader, "restart", JSON_OPTIONAL, 16, &text);
+	if (strcmp(text, "no") == 0) /* as Docker has it */
+		text = restart_names[RESTART_NEVER];
 	for (size_t i = 0; i < ARRAY_SIZE(restart_names); i++) {
 		if (strcmp(restart_names[i], text) == 0) {
 			spec->restart = (enum restart_policy)i;
@@ -262,7 +269,20 @@ static void read_restart(struct json_reader *reader, struct environment_spec *sp
 		}
 	}
 	json_reader_fail(reader, -EINVAL, "invalid", "restart",
-			 "\"%s\" is none of always, on-failure, no", text);
+			 "\"%s\" is none of always, on-failure, never", text);
+}
+
+static void read_expiry(struct json_reader *reader, struct environment_spec *spec)
+{
+	const char *text = expiry_names[EXPIRY_STOP];
+
+	json_read_time(reader, "expires_at", JSON_OPTIONAL, &spec->expires_at);
+	json_read_string(reader, "on_expiry", JSON_OPTIONAL, 16, &text);
+	if (strcmp(text, expiry_names[EXPIRY_DELETE]) == 0)
+		spec->on_expiry = EXPIRY_DELETE;
+	else if (strcmp(text, expiry_names[EXPIRY_STOP]) != 0)
+		json_reader_fail(reader, -EINVAL, "invalid", "on_expiry",
+				 "\"%s\" is neither stop nor delete", text);
 }
 
 static void read_spec(struct json_reader *reader, struct environment_spec *spec)
@@ -284,6 +304,7 @@ static void read_spec(struct json_reader *reader, struct environment_spec *spec)
 	read_restart(reader, spec);
 	read_dns_label(reader, "customer", JSON_OPTIONAL, ENVIRONMENT_CUSTOMER_MAX, false,
 		       &spec->customer);
+	read_expiry(reader, spec);
 	read_dns_label(reader, "policy", JSON_OPTIONAL, 32, false, &spec->policy);
 	read_dns_label(reader, "pool", JSON_OPTIONAL, 63, true, &spec->pool);
 	spec->queue = true;
@@ -355,19 +376,22 @@ json_t *environment_spec_encode(const struct environment_spec *spec)
 	_cleanup_json_ json_t *object = NULL;
 
 	object = json_pack(
-		"{s:s, s:s, s:I, s:I, s:i, s:i, s:o, s:o, s:o, s:O, s:O, s:O, s:s, s:s, s:b}",
+		"{s:s, s:s, s:I, s:I, s:i, s:i, s:o, s:o, s:o, s:O, s:O, s:O, s:s, s:s, s:s, s:b}",
 		"name", spec->name, "image", spec->image, "cpu_milli", (json_int_t)spec->cpu_milli,
 		"memory_bytes", (json_int_t)spec->memory_bytes, "gpu", (int)spec->gpu, "gpu_milli",
 		(int)spec->gpu_milli, "gpu_model", encode_list(&spec->gpu_model), "services",
 		encode_services(spec), "ssh_authorized_keys",
 		encode_list(&spec->ssh_authorized_keys), "env", spec->env, "volumes", spec->volumes,
-		"labels", spec->labels, "restart", restart_names[spec->restart], "pool", spec->pool,
-		"queue", (int)spec->queue);
+		"labels", spec->labels, "restart", restart_names[spec->restart], "on_expiry",
+		expiry_names[spec->on_expiry], "pool", spec->pool, "queue", (int)spec->queue);
 	if (object && spec->policy &&
 	    json_object_set_new(object, "policy", json_string(spec->policy)) < 0)
 		return NULL;
 	if (object && spec->customer &&
 	    json_object_set_new(object, "customer", json_string(spec->customer)) < 0)
+		return NULL;
+	if (object && spec->expires_at > 0 &&
+	    json_object_set_new(object, "expires_at", json_time(spec->expires_at)) < 0)
 		return NULL;
 	return TAKE_PTR(object);
 }
@@ -381,6 +405,17 @@ int environment_spec_copy(const struct environment_spec *spec, struct environmen
 		return -ENOMEM;
 	r = environment_spec_decode(json, ret, NULL);
 	return r < 0 ? -ENOMEM : 0; /* what was valid stays so */
+}
+
+bool environment_spec_is_movable(const struct environment_spec *spec)
+{
+	const char *name;
+	json_t *kind;
+
+	json_object_foreach (spec->volumes, name, kind)
+		if (strcmp(json_string_value(kind), "shared") != 0)
+			return false;
+	return json_object_size(spec->volumes) > 0;
 }
 
 static void list_clear(struct string_list *list)

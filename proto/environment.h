@@ -37,7 +37,13 @@ enum environment_phase phase_parse(const char *text);
 enum restart_policy {
 	RESTART_ALWAYS,
 	RESTART_ON_FAILURE,
-	RESTART_NEVER, /* "no" */
+	RESTART_NEVER,
+};
+
+/* What happens to an environment at its deadline. */
+enum expiry_action {
+	EXPIRY_STOP,
+	EXPIRY_DELETE,
 };
 
 struct service {
@@ -62,6 +68,8 @@ struct environment_spec {
 	json_t *volumes; /* owned object: name -> "local" or "shared", never NULL */
 	json_t *labels;  /* owned object of strings, never NULL */
 	enum restart_policy restart;
+	int64_t expires_at; /* Unix seconds, as asked for at first; 0: never */
+	enum expiry_action on_expiry;
 	char *customer; /* who owns it; NULL: nobody, an admin's */
 	char *policy;   /* placement policy's name; NULL: the scheduler's default */
 	char *pool;     /* default "default" */
@@ -77,6 +85,9 @@ json_t *environment_spec_encode(const struct environment_spec *spec);
 int environment_spec_copy(const struct environment_spec *spec, struct environment_spec *ret)
 	_must_check_;
 void environment_spec_clear(struct environment_spec *spec);
+
+/* Whether it can run on another host with all that it keeps: it has volumes, and all are shared. */
+bool environment_spec_is_movable(const struct environment_spec *spec);
 
 /* What schedd tells a host: one environment that should exist there. JSON: {"environment",
  * "revision", "state": "running"|"stopped", "spec": {…}, "user", "password_hash", "ssh_host_key"}.

@@ -273,6 +273,17 @@ static void decode_service(struct json_reader *reader, void *ret)
 	service->endpoint.port = (uint16_t)port;
 }
 
+/* How often and with what it ended, and when it begins again. */
+static void read_ends(struct json_reader *reader, struct container_report *container)
+{
+	uint64_t exit_code = UINT64_MAX;
+
+	json_read_uint(reader, "exit_code", JSON_OPTIONAL, 0, EXIT_CODE_MAX, &exit_code);
+	container->exit_code = exit_code == UINT64_MAX ? EXIT_CODE_NONE : (int)exit_code;
+	json_read_uint(reader, "crashes", JSON_OPTIONAL, 0, UINT32_MAX, &container->crashes);
+	json_read_time(reader, "next_try", JSON_OPTIONAL, &container->next_try);
+}
+
 static void decode_container(struct json_reader *reader, void *ret)
 {
 	struct container_report *container = ret;
@@ -286,6 +297,7 @@ static void decode_container(struct json_reader *reader, void *ret)
 	if (state && container->state == CONTAINER_STATE_INVALID)
 		json_reader_fail(reader, -EINVAL, "invalid", "state", "\"%s\" is not known", state);
 	read_text(reader, "reason", JSON_OPTIONAL, TEXT_MAX, &container->reason);
+	read_ends(reader, container);
 	read_items(reader, "services", JSON_OPTIONAL, REPORT_SERVICES_MAX,
 		   sizeof(*container->services), &container->services, &container->n_services,
 		   decode_service);
@@ -324,6 +336,20 @@ static json_t *encode_service(const struct service_endpoint *service)
 			 (int)service->endpoint.port);
 }
 
+static int put_ends(json_t *object, const struct container_report *container)
+{
+	int r = 0;
+
+	if (container->exit_code != EXIT_CODE_NONE)
+		r |= json_object_set_new(object, "exit_code", json_integer(container->exit_code));
+	if (container->crashes > 0)
+		r |= json_object_set_new(object, "crashes",
+					 json_integer((json_int_t)container->crashes));
+	if (container->next_try > 0)
+		r |= json_object_set_new(object, "next_try", json_time(container->next_try));
+	return r;
+}
+
 static json_t *encode_container(const struct container_report *container)
 {
 	_cleanup_json_ json_t *services = json_array(), *object = NULL;
@@ -334,7 +360,8 @@ static json_t *encode_container(const struct container_report *container)
 	object = json_pack("{s:s, s:I, s:s, s:O}", "environment", container->environment,
 			   "revision", (json_int_t)container->revision, "state",
 			   container_state_name(container->state), "services", services);
-	if (!object || put_text(object, "reason", container->reason) < 0)
+	if (!object || put_text(object, "reason", container->reason) < 0 ||
+	    put_ends(object, container) < 0)
 		return NULL;
 	return TAKE_PTR(object);
 }

@@ -57,6 +57,9 @@ int gateway_registration_decode(json_t *json, struct gateway_registration *ret, 
 json_t *gateway_registration_encode(const struct gateway_registration *registration);
 void gateway_registration_clear(struct gateway_registration *registration);
 
+#define EXIT_CODE_NONE (-1)
+#define EXIT_CODE_MAX 255
+
 enum container_state {
 	CONTAINER_WAITING, /* seen, not begun, or between two tries: the reason says why */
 	CONTAINER_PULLING,
@@ -85,6 +88,9 @@ struct container_report {
 	uint64_t revision; /* of the assignment that it follows; 0 if it has none (any more) */
 	enum container_state state;
 	char *reason;                      /* one sentence; NULL if none */
+	int exit_code;                     /* of its last end; EXIT_CODE_NONE: it never ended */
+	uint64_t crashes;                  /* ends in a row since it last ran well */
+	int64_t next_try;                  /* when it is started again; 0: no start is waited for */
 	struct service_endpoint *services; /* all of them, once READY or STARTING */
 	size_t n_services;
 };

@@ -188,6 +188,22 @@ int client_path(char path[CLIENT_PATH_MAX], const char *collection, const char *
 	return 0;
 }
 
+int client_action_path(char path[CLIENT_PATH_MAX], const char *collection, const char *id,
+		       const char *suffix, struct error *err)
+{
+	size_t length;
+	int r;
+
+	r = client_path(path, collection, id, NULL, err);
+	if (r < 0)
+		return r;
+	length = strlen(path);
+	if (length + strlen(suffix) >= CLIENT_PATH_MAX)
+		return error_set(err, -EINVAL, "usage", NULL, "the name is too long");
+	memcpy(path + length, suffix, strlen(suffix) + 1);
+	return 0;
+}
+
 /* The errno value of exit_status_of for an HTTP status that is no success. */
 static int errnum_of_status(int status)
 {

@@ -30,6 +30,10 @@ void client_free(struct client *client); /* NULL is fine */
 int client_path(char path[CLIENT_PATH_MAX], const char *collection, const char *id,
 		const char *query, struct error *err) _must_check_;
 
+/* Writes "COLLECTION/ID:VERB"; suffix is ":VERB" or "". */
+int client_action_path(char path[CLIENT_PATH_MAX], const char *collection, const char *id,
+		       const char *suffix, struct error *err) _must_check_;
+
 /* One request. body may be NULL and is borrowed. *ret (may be NULL) gets the answer, owned by the
  * caller. -ENOENT for 404, -EPERM for another 4xx, -ENOTCONN where there is no answer, 429 or
  * 503, -EPROTO for what is not the API's. */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* The noun "env": environments listed, shown, deleted and watched; env_create.c and env_ssh.c hold
- * the two longer verbs.
+/* The noun "env": environments listed, shown and watched; env_create.c, env_act.c and env_ssh.c
+ * hold the longer verbs.
  */
 
 #include <errno.h>
@@ -9,6 +9,7 @@
 
 #include "lib/clock.h"
 #include "schedctl/env.h"
+#include "schedctl/env_act.h"
 #include "schedctl/progress.h"
 #include "schedctl/quantity.h"
 #include "schedctl/request.h"
@@ -116,6 +117,28 @@ static void add_ports(struct table *table, const json_t *environment)
 	}
 }
 
+/* How it ended, and when it will. */
+static void show_ends(struct table *table, const json_t *environment)
+{
+	const json_t *exit_code = json_object_get(environment, "exit_code");
+	uint64_t crashes = number_field(environment, "crashes");
+	const char *expires_at = text_field(environment, "expires_at");
+
+	if (json_is_integer(exit_code)) {
+		table_cellf(table, "Last exit:");
+		table_cellf(table, "status %" JSON_INTEGER_FORMAT, json_integer_value(exit_code));
+	}
+	if (crashes > 0) {
+		table_cellf(table, "Ended:");
+		table_cellf(table, "%" PRIu64 " times in a row", crashes);
+	}
+	show_optional(table, "Next try", text_field(environment, "next_try"));
+	if (*expires_at) {
+		table_cellf(table, "Deadline:");
+		table_cellf(table, "%s, then %s", expires_at, text_field(environment, "on_expiry"));
+	}
+}
+
 static int print_details(const struct output *output, json_t *environment)
 {
 	_cleanup_(cleanup_table) struct table *table = NULL;
@@ -131,6 +154,8 @@ static int print_details(const struct output *output, json_t *environment)
 	table_cell(table, phase_style(text_field(environment, "phase")),
 		   progress_phase(environment, phase, sizeof(phase)));
 	show_optional(table, "Reason", text_field(environment, "reason"));
+	show_optional(table, "Asked for", text_field(environment, "action"));
+	show_ends(table, environment);
 	show_text(table, "Host", text_field(environment, "host"));
 	show_text(table, "Pool", text_field(environment, "pool"));
 	show_text(table, "Image", text_field(environment, "image"));
@@ -151,57 +176,6 @@ static int print_details(const struct output *output, json_t *environment)
 static int run_show(struct context *context, const struct args *args, struct error *err)
 {
 	return show_one(context, ENV_COLLECTION, args->positional[0], "name", print_details, err);
-}
-
-static int delete_one(struct context *context, const char *name, bool wait, uint64_t timeout_ms,
-		      struct error *err)
-{
-	_cleanup_json_ json_t *environment = NULL;
-	char path[CLIENT_PATH_MAX];
-	const char *id;
-	int r;
-
-	/* Its id, since the name is free for another one as soon as this one is gone. */
-	r = env_fetch(context, name, &environment, err);
-	if (r < 0)
-		return r;
-	id = text_field(environment, "id");
-	r = client_path(path, ENV_COLLECTION, *id ? id : name, NULL, err);
-	if (r == 0)
-		r = client_call(context->client, "DELETE", path, NULL, NULL, err);
-	if (r < 0)
-		return r;
-	if (!wait) {
-		note("%s is being deleted", name);
-		return 0;
-	}
-	r = wait_for(context, *id ? id : name, name, WAIT_GONE, timeout_ms, NULL, err);
-	if (r == 0)
-		note("%s is deleted", name);
-	return r;
-}
-
-/* Goes on after a failure, so that one wrong name does not keep the others; the first error
- * decides. */
-static int run_delete(struct context *context, const struct args *args, struct error *err)
-{
-	bool wait = args_flag(args, "wait");
-	uint64_t timeout_ms;
-	int first = 0, r;
-
-	r = wait_timeout(args, &timeout_ms, err);
-	if (r < 0)
-		return r;
-	for (size_t i = 0; i < args->n_positional; i++) {
-		struct error detail = ERROR_INIT;
-
-		r = delete_one(context, args->positional[i], wait, timeout_ms, &detail);
-		if (r < 0 && first < 0)
-			note_error(error_text(&detail, r));
-		else if (r < 0)
-			first = error_set(err, r, "failed", NULL, "%s", error_text(&detail, r));
-	}
-	return first;
 }
 
 struct watcher {
@@ -275,15 +249,6 @@ static int run_watch(struct context *context, const struct args *args, struct er
 	return r < 0 ? r : watcher.r;
 }
 
-static const struct args_option delete_options[] = {
-	{ .name = "wait", .help = "wait until it is gone" },
-	{ .name = "timeout",
-	  .argument = "DURATION",
-	  .help = "how long --wait waits, 0 for ever (default: 15m)" },
-};
-
-static const struct args_table delete_table = { delete_options, ARRAY_SIZE(delete_options) };
-
 static const struct command commands[] = {
 	{ .verb = "create",
 	  .summary = "Create an environment",
@@ -302,14 +267,54 @@ static const struct command commands[] = {
 	  .max_arguments = 1,
 	  .sides = SIDE_SCHEDD,
 	  .run = run_show },
-	{ .verb = "delete",
+	{ .verb = "start",
 	  .arguments = "ENV…",
-	  .summary = "Delete environments",
-	  .options = &delete_table,
+	  .summary = "Start environments",
+	  .options = &env_wait_options,
 	  .min_arguments = 1,
 	  .max_arguments = SIZE_MAX,
 	  .sides = SIDE_SCHEDD,
-	  .run = run_delete },
+	  .run = env_start },
+	{ .verb = "stop",
+	  .arguments = "ENV…",
+	  .summary = "Stop environments; they keep their ports and what they have stored",
+	  .options = &env_wait_options,
+	  .min_arguments = 1,
+	  .max_arguments = SIZE_MAX,
+	  .sides = SIDE_SCHEDD,
+	  .run = env_stop },
+	{ .verb = "restart",
+	  .arguments = "ENV…",
+	  .summary = "Stop and start environments",
+	  .options = &env_wait_options,
+	  .min_arguments = 1,
+	  .max_arguments = SIZE_MAX,
+	  .sides = SIDE_SCHEDD,
+	  .run = env_restart },
+	{ .verb = "move",
+	  .arguments = "ENV…",
+	  .summary = "Move environments whose volumes are shared to another host",
+	  .options = &env_move_options,
+	  .min_arguments = 1,
+	  .max_arguments = SIZE_MAX,
+	  .sides = SIDE_SCHEDD,
+	  .run = env_move },
+	{ .verb = "extend",
+	  .arguments = "ENV…",
+	  .summary = "Give environments more time",
+	  .options = &env_extend_options,
+	  .min_arguments = 1,
+	  .max_arguments = SIZE_MAX,
+	  .sides = SIDE_SCHEDD,
+	  .run = env_extend },
+	{ .verb = "delete",
+	  .arguments = "ENV…",
+	  .summary = "Delete environments",
+	  .options = &env_wait_options,
+	  .min_arguments = 1,
+	  .max_arguments = SIZE_MAX,
+	  .sides = SIDE_SCHEDD,
+	  .run = env_delete },
 	{ .verb = "ssh",
 	  .arguments = "ENV [COMMAND…] | ENV -- [SSH-OPTION…] [COMMAND…]",
 	  .summary = "Connect with OpenSSH, with the right port and the known host key",

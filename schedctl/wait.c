@@ -49,21 +49,47 @@ static void see_gone(struct waiter *waiter)
 	finish(waiter, waiter->goal == WAIT_GONE ? OUTCOME_REACHED : OUTCOME_MISSED);
 }
 
+static bool is(const json_t *environment, const char *key, const char *value)
+{
+	return strcmp(text_field(environment, key), value) == 0;
+}
+
+/* It ended by itself, or somebody else wants it stopped. One that was just told to start may still
+ * be seen as stopped, for no reason. */
+static bool runs_no_more(const json_t *environment)
+{
+	return is(environment, "phase", "failed") || is(environment, "power", "off") ||
+	       (is(environment, "phase", "stopped") && *text_field(environment, "reason"));
+}
+
+/* What was asked for is done before the phase counts. */
+static enum outcome outcome_of(enum wait_goal goal, const json_t *environment)
+{
+	if (is(environment, "phase", "deleting"))
+		return goal == WAIT_GONE ? OUTCOME_OPEN : OUTCOME_MISSED;
+	if (goal == WAIT_GONE || !is(environment, "action", ""))
+		return OUTCOME_OPEN;
+	if (goal == WAIT_STOPPED) {
+		if (is(environment, "power", "on"))
+			return OUTCOME_MISSED;
+		return is(environment, "phase", "stopped") ? OUTCOME_REACHED : OUTCOME_OPEN;
+	}
+	if (is(environment, "phase", "running"))
+		return OUTCOME_REACHED;
+	return runs_no_more(environment) ? OUTCOME_MISSED : OUTCOME_OPEN;
+}
+
 static void see(struct waiter *waiter, json_t *environment)
 {
-	const char *phase = text_field(environment, "phase");
+	enum outcome outcome = outcome_of(waiter->goal, environment);
 
 	json_decref(waiter->last);
 	waiter->last = json_incref(environment);
 	progress_show(&waiter->progress, environment);
-	if (strcmp(phase, "deleted") == 0)
+	if (is(environment, "phase", "deleted"))
 		see_gone(waiter);
-	else if (waiter->goal != WAIT_RUNNING)
-		return;
-	else if (strcmp(phase, "running") == 0)
-		finish(waiter, OUTCOME_REACHED);
-	else if (strcmp(phase, "failed") == 0 || strcmp(phase, "deleting") == 0)
-		finish(waiter, OUTCOME_MISSED);
+	else if (outcome != OUTCOME_OPEN)
+		finish(waiter, outcome);
 }
 
 static void on_snapshot(void *userdata, uint64_t epoch, uint64_t revision, json_t *items)
@@ -115,7 +141,11 @@ static int explain(const struct waiter *waiter, const char *name, int r, struct 
 		return error_set(err, -ECANCELED, "failed", NULL,
 				 "%s failed: %s; schedctl env delete %s removes it", name,
 				 *reason ? reason : "no reason was given", name);
-	return error_set(err, -ECANCELED, "deleted", NULL, "%s was deleted meanwhile", name);
+	if (strcmp(phase, "deleting") == 0 || strcmp(phase, "deleted") == 0 || !waiter->last)
+		return error_set(err, -ECANCELED, "deleted", NULL, "%s was deleted meanwhile",
+				 name);
+	return error_set(err, -ECANCELED, "failed", NULL, "%s is %s%s%s; schedctl env show %s",
+			 name, phase, *reason ? ": " : "", reason, name);
 }
 
 int wait_for(struct context *context, const char *id, const char *name, enum wait_goal goal,

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Waiting for an environment to run or to be gone, along its watch stream. */
+/* Waiting for an environment to run, to be stopped or to be gone, along its watch stream. */
 #pragma once
 
 #include "lib/error.h"
@@ -10,6 +10,7 @@
 
 enum wait_goal {
 	WAIT_RUNNING,
+	WAIT_STOPPED,
 	WAIT_GONE,
 };
 

@@ -90,6 +90,18 @@ static uint64_t newest_revision(const struct environment_entry *entry)
 	return revision;
 }
 
+/* When it ends, and how it ended. */
+static void set_ends(json_t *object, const struct environment *environment, int *r)
+{
+	set(object, "expires_at", time_or_null(environment->expires_at), r);
+	set(object, "exit_code",
+	    environment->exit_code == EXIT_CODE_NONE ? json_null()
+						     : json_integer(environment->exit_code),
+	    r);
+	set(object, "crashes", number(environment->crashes), r);
+	set(object, "next_try", time_or_null(environment->next_try), r);
+}
+
 json_t *answer_environment(const struct environment_entry *entry, const char *public_name,
 			   const char *password)
 {
@@ -103,6 +115,8 @@ json_t *answer_environment(const struct environment_entry *entry, const char *pu
 	set(object, "stage", json_string(stage_name(environment->stage)), &r);
 	set(object, "reason", json_string(environment->reason), &r);
 	set(object, "customer", text_or_null(origin->spec.customer), &r);
+	set(object, "power", json_string(environment->power ? "on" : "off"), &r);
+	set(object, "action", json_string(environment_action_name(environment->action)), &r);
 	set(object, "host", text_or_null(environment->host), &r);
 	set(object, "gpus", environment->gpus ? json_incref(environment->gpus) : json_array(), &r);
 	set(object, "ports", encode_ports(entry), &r);
@@ -112,6 +126,7 @@ json_t *answer_environment(const struct environment_entry *entry, const char *pu
 	set(object, "revision", number(newest_revision(entry)), &r);
 	set(object, "created_at", json_time(origin->created_at), &r);
 	set(object, "phase_since", json_time(environment->phase_since), &r);
+	set_ends(object, environment, &r);
 	if (password)
 		set(object, "password", json_string(password), &r);
 	return r == 0 ? TAKE_PTR(object) : NULL;
@@ -153,6 +168,9 @@ json_t *answer_host(const struct host_entry *entry)
 	r |= object ? json_object_del(object, "name") : -1;
 	set(object, "status", json_string(host_status_name(host)), &r);
 	set(object, "status_since", json_time(host->status_since), &r);
+	set(object, "mode", json_string(host_mode_name(host->mode)), &r);
+	set(object, "mode_since", json_time(host->mode_since), &r);
+	set(object, "heard", json_boolean(host->online), &r);
 	set(object, "free",
 	    json_pack(
 		    "{s:I, s:I, s:o}", "cpu_milli",

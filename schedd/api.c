@@ -178,6 +178,8 @@ int api_new(struct api **ret, const struct api_config *config)
 	LIST_INIT(&api->operations);
 	r = api_environments_init(api);
 	if (r == 0)
+		r = api_actions_init(api);
+	if (r == 0)
 		r = api_hosts_init(api);
 	if (r == 0)
 		r = api_gateways_init(api);

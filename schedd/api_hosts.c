@@ -4,7 +4,7 @@
 
 #include "schedd/api_private.h"
 
-static struct host_entry *find(struct api *api, const char *id)
+struct host_entry *api_find_host(struct api *api, const char *id)
 {
 	struct host_entry *entry = state_host(scheduler_state(api->config.scheduler), id);
 
@@ -42,7 +42,7 @@ static void show(struct http_request *request, void *userdata)
 
 	if (!is_plain_read(userdata, request))
 		return;
-	entry = find(userdata, id);
+	entry = api_find_host(userdata, id);
 	if (entry)
 		api_reply_item(request, 200, answer_host(entry));
 	else
@@ -89,7 +89,7 @@ static void watch(struct http_request *request, void *userdata)
 	if (!wanted) {
 		error_set(&err, -EINVAL, "missing", "watch", "watch: is required: ?watch=1");
 		http_reply_error(request, &err);
-	} else if (!find(api, id)) {
+	} else if (!api_find_host(api, id)) {
 		api_reply_not_found(request, "host", id);
 	} else {
 		feed_start(api->config.feed, scheduler_state(api->config.scheduler), request,

@@ -52,6 +52,7 @@ void api_reply_not_found(struct http_request *request, const char *what, const c
 struct environment_entry *api_find_environment(struct api *api, struct http_request *request);
 
 int api_environments_init(struct api *api) _must_check_;
+int api_actions_init(struct api *api) _must_check_;
 int api_hosts_init(struct api *api) _must_check_;
 int api_gateways_init(struct api *api) _must_check_;
 int api_ports_init(struct api *api) _must_check_;
@@ -62,6 +63,9 @@ int api_tokens_init(struct api *api) _must_check_;
 /* A follower registers itself and nobody else. -EPERM. */
 int api_check_follower(const struct http_request *request, const char *name, struct error *err)
 	_must_check_;
+/* A committed row by its id; NULL. */
+struct host_entry *api_find_host(struct api *api, const char *id);
+
 /* The done callback of a registration: {"id","epoch","revision"}. */
 void api_registered(void *userdata, const struct error *err, const char *id);
 /* {"epoch","revision"}, the answer to a report. */

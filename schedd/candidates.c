@@ -158,34 +158,80 @@ static int choose(struct scheduler *scheduler, const struct environment_spec *sp
 	return r;
 }
 
-int candidates_try(struct scheduler *scheduler, const struct environment_spec *spec,
-		   char reason[REASON_MAX])
+/* Leaves only those that the wish asks for. */
+static void narrow(struct candidates *candidates, const struct candidates_wish *wish)
 {
-	struct placement_result result;
+	for (size_t i = 0; i < candidates->n_hosts; i++) {
+		struct placement_host *host = &candidates->hosts[i];
+
+		if (wish->prefer && host->userdata != wish->prefer)
+			host->refusal = "is not the host that was asked for";
+		else if (wish->avoid && host->userdata == wish->avoid && !host->refusal)
+			host->refusal = "is the host that it leaves";
+	}
+}
+
+/* Among the hosts as they are now. */
+static int choose_by(struct scheduler *scheduler, const struct environment_spec *spec,
+		     const struct candidates_wish *wish, struct candidates *ret_candidates,
+		     struct placement_result *ret, char reason[REASON_MAX])
+{
 	struct candidates candidates;
 	int r = candidates_make(&scheduler->state, spec, &candidates);
 
 	if (r < 0)
 		return r;
-	r = choose(scheduler, spec, &candidates, &result, reason);
-	candidates_clear(&candidates);
+	narrow(&candidates, wish);
+	r = choose(scheduler, spec, &candidates, ret, reason);
+	if (r < 0)
+		candidates_clear(&candidates);
+	else
+		*ret_candidates = candidates;
+	return r;
+}
+
+/* The wish as far as can be: the host asked for, then any other, then any. */
+static int choose_nearest(struct scheduler *scheduler, const struct environment_spec *spec,
+			  const struct candidates_wish *wish, struct candidates *ret_candidates,
+			  struct placement_result *ret, char reason[REASON_MAX])
+{
+	const struct candidates_wish others = { .avoid = wish->avoid }, any = { NULL };
+	int r = -ENOSPC;
+
+	if (wish->prefer)
+		r = choose_by(scheduler, spec, wish, ret_candidates, ret, reason);
+	if (r == -ENOSPC && wish->avoid)
+		r = choose_by(scheduler, spec, &others, ret_candidates, ret, reason);
+	if (r == -ENOSPC)
+		r = choose_by(scheduler, spec, &any, ret_candidates, ret, reason);
+	return r;
+}
+
+int candidates_try(struct scheduler *scheduler, const struct environment_spec *spec,
+		   const struct candidates_wish *wish, char reason[REASON_MAX])
+{
+	const struct candidates_wish any = { NULL };
+	struct placement_result result;
+	struct candidates candidates;
+	int r = choose_by(scheduler, spec, wish ? wish : &any, &candidates, &result, reason);
+
+	if (r == 0)
+		candidates_clear(&candidates);
 	return r;
 }
 
 int candidates_place(struct scheduler *scheduler, struct environment_entry *environment,
-		     char reason[REASON_MAX])
+		     const struct candidates_wish *wish, char reason[REASON_MAX])
 {
 	const struct environment_spec *spec = &environment_newest(environment)->origin->spec;
 	_cleanup_json_ json_t *gpus = NULL;
 	struct placement_result result;
 	struct candidates candidates;
-	int r = candidates_make(&scheduler->state, spec, &candidates);
+	int r = choose_nearest(scheduler, spec, wish, &candidates, &result, reason);
 
 	if (r < 0)
 		return r;
-	r = choose(scheduler, spec, &candidates, &result, reason);
-	if (r == 0)
-		r = gpus_of(&candidates, &result, &gpus);
+	r = gpus_of(&candidates, &result, &gpus);
 	if (r == 0)
 		r = state_place(&scheduler->state, environment,
 				candidates.hosts[result.host].userdata, gpus);

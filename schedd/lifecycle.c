@@ -2,19 +2,14 @@
 /* Decides the next step of an environment's life. Pure: no clock, no state, no log. */
 #include <stdarg.h>
 #include <stdio.h>
-#include <string.h>
 
 #include "lib/clock.h"
-#include "schedd/confirm.h"
-#include "schedd/lifecycle.h"
+#include "schedd/lifecycle_private.h"
 
-/* Time is looked at again this often while a deadline is near. */
-#define RECHECK_MS 1000
+/* No timer runs longer: the time of the day may be set. */
+#define DEADLINE_RECHECK_MAX_S 3600
 
-static void reason_set(struct lifecycle_decision *decision, const char *format, ...) _printf_(2, 3);
-
-/* The first reason stays: it is what stands in the way now. */
-static void reason_set(struct lifecycle_decision *decision, const char *format, ...)
+void lifecycle_because(struct lifecycle_decision *decision, const char *format, ...)
 {
 	va_list arguments;
 
@@ -25,6 +20,12 @@ static void reason_set(struct lifecycle_decision *decision, const char *format, 
 	va_end(arguments);
 }
 
+void lifecycle_recheck(struct lifecycle_decision *decision, uint64_t ms)
+{
+	if (decision->recheck_ms == 0 || ms < decision->recheck_ms)
+		decision->recheck_ms = ms;
+}
+
 static void start_from_rows(const struct lifecycle_input *input,
 			    struct lifecycle_decision *decision)
 {
@@ -33,6 +34,9 @@ static void start_from_rows(const struct lifecycle_input *input,
 	*decision = (struct lifecycle_decision){
 		.phase = environment->phase,
 		.assignment = environment->assignment,
+		.action = environment->action,
+		.power = environment->power,
+		.exit_code = environment->exit_code,
 	};
 	for (size_t i = 0; i < input->n_ports; i++)
 		decision->ports[i] = (struct lifecycle_port){
@@ -42,327 +46,110 @@ static void start_from_rows(const struct lifecycle_input *input,
 		};
 }
 
-static bool confirmed_withdrawn(const struct lifecycle_input *input, const struct port *port,
-				char reason[REASON_MAX])
+/* ---- away from a host ---- */
+
+/* What it was told to leave, or lost, holds it no more. It is placed anew if it is wanted to run.
+ */
+static void leave(struct lifecycle_decision *decision)
 {
-	return confirm_withdrawn(port, input->gateways, input->n_gateways, reason);
+	decision->assignment = ASSIGNMENT_NONE;
+	decision->action = ACTION_NONE;
+	decision->release = true;
+	decision->place = decision->power;
+	decision->phase = decision->power ? PHASE_PENDING : PHASE_STOPPED;
+	decision->stage = STAGE_NONE;
 }
 
-/* ---- ports ---- */
-
-/* Takes all ports out of the gateways. True once the container may stop: each gateway has
- * confirmed, or had its time to. */
-static bool withdraw_ports(const struct lifecycle_input *input, struct lifecycle_decision *decision)
+static void decide_moving(const struct lifecycle_input *input, struct lifecycle_decision *decision)
 {
-	char reason[REASON_MAX];
-	bool done = true;
+	bool off = lifecycle_withdraw(input, decision);
 
-	for (size_t i = 0; i < input->n_ports; i++) {
-		const struct port *port = input->ports[i];
-		struct lifecycle_port *next = &decision->ports[i];
-
-		if (port_is_mapped(port)) {
-			next->state = PORT_WITHDRAWING;
-			reason_set(decision, "withdrawing port %u", port->key.port);
-			done = false;
-		} else if (port->state == PORT_WITHDRAWING &&
-			   !confirmed_withdrawn(input, port, reason)) {
-			reason_set(decision, "%s", reason);
-			decision->recheck_ms = RECHECK_MS;
-			if (input->now - port->since < input->limits->withdraw_timeout_s)
-				done = false;
-		}
-	}
-	return done;
-}
-
-/* Withdrawn ports that stay with their environment are held for it. */
-static void hold_ports(const struct lifecycle_input *input, struct lifecycle_decision *decision)
-{
-	char reason[REASON_MAX];
-
-	(void)withdraw_ports(input, decision);
-	for (size_t i = 0; i < input->n_ports; i++) {
-		const struct port *port = input->ports[i];
-
-		if (port->state == PORT_WITHDRAWING && confirmed_withdrawn(input, port, reason))
-			decision->ports[i] = (struct lifecycle_port){ .state = PORT_RESERVED };
-	}
-}
-
-static const struct service_endpoint *endpoint_of(const struct lifecycle_input *input,
-						  const struct port *port)
-{
-	const struct container_report *container = input->host->container;
-
-	for (size_t i = 0; i < container->n_services; i++)
-		if (strcmp(container->services[i].service, port->service) == 0 &&
-		    container->services[i].protocol == port->key.protocol)
-			return &container->services[i];
-	return NULL;
-}
-
-static void publish_port(const struct lifecycle_input *input, const struct port *port,
-			 const struct endpoint *target, struct lifecycle_port *next,
-			 struct lifecycle_decision *decision)
-{
-	char reason[REASON_MAX];
-
-	next->has_target = true;
-	next->target = *target;
-	if (port_is_mapped(port) && endpoint_compare(&port->target, target) == 0) {
-		if (port->state == PORT_PUBLISHED)
-			return;
-		if (confirm_published(port, input->gateways, input->n_gateways, reason))
-			next->state = PORT_PUBLISHED;
-		else
-			reason_set(decision, "%s", reason);
+	decision->phase = PHASE_STOPPING;
+	if (!input->host) {
+		leave(decision);
 		return;
 	}
-	/* New, re-pointed, or wanted again before it was gone: gateways take changes in order. */
-	next->state = PORT_RESERVED;
-	reason_set(decision, "publishing port %u", port->key.port);
-}
-
-/* True once every port is published. */
-static bool publish_ports(const struct lifecycle_input *input, struct lifecycle_decision *decision)
-{
-	bool all = true;
-
-	for (size_t i = 0; i < input->n_ports; i++) {
-		const struct port *port = input->ports[i];
-		const struct service_endpoint *service = endpoint_of(input, port);
-
-		if (!service) {
-			reason_set(decision, "%s did not say where service %s can be reached",
-				   input->host->name, port->service);
-			all = false;
-			continue;
-		}
-		if (service->endpoint.address.family != port->key.address.family) {
-			reason_set(
-				decision,
-				"%s offers service %s at an address of another family than port %u",
-				input->host->name, port->service, port->key.port);
-			all = false;
-			continue;
-		}
-		publish_port(input, port, &service->endpoint, &decision->ports[i], decision);
-		all = all && decision->ports[i].state == PORT_PUBLISHED;
-	}
-	return all;
-}
-
-/* Is something published, and does it still lead to where the container says that it is? */
-static bool published_as_reported(const struct lifecycle_input *input)
-{
-	bool any = false;
-
-	for (size_t i = 0; i < input->n_ports; i++) {
-		const struct port *port = input->ports[i];
-		const struct service_endpoint *service;
-
-		if (!port_is_mapped(port))
-			continue;
-		service = endpoint_of(input, port);
-		if (!service || endpoint_compare(&service->endpoint, &port->target) != 0)
-			return false;
-		any = true;
-	}
-	return any;
+	if (!off)
+		return;
+	decision->assignment = ASSIGNMENT_NONE;
+	if (input->environment->assignment == ASSIGNMENT_NONE &&
+	    lifecycle_is_removed(input, decision))
+		leave(decision);
+	else
+		lifecycle_because(decision, "moving away from host %s", input->host->name);
 }
 
 /* ---- the wanted states ---- */
 
-static void offline_reason(const struct lifecycle_input *input, struct lifecycle_decision *decision)
-{
-	char since[TIME_STRING_MAX];
-
-	reason_set(decision, "host %s has not been heard of since %s", input->host->name,
-		   time_format(input->host->status_since, since));
-}
-
-/* The host has seen that the assignment is gone, and the container with it. */
-static bool container_gone(const struct lifecycle_input *input, struct lifecycle_decision *decision)
-{
-	const struct lifecycle_host *host = input->host;
-
-	if (!host)
-		return true;
-	if (!host->online) {
-		char since[TIME_STRING_MAX];
-
-		reason_set(decision,
-			   "waiting for host %s, offline since %s, to remove the container",
-			   host->name, time_format(host->status_since, since));
-		return false;
-	}
-	if (host->reported && host->revision >= input->environment->assignment_revision &&
-	    !host->container)
-		return true;
-	if (host->engine_error)
-		reason_set(decision, "waiting for host %s to remove the container: %s", host->name,
-			   host->engine_error);
-	else
-		reason_set(decision, "waiting for host %s to remove the container", host->name);
-	return false;
-}
-
 static void decide_deleting(const struct lifecycle_input *input,
 			    struct lifecycle_decision *decision)
 {
-	char ignored[REASON_MAX];
-	bool off = withdraw_ports(input, decision);
+	bool off = lifecycle_give_up(input, decision);
 
 	if (input->environment->assignment != ASSIGNMENT_NONE) {
 		if (off || !input->host) {
 			decision->assignment = ASSIGNMENT_NONE;
-			reason_set(decision, "removing the container");
+			lifecycle_because(decision, "removing the container");
 		}
 		return;
 	}
-	if (!off || !container_gone(input, decision))
+	if (!off || !lifecycle_is_removed(input, decision))
 		return;
-	for (size_t i = 0; i < input->n_ports; i++) {
-		const struct port *port = input->ports[i];
-
-		/* One that a gateway may still have stays as it is, without its environment. */
-		if (port->state == PORT_RESERVED ||
-		    (port->state == PORT_WITHDRAWING && confirmed_withdrawn(input, port, ignored)))
-			decision->ports[i] = (struct lifecycle_port){ .state = PORT_QUARANTINED };
-	}
 	decision->phase = PHASE_DELETED;
 	decision->release = true;
+	decision->action = ACTION_NONE;
 	decision->recheck_ms = 0;
 	decision->reason[0] = '\0';
 }
 
-/* The container that the host reports answers the newest assignment. */
-static bool report_is_current(const struct lifecycle_input *input)
+/* True once its ports are withdrawn and its container is proven to be stopped. */
+static bool stop(const struct lifecycle_input *input, struct lifecycle_decision *decision)
 {
-	return input->host->reported &&
-	       input->host->revision >= input->environment->assignment_revision;
+	bool off = lifecycle_withdraw(input, decision);
+
+	decision->phase = PHASE_STOPPING;
+	if (!off)
+		return false;
+	if (!input->host)
+		return true;
+	decision->assignment = ASSIGNMENT_STOPPED;
+	if (input->environment->assignment == ASSIGNMENT_STOPPED)
+		return lifecycle_is_stopped(input, decision);
+	lifecycle_because(decision, "stopping the container");
+	return false;
 }
 
 static void decide_stopped(const struct lifecycle_input *input, struct lifecycle_decision *decision)
 {
-	const struct lifecycle_host *host = input->host;
-	bool off = withdraw_ports(input, decision);
+	const struct environment *environment = input->environment;
 
-	hold_ports(input, decision);
-	if (!host) {
+	decision->action = ACTION_NONE;
+	/* What was stopped once stays so, whatever becomes of its host. */
+	if (environment->phase == PHASE_STOPPED && environment->assignment != ASSIGNMENT_RUNNING) {
+		(void)lifecycle_withdraw(input, decision);
+		return;
+	}
+	if (!stop(input, decision)) {
+		/* It ended before: that it is held from now on is no news. */
+		if (environment->phase == PHASE_STOPPED)
+			decision->phase = PHASE_STOPPED;
+		return;
+	}
+	if (!input->host)
 		decision->assignment = ASSIGNMENT_NONE;
-		decision->phase = PHASE_STOPPED;
-		return;
-	}
-	if (input->environment->phase == PHASE_STOPPED)
-		return;
-	decision->phase = PHASE_STOPPING;
-	if (!off)
-		return;
-	decision->assignment = ASSIGNMENT_STOPPED;
-	if (input->environment->assignment != ASSIGNMENT_STOPPED)
-		return;
-	if (!host->online) {
-		offline_reason(input, decision);
-		return;
-	}
-	if (report_is_current(input) &&
-	    (!host->container || host->container->state == CONTAINER_STOPPED)) {
-		decision->phase = PHASE_STOPPED;
-		return;
-	}
-	reason_set(decision, "waiting for host %s to stop the container", host->name);
+	decision->phase = PHASE_STOPPED;
 }
 
-static void not_ready(const struct lifecycle_input *input, struct lifecycle_decision *decision,
-		      enum environment_stage stage, const char *fallback)
+static void decide_restarting(const struct lifecycle_input *input,
+			      struct lifecycle_decision *decision)
 {
-	const struct lifecycle_host *host = input->host;
-	const char *reason = host->container ? host->container->reason : NULL;
-
-	if (reason && reason[0])
-		reason_set(decision, "%s", reason);
-	else if (host->engine_error)
-		reason_set(decision, "%s: %s", host->name, host->engine_error);
-	else
-		reason_set(decision, "%s", fallback);
-	hold_ports(input, decision);
+	if (!stop(input, decision)) {
+		lifecycle_because(decision, "restarting");
+		return;
+	}
+	decision->action = ACTION_NONE;
 	decision->phase = PHASE_CREATING;
-	decision->stage = stage;
-}
-
-static bool all_published(const struct lifecycle_input *input)
-{
-	for (size_t i = 0; i < input->n_ports; i++)
-		if (input->ports[i]->state != PORT_PUBLISHED)
-			return false;
-	return true;
-}
-
-static void decide_starting(const struct lifecycle_input *input,
-			    struct lifecycle_decision *decision)
-{
-	const char *reason = input->host->container->reason;
-
-	if (!published_as_reported(input) || input->unready_ms >= input->limits->unready_grace_ms) {
-		not_ready(input, decision, STAGE_STARTING, "waiting for the services to answer");
-		return;
-	}
-	/* A service that falls silent for a moment keeps its port: the target is still its own. */
-	decision->watch_ready = true;
-	decision->recheck_ms = input->limits->unready_grace_ms - input->unready_ms;
-	decision->phase = all_published(input) ? PHASE_RUNNING : PHASE_CREATING;
-	decision->stage = all_published(input) ? STAGE_NONE : STAGE_PUBLISHING;
-	reason_set(decision, "%s", reason && reason[0] ? reason : "a service does not answer");
-}
-
-static void decide_ready(const struct lifecycle_input *input, struct lifecycle_decision *decision)
-{
-	if (publish_ports(input, decision)) {
-		decision->phase = PHASE_RUNNING;
-		return;
-	}
-	decision->phase = PHASE_CREATING;
-	decision->stage = STAGE_PUBLISHING;
-}
-
-static void decide_by_container(const struct lifecycle_input *input,
-				struct lifecycle_decision *decision)
-{
-	const struct container_report *container = input->host->container;
-	char pulling[REASON_MAX];
-
-	switch (container->state) {
-	case CONTAINER_WAITING:
-	case CONTAINER_CREATING:
-		not_ready(input, decision, STAGE_CREATING, "creating the container");
-		break;
-	case CONTAINER_PULLING:
-		(void)snprintf(pulling, sizeof(pulling), "pulling image %s",
-			       input->environment->origin->spec.image);
-		not_ready(input, decision, STAGE_PULLING, pulling);
-		break;
-	case CONTAINER_STARTING:
-		decide_starting(input, decision);
-		break;
-	case CONTAINER_READY:
-		decide_ready(input, decision);
-		break;
-	case CONTAINER_STOPPING:
-	case CONTAINER_STOPPED:
-	case CONTAINER_REMOVING:
-		/* Its host port may be another's at any moment. */
-		not_ready(input, decision, STAGE_STARTING, "the container has stopped");
-		break;
-	case CONTAINER_FAILED:
-		not_ready(input, decision, STAGE_NONE, "the host gave up");
-		decision->phase = PHASE_FAILED;
-		break;
-	case CONTAINER_STATE_MAX:
-	case CONTAINER_STATE_INVALID:
-		break;
-	}
+	decision->stage = input->host ? STAGE_STARTING : STAGE_PLACING;
 }
 
 /* Nothing is known of the container under this assignment: nothing is done to its ports. */
@@ -370,67 +157,181 @@ static void decide_unknown(const struct lifecycle_input *input, struct lifecycle
 {
 	const struct environment *environment = input->environment;
 
-	decision->phase = environment->phase;
 	decision->stage = environment->stage;
+	decision->crashes = environment->crashes;
+	decision->next_try = environment->next_try;
 	switch (environment->phase) {
 	case PHASE_RUNNING:
 	case PHASE_FAILED:
-		reason_set(decision, "%s", environment->reason);
+	case PHASE_STOPPED:
+		lifecycle_because(decision, "%s", environment->reason);
 		return;
 	case PHASE_UNREACHABLE:
-		reason_set(decision, "waiting for the report of host %s", input->host->name);
+		lifecycle_because(decision, "host %s is back: waiting for its report",
+				  input->host->name);
 		return;
 	case PHASE_PENDING:
 	case PHASE_CREATING:
 	case PHASE_STOPPING:
-	case PHASE_STOPPED:
 	case PHASE_DELETING:
 	case PHASE_DELETED:
 	case PHASE_MAX:
 	case PHASE_INVALID:
 		break;
 	}
-	if (environment->phase == PHASE_CREATING && environment->assignment == ASSIGNMENT_RUNNING &&
-	    !input->host->reported) {
-		reason_set(decision, "%s", environment->reason);
+	decision->phase = PHASE_CREATING;
+	if (decision->stage == STAGE_NONE || decision->stage == STAGE_PLACING)
+		decision->stage = STAGE_CREATING;
+	lifecycle_because(decision, "waiting for host %s to take the assignment",
+			  input->host->name);
+}
+
+/* Its host is not heard of. A partition is not a death: what is published stays, until the lease
+ * of what can run elsewhere is over. */
+static void decide_unreachable(const struct lifecycle_input *input,
+			       struct lifecycle_decision *decision)
+{
+	if (lifecycle_is_lost(input)) {
+		(void)lifecycle_withdraw(input, decision);
+		leave(decision);
 		return;
 	}
-	decision->phase = PHASE_CREATING;
-	decision->stage = STAGE_CREATING;
-	reason_set(decision, "waiting for host %s to take the assignment", input->host->name);
+	decision->phase = PHASE_UNREACHABLE;
+	lifecycle_offline_reason(input, decision);
 }
 
 static void decide_running(const struct lifecycle_input *input, struct lifecycle_decision *decision)
 {
 	const struct environment *environment = input->environment;
-	char waiting[REASON_MAX];
 
 	if (!environment->host[0]) {
+		(void)lifecycle_withdraw(input, decision);
 		decision->phase = PHASE_PENDING;
+		decision->action = ACTION_NONE;
 		decision->place = true;
-		hold_ports(input, decision);
 		return;
 	}
 	decision->assignment = ASSIGNMENT_RUNNING;
 	if (!input->host)
 		return;
 	if (!input->host->online) {
-		/* A partition is not a death: what is published stays. */
-		decision->phase = PHASE_UNREACHABLE;
-		offline_reason(input, decision);
+		decide_unreachable(input, decision);
 		return;
 	}
-	if (environment->assignment != ASSIGNMENT_RUNNING || !report_is_current(input)) {
+	if (environment->assignment != ASSIGNMENT_RUNNING) {
+		decision->phase = PHASE_CREATING;
+		decision->stage = environment->assignment == ASSIGNMENT_STOPPED ? STAGE_STARTING
+										: STAGE_CREATING;
+		lifecycle_because(decision, "waiting for host %s to take the assignment",
+				  input->host->name);
+	} else if (!lifecycle_report_is_current(input)) {
 		decide_unknown(input, decision);
+	} else {
+		lifecycle_follow(input, decision);
+	}
+}
+
+/* ---- deadlines ---- */
+
+static bool deadline_has_passed(const struct lifecycle_input *input)
+{
+	const struct environment *environment = input->environment;
+
+	return environment->expires_at > 0 && input->now >= environment->expires_at;
+}
+
+/* True where the deadline decides: what follows from it is the next decision. */
+static bool expire(const struct lifecycle_input *input, struct lifecycle_decision *decision)
+{
+	const struct environment *environment = input->environment;
+	bool delete = environment->origin->spec.on_expiry == EXPIRY_DELETE;
+	char at[TIME_STRING_MAX];
+
+	if (!deadline_has_passed(input) || (!delete &&!environment->power))
+		return false;
+	time_format(environment->expires_at, at);
+	decision->stage = STAGE_NONE;
+	if (delete || environment->action == ACTION_RESTART)
+		decision->action = ACTION_NONE;
+	if (delete)
+		decision->phase = PHASE_DELETING;
+	else
+		decision->power = false;
+	lifecycle_because(decision, "its time was over at %s", at);
+	return true;
+}
+
+/* Says what is ahead where nothing else is to be said, and wakes up in time for it. */
+static void note_deadline(const struct lifecycle_input *input, struct lifecycle_decision *decision)
+{
+	const struct environment *environment = input->environment;
+	bool delete = environment->origin->spec.on_expiry == EXPIRY_DELETE;
+	int64_t left = environment->expires_at - input->now;
+	int64_t to_warning = left - input->limits->expiry_warning_s;
+	char at[TIME_STRING_MAX];
+
+	if (environment->expires_at == 0 || decision->phase == PHASE_DELETED)
+		return;
+	time_format(environment->expires_at, at);
+	if (left <= 0) {
+		if (decision->phase == PHASE_STOPPED)
+			lifecycle_because(decision,
+					  "its time was over at %s: extend it to start it", at);
 		return;
 	}
-	if (input->host->container) {
-		decide_by_container(input, decision);
+	if (to_warning <= 0 && decision->phase == PHASE_RUNNING)
+		lifecycle_because(decision, "its time is over at %s: it will be %s then", at,
+				  delete ? "deleted" : "stopped");
+	if (to_warning <= 0)
+		to_warning = left;
+	lifecycle_recheck(decision, (uint64_t)MIN(to_warning, DEADLINE_RECHECK_MAX_S) * 1000);
+}
+
+/* What its host's mode means for an environment that runs there. */
+static void note_mode(const struct lifecycle_input *input, struct lifecycle_decision *decision)
+{
+	const struct lifecycle_host *host = input->host;
+
+	if (!host || decision->phase != PHASE_RUNNING)
 		return;
+	switch (host->mode) {
+	case HOST_DRAINING:
+		if (environment_spec_is_movable(&input->environment->origin->spec))
+			lifecycle_because(decision,
+					  "host %s is draining: it moves when its turn comes",
+					  host->name);
+		else
+			lifecycle_because(decision,
+					  "host %s is draining, and not all of its volumes are "
+					  "shared: it stays until it is stopped",
+					  host->name);
+		break;
+	case HOST_MAINTENANCE:
+		lifecycle_because(decision, "host %s is in maintenance: it may go away",
+				  host->name);
+		break;
+	case HOST_ACTIVE:
+	case HOST_CORDONED:
+	case HOST_MODE_MAX:
+	case HOST_MODE_INVALID:
+		break;
 	}
-	(void)snprintf(waiting, sizeof(waiting), "waiting for host %s to create the container",
-		       input->host->name);
-	not_ready(input, decision, STAGE_CREATING, waiting);
+}
+
+/* ---- all of it ---- */
+
+static void decide_by_wish(const struct lifecycle_input *input, struct lifecycle_decision *decision)
+{
+	const struct environment *environment = input->environment;
+
+	if (environment->action == ACTION_MOVE)
+		decide_moving(input, decision);
+	else if (!environment->power)
+		decide_stopped(input, decision);
+	else if (environment->action == ACTION_RESTART && !lifecycle_is_lost(input))
+		decide_restarting(input, decision);
+	else
+		decide_running(input, decision);
 }
 
 void lifecycle_decide(const struct lifecycle_input *input, struct lifecycle_decision *ret)
@@ -453,28 +354,9 @@ void lifecycle_decide(const struct lifecycle_input *input, struct lifecycle_deci
 	case PHASE_INVALID:
 		break;
 	}
-	if (input->environment->power)
-		decide_running(input, ret);
-	else
-		decide_stopped(input, ret);
-}
-
-enum port_fate lifecycle_orphan(const struct port *port, const struct lifecycle_gateway *gateways,
-				size_t n_gateways, int64_t now)
-{
-	char reason[REASON_MAX];
-
-	switch (port->state) {
-	case PORT_QUARANTINED:
-		return now >= port->quarantined_until ? PORT_FREE : PORT_STAYS;
-	case PORT_WITHDRAWING:
-		return confirm_withdrawn(port, gateways, n_gateways, reason) ? PORT_RESTS
-									     : PORT_STAYS;
-	case PORT_RESERVED:
-	case PORT_PUBLISHED:
-	case PORT_STATE_MAX:
-	case PORT_STATE_INVALID:
-		break;
-	}
-	return PORT_STAYS;
+	if (expire(input, ret))
+		return;
+	decide_by_wish(input, ret);
+	note_deadline(input, ret);
+	note_mode(input, ret);
 }

@@ -8,16 +8,23 @@
 
 #include "schedd/model.h"
 
+/* An environment that ends so often in a row is in a crash loop. */
+#define CRASH_LOOP_ENDS 3
+
 struct lifecycle_limits {
 	int64_t quarantine_s;
 	int64_t withdraw_timeout_s; /* longest wait for gateways before a container may stop */
 	uint64_t unready_grace_ms;  /* a service may be silent this long and stay published */
+	int64_t expiry_warning_s;   /* before its deadline an environment says so */
 };
 
 struct lifecycle_host {
 	const char *name;
+	enum host_mode mode;
 	bool online;
 	int64_t status_since;
+	/* It was not heard of for so long that it has stopped what may run elsewhere. */
+	bool lease_over;
 	bool reported;            /* there is a report of this epoch; the rest is from it */
 	uint64_t revision;        /* desired revision that it has received */
 	const char *engine_error; /* NULL: none */
@@ -55,8 +62,14 @@ struct lifecycle_decision {
 	enum environment_phase phase;
 	enum environment_stage stage;
 	enum assignment_state assignment;
-	bool place;          /* it needs a host: phase, stage and reason are the placement's */
+	enum environment_action action;
+	bool power;
+	int exit_code;
+	unsigned crashes;
+	int64_t next_try;
 	bool release;        /* its host's resources are free again */
+	bool place;          /* it needs a host: phase, stage and reason are the placement's. With
+				release: one that is not the host it leaves, if there is one */
 	bool watch_ready;    /* count the time since now in which the container is not ready */
 	uint64_t recheck_ms; /* ask again after this time even if nothing happens; 0: no need */
 	struct lifecycle_port ports[ENVIRONMENT_SERVICES_MAX];

@@ -19,6 +19,13 @@ static const char *const stage_names[STAGE_MAX] = {
 	[STAGE_CREATING] = "creating",
 	[STAGE_STARTING] = "starting",
 	[STAGE_PUBLISHING] = "publishing",
+	[STAGE_CRASH_LOOP] = "crash-loop",
+};
+
+static const char *const action_names[ACTION_MAX] = {
+	[ACTION_NONE] = "",
+	[ACTION_RESTART] = "restart",
+	[ACTION_MOVE] = "move",
 };
 
 static const char *const assignment_names[ASSIGNMENT_MAX] = {
@@ -85,6 +92,9 @@ enum host_mode host_mode_parse(const char *text)
 
 const char *host_status_name(const struct host *host)
 {
+	/* A host in maintenance is expected to be away. */
+	if (host->mode == HOST_MAINTENANCE)
+		return "maintenance";
 	if (!host->online)
 		return "offline";
 	switch (host->mode) {
@@ -92,7 +102,6 @@ const char *host_status_name(const struct host *host)
 	case HOST_DRAINING:
 		return "draining";
 	case HOST_MAINTENANCE:
-		return "maintenance";
 	case HOST_ACTIVE:
 	case HOST_MODE_MAX:
 	case HOST_MODE_INVALID:
@@ -109,6 +118,16 @@ const char *stage_name(enum environment_stage stage)
 enum environment_stage stage_parse(const char *text)
 {
 	return value_of(stage_names, STAGE_MAX, text);
+}
+
+const char *environment_action_name(enum environment_action action)
+{
+	return name_of(action_names, ACTION_MAX, action);
+}
+
+enum environment_action environment_action_parse(const char *text)
+{
+	return value_of(action_names, ACTION_MAX, text);
 }
 
 const char *assignment_name(enum assignment_state assignment)
@@ -354,6 +373,7 @@ struct environment *environment_new(void)
 	if (!environment->origin)
 		return NULL;
 	environment->origin->references = 1;
+	environment->exit_code = EXIT_CODE_NONE;
 	return TAKE_PTR(environment);
 }
 

@@ -54,6 +54,7 @@ struct host {
 	bool online;
 	enum host_mode mode;
 	int64_t status_since; /* of online */
+	int64_t mode_since;
 };
 
 struct gateway_origin {
@@ -78,6 +79,7 @@ enum environment_stage {
 	STAGE_CREATING,
 	STAGE_STARTING,
 	STAGE_PUBLISHING,
+	STAGE_CRASH_LOOP, /* it keeps ending; the host tries again with growing delays */
 	STAGE_MAX,
 	STAGE_INVALID = -1,
 };
@@ -88,6 +90,15 @@ enum assignment_state {
 	ASSIGNMENT_STOPPED,
 	ASSIGNMENT_MAX,
 	ASSIGNMENT_INVALID = -1,
+};
+
+/* What was asked for and is not done yet. The row keeps it until then, through any crash. */
+enum environment_action {
+	ACTION_NONE,
+	ACTION_RESTART, /* stop the container, then start it */
+	ACTION_MOVE,    /* leave the host, then be placed anew */
+	ACTION_MAX,
+	ACTION_INVALID = -1,
 };
 
 /* What of an environment never changes. It holds secrets: never log it. */
@@ -108,11 +119,18 @@ struct environment {
 	enum environment_phase phase;
 	enum environment_stage stage;
 	enum assignment_state assignment;
-	bool power;                   /* it is wanted to run */
+	bool power; /* it is wanted to run */
+	enum environment_action action;
 	uint64_t assignment_revision; /* at which the host's item changed last, removal included */
 	int64_t phase_since;
 	char host[FOLLOWER_NAME_MAX + 1]; /* whose resources it holds; "" for none */
 	json_t *gpus;                     /* [{"uuid","milli"}], immutable; NULL for none */
+	char move_to[FOLLOWER_NAME_MAX +
+		     1];    /* with ACTION_MOVE: the host that is wanted; "": any */
+	int64_t expires_at; /* Unix seconds; 0: never */
+	int exit_code;      /* of its last end; EXIT_CODE_NONE: it never ended */
+	unsigned crashes;   /* ends in a row since it last ran well */
+	int64_t next_try;   /* of a crash loop; 0: none is waited for */
 	char reason[REASON_MAX];
 };
 
@@ -180,10 +198,12 @@ enum role role_parse(const char *text);
 const char *host_mode_name(enum host_mode mode);
 enum host_mode host_mode_parse(const char *text);
 /* "online", "offline", "draining" or "maintenance"; a cordoned host is "draining" to a reader of
- * the status: it takes nothing new. */
+ * the status: it takes nothing new. One in maintenance is so whether it is heard of or not. */
 const char *host_status_name(const struct host *host);
 const char *stage_name(enum environment_stage stage);
 enum environment_stage stage_parse(const char *text);
+const char *environment_action_name(enum environment_action action);
+enum environment_action environment_action_parse(const char *text);
 const char *assignment_name(enum assignment_state assignment);
 enum assignment_state assignment_parse(const char *text);
 const char *port_state_name(enum port_state state);

@@ -86,6 +86,13 @@ static const struct option_spec specs[] = {
 	  .argument = "TIME",
 	  .max = 3600000,
 	  .help = "How long a service may be silent before its port is withdrawn." },
+	{ .name = "expiry-warning",
+	  .type = OPTION_DURATION,
+	  .offset = offsetof(struct options, expiry_warning_ms),
+	  .fallback = "1h",
+	  .argument = "TIME",
+	  .max = 2592000000,
+	  .help = "So long before its deadline an environment says so." },
 	{ .name = "offline-after",
 	  .type = OPTION_DURATION,
 	  .offset = offsetof(struct options, offline_after_ms),
@@ -233,7 +240,8 @@ int options_resolve(const struct options *options, struct settings *ret, struct 
 	struct settings settings = {
 		.limits = { .quarantine_s = (int64_t)(options->quarantine_ms / 1000),
 			    .withdraw_timeout_s = (int64_t)(options->withdraw_timeout_ms / 1000),
-			    .unready_grace_ms = options->unready_grace_ms },
+			    .unready_grace_ms = options->unready_grace_ms,
+			    .expiry_warning_s = (int64_t)(options->expiry_warning_ms / 1000) },
 	};
 	int r;
 

@@ -14,7 +14,8 @@ struct options {
 	char *database, *listen, *socket, *port_range, *public_name, *user, *policy, *log_level;
 	char *bootstrap_file;
 	struct string_list port_addresses;
-	uint64_t quarantine_ms, withdraw_timeout_ms, unready_grace_ms, offline_after_ms;
+	uint64_t quarantine_ms, withdraw_timeout_ms, unready_grace_ms, offline_after_ms,
+		expiry_warning_ms;
 	uint64_t max_connections, max_body;
 	bool insecure, check, bootstrap;
 };

@@ -58,6 +58,7 @@ static void gather_host(const struct environment_entry *entry, struct lifecycle_
 
 	*ret = (struct lifecycle_host){
 		.name = host->entry.id,
+		.mode = host_newest(host)->mode,
 		.online = host_newest(host)->online,
 		.status_since = host_newest(host)->status_since,
 		.reported = host->reported,
@@ -154,6 +155,16 @@ static int end_environment(struct environment *environment)
 	return 0;
 }
 
+static bool environment_differs(const struct environment *row,
+				const struct lifecycle_decision *decision)
+{
+	return row->phase != decision->phase || row->stage != decision->stage ||
+	       row->assignment != decision->assignment || row->action != decision->action ||
+	       row->power != decision->power || row->exit_code != decision->exit_code ||
+	       row->crashes != decision->crashes || row->next_try != decision->next_try ||
+	       strcmp(row->reason, decision->reason) != 0;
+}
+
 static int edit_environment(const struct run *run, struct environment_entry *entry,
 			    const struct lifecycle_decision *decision)
 {
@@ -161,9 +172,7 @@ static int edit_environment(const struct run *run, struct environment_entry *ent
 	struct state *state = &run->scheduler->state;
 	struct environment *environment;
 
-	if (before->phase == decision->phase && before->stage == decision->stage &&
-	    before->assignment == decision->assignment &&
-	    strcmp(before->reason, decision->reason) == 0)
+	if (!environment_differs(before, decision))
 		return 0;
 	if (before->phase != decision->phase)
 		audit_phase(run, entry, decision);
@@ -177,17 +186,38 @@ static int edit_environment(const struct run *run, struct environment_entry *ent
 	environment->phase = decision->phase;
 	environment->stage = decision->stage;
 	environment->assignment = decision->assignment;
+	environment->action = decision->action;
+	if (decision->action != ACTION_MOVE)
+		environment->move_to[0] = '\0';
+	environment->power = decision->power;
+	environment->exit_code = decision->exit_code;
+	environment->crashes = decision->crashes;
+	environment->next_try = decision->next_try;
 	(void)snprintf(environment->reason, sizeof(environment->reason), "%s", decision->reason);
 	if (decision->phase == PHASE_DELETED && end_environment(environment) < 0)
 		return -ENOMEM;
 	return 1;
 }
 
-/* Its host, or the phase and reason of one that waits. */
-static int place(const struct run *run, struct environment_entry *entry,
-		 struct lifecycle_decision *decision)
+static int release(const struct run *run, struct environment_entry *entry)
 {
-	int r = candidates_place(run->scheduler, entry, decision->reason);
+	int r = state_release(&run->scheduler->state, entry);
+
+	if (r == 0)
+		run->scheduler->capacity_changed = true;
+	return r;
+}
+
+/* Its host, or the phase and reason of one that waits. left is the host that it leaves, NULL for
+ * none: home again only where nothing else has room. */
+static int place(const struct run *run, struct environment_entry *entry,
+		 const struct host_entry *left, struct lifecycle_decision *decision)
+{
+	const struct candidates_wish wish = {
+		.avoid = left,
+		.prefer = state_host(&run->scheduler->state, environment_newest(entry)->move_to),
+	};
+	int r = candidates_place(run->scheduler, entry, &wish, decision->reason);
 
 	if (r == -ENOSPC) {
 		decision->stage = STAGE_PLACING;
@@ -215,14 +245,20 @@ static void note_time(const struct run *run, struct environment_entry *entry,
 /* One decision carried out: 1 where it changed something. */
 static int step(const struct run *run, struct environment_entry *entry)
 {
-	struct scheduler *scheduler = run->scheduler;
+	const struct host_entry *left = entry->host;
 	struct lifecycle_decision decision;
 	int r, changed = 0;
 
 	decide(run, entry, &decision);
 	note_time(run, entry, &decision);
+	if (decision.release && left) {
+		r = release(run, entry);
+		if (r < 0)
+			return r;
+		changed = 1;
+	}
 	if (decision.place) {
-		r = place(run, entry, &decision);
+		r = place(run, entry, left, &decision);
 		if (r < 0)
 			return r;
 	}
@@ -231,13 +267,6 @@ static int step(const struct run *run, struct environment_entry *entry)
 		if (r < 0)
 			return r;
 		changed |= r;
-	}
-	if (decision.release && entry->host) {
-		r = state_release(&scheduler->state, entry);
-		if (r < 0)
-			return r;
-		scheduler->capacity_changed = true;
-		changed = 1;
 	}
 	r = edit_environment(run, entry, &decision);
 	if (r < 0)

@@ -120,6 +120,14 @@ static int add_rows(struct scheduler *scheduler, struct environment *environment
 	return r;
 }
 
+static int check_deadline(const struct environment_spec *spec, struct error *err)
+{
+	if (spec->expires_at == 0 || spec->expires_at > clock_unix_seconds())
+		return 0;
+	return error_set(err, -ERANGE, "out_of_range", "expires_at",
+			 "expires_at: that time has passed");
+}
+
 static int check_capacity(struct scheduler *scheduler, const struct environment_spec *spec,
 			  struct error *err)
 {
@@ -128,7 +136,7 @@ static int check_capacity(struct scheduler *scheduler, const struct environment_
 
 	if (spec->queue)
 		return 0;
-	r = candidates_try(scheduler, spec, reason);
+	r = candidates_try(scheduler, spec, NULL, reason);
 	if (r == -ENOSPC)
 		return error_set(err, r, "no_capacity", NULL, "%s", reason);
 	return r < 0 ? no_memory(err) : 0;
@@ -151,6 +159,8 @@ int scheduler_create(struct scheduler *scheduler, struct environment *environmen
 	if (r == 0)
 		r = check_policy(spec, err);
 	if (r == 0)
+		r = check_deadline(spec, err);
+	if (r == 0)
 		r = check_capacity(scheduler, spec, err);
 	if (r == 0)
 		r = take_ports(scheduler, spec, keys, err);
@@ -159,6 +169,7 @@ int scheduler_create(struct scheduler *scheduler, struct environment *environmen
 	environment->phase = PHASE_PENDING;
 	environment->stage = STAGE_PLACING;
 	environment->power = true;
+	environment->expires_at = spec->expires_at;
 	environment->phase_since = clock_unix_seconds();
 	environment->origin->created_at = environment->phase_since;
 	r = add_rows(scheduler, TAKE_PTR(owned), keys, &entry);
@@ -236,6 +247,7 @@ static int add_host(struct scheduler *scheduler, struct host_registration *regis
 	*registration = (struct host_registration){ 0 };
 	host->online = true;
 	host->status_since = clock_unix_seconds();
+	host->mode_since = host->status_since;
 	r = state_add(&scheduler->state, &host->record, &entry);
 	if (r == 0)
 		*ret = (struct host_entry *)entry;

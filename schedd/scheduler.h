@@ -91,6 +91,30 @@ int scheduler_revoke_token(struct scheduler *scheduler, const char *id, const ch
 /* Puts into the open batch when tokens were used last, where the rows are far behind, and takes
  * out those that expired long ago. */
 void scheduler_write_token_uses(struct scheduler *scheduler);
+enum scheduler_verb {
+	SCHEDULER_START,
+	SCHEDULER_STOP,
+	SCHEDULER_RESTART,
+	SCHEDULER_MOVE,
+	SCHEDULER_EXTEND,
+};
+
+struct scheduler_action {
+	enum scheduler_verb verb;
+	const char *host;   /* MOVE: where to; NULL: to any other */
+	int64_t expires_at; /* EXTEND: the new deadline; 0: none */
+	int64_t seconds;    /* EXTEND: or so much more than there is left; 0: not meant */
+};
+
+/* Asks for a change of an environment. -ENOENT; -EEXIST "conflict": not in its state; -ENOSPC
+ * "no_capacity": no host has room for one that is to move; -ERANGE: a deadline in the past. */
+int scheduler_act(struct scheduler *scheduler, const char *id,
+		  const struct scheduler_action *action, const char *actor, scheduler_done done,
+		  void *userdata, struct error *err) _must_check_;
+/* Sets what an operator wants of a host. -ENOENT. */
+int scheduler_set_mode(struct scheduler *scheduler, const char *id, enum host_mode mode,
+		       const char *actor, scheduler_done done, void *userdata, struct error *err)
+	_must_check_;
 
 /* Followers. The registration is moved out of *registration. A registration that changes nothing
  * commits nothing. */

@@ -83,9 +83,17 @@ int candidates_make(const struct state *state, const struct environment_spec *sp
 		    struct candidates *ret) _must_check_;
 void candidates_clear(struct candidates *candidates);
 
-/* Places the environment if a host takes it. -ENOSPC with the reasons in reason; -ENOMEM. */
+/* Where an environment that moves is to go; NULL members ask for nothing. */
+struct candidates_wish {
+	const struct host_entry *prefer; /* there, if it has room */
+	const struct host_entry *avoid;  /* anywhere else, if there is room */
+};
+
+/* Places the environment if a host takes it, by the wish as far as can be. -ENOSPC
+ * with the reasons in reason; -ENOMEM. */
 int candidates_place(struct scheduler *scheduler, struct environment_entry *environment,
-		     char reason[REASON_MAX]) _must_check_;
-/* Would a host take this spec? The same errors. */
+		     const struct candidates_wish *wish, char reason[REASON_MAX]) _must_check_;
+/* Would a host take this spec, and is it one that the wish (may be NULL) asks for? The same errors.
+ */
 int candidates_try(struct scheduler *scheduler, const struct environment_spec *spec,
-		   char reason[REASON_MAX]) _must_check_;
+		   const struct candidates_wish *wish, char reason[REASON_MAX]) _must_check_;

@@ -10,7 +10,7 @@
 
 #include "schedd/store_private.h"
 
-#define PARAMS_MAX 24
+#define PARAMS_MAX 32
 
 struct params {
 	const char *values[PARAMS_MAX];
@@ -29,6 +29,15 @@ static inline void add_number(struct params *params, uint64_t number)
 
 	(void)snprintf(text, sizeof(params->numbers[0]), "%" PRIu64, number);
 	add_text(params, text);
+}
+
+/* A time that may be missing. */
+static inline void add_time(struct params *params, int64_t seconds)
+{
+	if (seconds > 0)
+		add_number(params, (uint64_t)seconds);
+	else
+		add_text(params, NULL);
 }
 
 static inline int execute(PGconn *connection, const char *statement, const struct params *params)

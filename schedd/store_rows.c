@@ -13,12 +13,13 @@
 const struct store_statement store_statements[] = {
 	{ "put_host",
 	  "INSERT INTO hosts (id, address, pool, labels, version, cpu_milli, memory_bytes, gpus, online,"
-	  " mode, status_since, revision) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10,"
-	  " to_timestamp($11::double precision), $12) ON CONFLICT (id) DO UPDATE SET"
+	  " mode, status_since, mode_since, revision) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10,"
+	  " to_timestamp($11::double precision), to_timestamp($12::double precision), $13) ON CONFLICT (id) DO UPDATE SET"
 	  " address = excluded.address, pool = excluded.pool, labels = excluded.labels,"
 	  " version = excluded.version, cpu_milli = excluded.cpu_milli,"
 	  " memory_bytes = excluded.memory_bytes, gpus = excluded.gpus, online = excluded.online,"
 	  " mode = excluded.mode, status_since = excluded.status_since,"
+	  " mode_since = excluded.mode_since,"
 	  " revision = excluded.revision" },
 	{ "put_gateway",
 	  "INSERT INTO gateways (id, addresses, version, online, status_since, addresses_revision,"
@@ -30,15 +31,20 @@ const struct store_statement store_statements[] = {
 	{ "put_environment",
 	  "INSERT INTO environments (id, name, spec, cpu_milli, memory_bytes, gpu, gpu_milli, login,"
 	  " password_hash, ssh_host_key, ssh_host_key_public, phase, stage, reason, power, host, gpus,"
-	  " assignment, assignment_revision, created_at, phase_since, revision) VALUES ($1, $2, $3,"
+	  " assignment, assignment_revision, created_at, phase_since, revision, action, move_to,"
+	  " expires_at, exit_code, crashes, next_try) VALUES ($1, $2, $3,"
 	  " $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19,"
-	  " to_timestamp($20::double precision), to_timestamp($21::double precision), $22)"
+	  " to_timestamp($20::double precision), to_timestamp($21::double precision), $22, $23, $24,"
+	  " to_timestamp($25::double precision), $26, $27, to_timestamp($28::double precision))"
 	  " ON CONFLICT (id) DO UPDATE SET password_hash = excluded.password_hash,"
 	  " ssh_host_key = excluded.ssh_host_key, phase = excluded.phase, stage = excluded.stage,"
 	  " reason = excluded.reason, power = excluded.power, host = excluded.host,"
 	  " gpus = excluded.gpus, assignment = excluded.assignment,"
 	  " assignment_revision = excluded.assignment_revision,"
-	  " phase_since = excluded.phase_since, revision = excluded.revision" },
+	  " phase_since = excluded.phase_since, revision = excluded.revision,"
+	  " action = excluded.action, move_to = excluded.move_to,"
+	  " expires_at = excluded.expires_at, exit_code = excluded.exit_code,"
+	  " crashes = excluded.crashes, next_try = excluded.next_try" },
 	{ "put_port",
 	  "INSERT INTO port_mappings (address, protocol, port, environment, service, state,"
 	  " target_address, target_port, mapping_revision, since, quarantined_until, revision)"
@@ -99,6 +105,7 @@ static int send_host(PGconn *connection, const struct host *host)
 	add_text(&params, host->online ? "true" : "false");
 	add_text(&params, host_mode_name(host->mode));
 	add_number(&params, (uint64_t)host->status_since);
+	add_number(&params, (uint64_t)host->mode_since);
 	add_number(&params, host->record.revision);
 	return execute(connection, "put_host", &params);
 }
@@ -121,6 +128,19 @@ static int send_gateway(PGconn *connection, const struct gateway *gateway)
 	add_number(&params, gateway->addresses_revision);
 	add_number(&params, gateway->record.revision);
 	return execute(connection, "put_gateway", &params);
+}
+
+static void add_life(struct params *params, const struct environment *environment)
+{
+	add_text(params, environment_action_name(environment->action));
+	add_text(params, environment->move_to);
+	add_time(params, environment->expires_at);
+	if (environment->exit_code == EXIT_CODE_NONE)
+		add_text(params, NULL);
+	else
+		add_number(params, (uint64_t)environment->exit_code);
+	add_number(params, environment->crashes);
+	add_time(params, environment->next_try);
 }
 
 static int send_environment(PGconn *connection, const struct environment *environment)
@@ -156,6 +176,7 @@ static int send_environment(PGconn *connection, const struct environment *enviro
 	add_number(&params, (uint64_t)origin->created_at);
 	add_number(&params, (uint64_t)environment->phase_since);
 	add_number(&params, environment->record.revision);
+	add_life(&params, environment);
 	return execute(connection, "put_environment", &params);
 }
 
@@ -185,10 +206,7 @@ static int send_port(PGconn *connection, const struct port *port)
 	}
 	add_number(&params, port->mapping_revision);
 	add_number(&params, (uint64_t)port->since);
-	if (port->state == PORT_QUARANTINED)
-		add_number(&params, (uint64_t)port->quarantined_until);
-	else
-		add_text(&params, NULL);
+	add_time(&params, port->state == PORT_QUARANTINED ? port->quarantined_until : 0);
 	add_number(&params, port->record.revision);
 	return execute(connection, "put_port", &params);
 }
@@ -274,7 +292,8 @@ const char *store_load_query(enum record_kind kind)
 	switch (kind) {
 	case RECORD_HOST:
 		return "SELECT id, host(address), pool, labels, version, cpu_milli, memory_bytes, gpus,"
-		       " online, mode, extract(epoch FROM status_since)::bigint, revision FROM hosts"
+		       " online, mode, extract(epoch FROM status_since)::bigint,"
+		       " extract(epoch FROM mode_since)::bigint, revision FROM hosts"
 		       " ORDER BY id";
 	case RECORD_GATEWAY:
 		return "SELECT id, addresses, version, online,"
@@ -284,7 +303,9 @@ const char *store_load_query(enum record_kind kind)
 		return "SELECT id, spec, login, password_hash, ssh_host_key, ssh_host_key_public, phase,"
 		       " stage, reason, power, host, gpus, assignment, assignment_revision,"
 		       " extract(epoch FROM created_at)::bigint,"
-		       " extract(epoch FROM phase_since)::bigint, revision FROM environments"
+		       " extract(epoch FROM phase_since)::bigint, revision, action, move_to,"
+		       " extract(epoch FROM expires_at)::bigint, exit_code, crashes,"
+		       " extract(epoch FROM next_try)::bigint FROM environments"
 		       " WHERE phase <> 'deleted' ORDER BY created_at, id";
 	case RECORD_PORT:
 		return "SELECT host(address), protocol, port, environment, service, state,"
@@ -344,6 +365,7 @@ static int decode_host(struct cursor *cursor, struct record **ret, struct error 
 	host->online = next_bool(cursor);
 	host->mode = host_mode_parse(next_text(cursor));
 	host->status_since = (int64_t)next_number(cursor);
+	host->mode_since = (int64_t)next_number(cursor);
 	host->record.revision = next_number(cursor);
 	*ret = &TAKE_PTR(host)->record;
 	return 0;
@@ -392,6 +414,21 @@ static int decode_origin(struct cursor *cursor, struct environment_origin *origi
 	return failed ? -ENOMEM : 0;
 }
 
+static void decode_life(struct cursor *cursor, struct environment *environment)
+{
+	bool ended;
+
+	environment->action = environment_action_parse(next_text(cursor));
+	(void)snprintf(environment->move_to, sizeof(environment->move_to), "%s", next_text(cursor));
+	environment->expires_at = (int64_t)next_number(cursor);
+	ended = !PQgetisnull(cursor->result, cursor->row, cursor->column);
+	environment->exit_code = (int)next_number(cursor);
+	if (!ended)
+		environment->exit_code = EXIT_CODE_NONE;
+	environment->crashes = (unsigned)next_number(cursor);
+	environment->next_try = (int64_t)next_number(cursor);
+}
+
 static int decode_environment(struct cursor *cursor, struct record **ret, struct error *err)
 {
 	_cleanup_(cleanup_environment) struct environment *environment = environment_new();
@@ -415,6 +452,7 @@ static int decode_environment(struct cursor *cursor, struct record **ret, struct
 	environment->origin->created_at = (int64_t)next_number(cursor);
 	environment->phase_since = (int64_t)next_number(cursor);
 	environment->record.revision = next_number(cursor);
+	decode_life(cursor, environment);
 	*ret = &TAKE_PTR(environment)->record;
 	return 0;
 }

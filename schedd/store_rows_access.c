@@ -5,14 +5,6 @@
 #include "schedd/store_columns.h"
 #include "schedd/token.h"
 
-static void add_time(struct params *params, int64_t seconds)
-{
-	if (seconds > 0)
-		add_number(params, (uint64_t)seconds);
-	else
-		add_text(params, NULL);
-}
-
 int store_send_customer(PGconn *connection, const struct customer *customer)
 {
 	struct params params = { .n = 0 };

@@ -187,3 +187,11 @@ check_example() {
 	done >"$BATS_TEST_TMPDIR/broken"
 	[ ! -s "$BATS_TEST_TMPDIR/broken" ] || { cat "$BATS_TEST_TMPDIR/broken"; false; }
 }
+
+@test "the transitions of the page are those of the table that is tested" {
+	sed -nE 's/^\| `([a-z-]+)` \| .* \| .* \| .* \| .*\|$/\1/p' docs/schedd.md | sort >"$BATS_TEST_TMPDIR/page"
+	sed -n '/^} rows\[\] = {/,/^};/p' tests/unit/schedd/test_lifecycle.c |
+		sed -nE 's/^\t\{ "([a-z-]+)",.*/\1/p' | sort >"$BATS_TEST_TMPDIR/test"
+	[ -s "$BATS_TEST_TMPDIR/test" ]
+	same docs/schedd.md tests/unit/schedd/test_lifecycle.c "$BATS_TEST_TMPDIR/page" "$BATS_TEST_TMPDIR/test"
+}

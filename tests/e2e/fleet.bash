@@ -128,3 +128,49 @@ fleet_starts() {
 fleet_unsound() {
 	grep -lE 'ERROR: (Address|Leak)Sanitizer|runtime error:' "$lab_dir"/log/{schedd,gatewayd,agentd-host1,agentd-host2}
 }
+
+# portico/NAME:latest with a command of its own, from the image of the lab: HOST NAME COMMAND
+fleet_image() {
+	lab_docker "$1" import --change "CMD $3" --change 'EXPOSE 22' "$(scripts/dev-image)" "portico/$2:latest" >/dev/null
+}
+
+# One that need not come up: NAME IMAGE [OPTION...]
+fleet_create_image() {
+	local name=$1 image=$2
+	shift 2
+	lab_schedctl env create --name "$name" --image "$image" --cpu 100m --memory 64Mi "$@"
+}
+
+# The process NAME of lab_start has ended.
+fleet_gone() {
+	! lab_pid "$1"
+}
+
+fleet_sql() { # QUERY
+	lab_as_postgres "$lab_postgres_bin/psql" -XAtq -h "$lab_dir/postgres" -U portico portico -c "$1"
+}
+
+# What nobody owns: rows that refer to what is gone, and containers that no row knows. Says what it finds.
+fleet_no_orphans() {
+	local host id found
+	found=$(fleet_sql "
+		SELECT 'port of a deleted environment that does not rest: ' || p.port FROM port_mappings p
+			JOIN environments e ON e.id = p.environment
+			WHERE e.phase = 'deleted' AND p.state NOT IN ('quarantined', 'withdrawing')
+		UNION ALL SELECT 'environment with another number of ports than services: ' || e.name FROM environments e
+			WHERE e.phase <> 'deleted' AND jsonb_array_length(e.spec->'services') <>
+			(SELECT count(*) FROM port_mappings p WHERE p.environment = e.id)
+		UNION ALL SELECT 'deleted environment with a place or a secret: ' || id FROM environments
+			WHERE phase = 'deleted' AND (host IS NOT NULL OR assignment <> 'none' OR action <> '' OR
+			password_hash IS NOT NULL OR ssh_host_key IS NOT NULL)
+		UNION ALL SELECT 'port that leads to an environment that does not run: ' || p.port FROM port_mappings p
+			JOIN environments e ON e.id = p.environment
+			WHERE p.state = 'published' AND e.phase IN ('stopped', 'failed', 'pending', 'deleted')")
+	for host in host1 host2; do
+		for id in $(lab_docker "$host" ps -a --filter label=portico.host --format '{{.Names}}'); do
+			[ "$(fleet_sql "SELECT host FROM environments WHERE id = '$id' AND assignment <> 'none'")" = "$host" ] ||
+				found+=$'\n'"container $id on $host, where it does not belong"
+		done
+	done
+	[ -z "$found" ] || { echo "$found"; return 1; }
+}

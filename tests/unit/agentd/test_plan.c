@@ -40,6 +40,8 @@ static const struct row rows[] = {
 	  .action = PLAN_STOP, .state = CONTAINER_STOPPING, .hold = true },
 	{ "stopped", true, false, .status = INSTANCE_EXITED, .stopped_on_request = true,
 	  .action = PLAN_NOTHING, .state = CONTAINER_STOPPED },
+	{ "to be stopped, ended by itself before", true, false, .status = INSTANCE_EXITED,
+	  .action = PLAN_STOP, .state = CONTAINER_STOPPING, .hold = true },
 	{ "ended, always", true, true, RESTART_ALWAYS, INSTANCE_EXITED, 0, .action = PLAN_START,
 	  .state = CONTAINER_STARTING },
 	{ "failed, on-failure", true, true, RESTART_ON_FAILURE, INSTANCE_EXITED, 1,

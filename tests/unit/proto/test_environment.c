@@ -45,7 +45,8 @@ Test(environment, all_fields_survive_the_round_trip)
 		"{\"name\":\"ssh\",\"port\":22,\"protocol\":\"tcp\",\"external_port\":30022},"
 		"{\"name\":\"mosh\",\"port\":60001,\"protocol\":\"udp\"}],"
 		"\"ssh_authorized_keys\":[\"" KEY "\"],\"env\":{\"K_1\":\"V\"},"
-		"\"volumes\":{\"code\":\"local\"},\"labels\":{\"team\":\"a\"},\"restart\":\"no\","
+		"\"volumes\":{\"code\":\"local\"},\"labels\":{\"team\":\"a\"},\"restart\":\"never\","
+		"\"expires_at\":\"2027-01-15T08:00:00Z\",\"on_expiry\":\"delete\","
 		"\"policy\":\"binpack\",\"pool\":\"gpu\",\"queue\":false}");
 	struct environment_spec spec, copy;
 	json_t *again;
@@ -58,6 +59,52 @@ Test(environment, all_fields_survive_the_round_trip)
 	environment_spec_clear(&copy);
 	json_decref(json);
 	json_decref(again);
+}
+
+/* "no" is Docker's word for it. */
+Test(environment, restart_never_has_two_names)
+{
+	static const char *const names[] = { "no", "never" };
+
+	for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
+		struct environment_spec spec;
+		char text[256];
+		json_t *json;
+
+		snprintf(text, sizeof(text), "{" BASE ",\"restart\":\"%s\"}", names[i]);
+		json = parse(text);
+		cr_assert_eq(environment_spec_decode(json, &spec, NULL), 0);
+		cr_expect_eq(spec.restart, RESTART_NEVER);
+		environment_spec_clear(&spec);
+		json_decref(json);
+	}
+}
+
+Test(environment, only_what_keeps_everything_on_shared_volumes_can_move)
+{
+	static const struct {
+		const char *volumes;
+		bool movable;
+	} rows[] = {
+		{ "{}", false },
+		{ "{\"code\":\"local\"}", false },
+		{ "{\"code\":\"shared\"}", true },
+		{ "{\"code\":\"shared\",\"output\":\"shared\"}", true },
+		{ "{\"code\":\"shared\",\"output\":\"local\"}", false },
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		struct environment_spec spec;
+		char text[256];
+		json_t *json;
+
+		snprintf(text, sizeof(text), "{" BASE ",\"volumes\":%s}", rows[i].volumes);
+		json = parse(text);
+		cr_assert_eq(environment_spec_decode(json, &spec, NULL), 0);
+		cr_expect_eq(environment_spec_is_movable(&spec), rows[i].movable, "%s", text);
+		environment_spec_clear(&spec);
+		json_decref(json);
+	}
 }
 
 Test(environment, bad_input_names_its_field)
@@ -100,6 +147,8 @@ Test(environment, bad_input_names_its_field)
 		{ ",\"volumes\":{\"code\":\"cloud\"}", -EINVAL, "volumes.code" },
 		{ ",\"labels\":[]", -EINVAL, "labels" },
 		{ ",\"restart\":\"maybe\"", -EINVAL, "restart" },
+		{ ",\"expires_at\":\"soon\"", -EINVAL, "expires_at" },
+		{ ",\"on_expiry\":\"explode\"", -EINVAL, "on_expiry" },
 		{ ",\"queue\":1", -EINVAL, "queue" },
 		{ ",\"bogus\":null", -EINVAL, "bogus" },
 	};

@@ -50,7 +50,8 @@ Test(report, reports_survive_the_round_trip)
 	json_t *host =
 		parse("{\"epoch\":3,\"revision\":9," CAPACITY
 		      ",\"engine_error\":\"away\",\"containers\":[{\"environment\":\"env-1\","
-		      "\"revision\":7,\"state\":\"ready\",\"reason\":\"ü\",\"services\":["
+		      "\"revision\":7,\"state\":\"ready\",\"reason\":\"ü\",\"exit_code\":0,"
+		      "\"crashes\":4,\"next_try\":\"2027-01-15T08:00:00Z\",\"services\":["
 		      "{\"service\":\"ssh\",\"protocol\":\"tcp\",\"address\":\"10.0.0.1\","
 		      "\"port\":32768}]}]}");
 	json_t *gateway =
@@ -62,6 +63,8 @@ Test(report, reports_survive_the_round_trip)
 
 	cr_assert_eq(host_report_decode(host, &host_report, NULL), 0);
 	cr_expect_eq(host_report.containers[0].state, CONTAINER_READY);
+	cr_expect_eq(host_report.containers[0].exit_code, 0);
+	cr_expect_eq(host_report.containers[0].crashes, 4);
 	again = host_report_encode(&host_report);
 	cr_expect(json_equal(host, again));
 	json_decref(again);

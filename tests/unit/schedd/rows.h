@@ -49,6 +49,7 @@ static inline struct host *row_host(const char *name)
 		     err.message);
 	host->online = true;
 	host->status_since = ROW_TIME;
+	host->mode_since = ROW_TIME;
 	return host;
 }
 

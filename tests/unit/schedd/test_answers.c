@@ -82,7 +82,8 @@ Test(answers, an_environment_is_its_specification_and_its_state)
 	       "{'name':'demo','image':'ubuntu:24.04','cpu_milli':500,'memory_bytes':1073741824,"
 	       "'gpu':0,'gpu_milli':0,'gpu_model':[],'ssh_authorized_keys':[],'env':{},"
 	       "'volumes':{},'labels':{'team':'a'},'restart':'always','pool':'default',"
-	       "'queue':true,"
+	       "'queue':true,'on_expiry':'stop','expires_at':null,'power':'on','action':'',"
+	       "'exit_code':null,'crashes':0,'next_try':null,"
 	       "'services':[{'name':'ssh','port':22,'protocol':'tcp'},"
 	       "{'name':'web','port':8080,'protocol':'tcp'}],"
 	       "'id':'env-abc','phase':'running','stage':'','reason':'','customer':null,'host':'host1',"
@@ -175,7 +176,8 @@ Test(answers, a_host_shows_what_is_free)
 	       "{'uuid':'GPU-2','model':'H200','memory_bytes':151397597184}]},"
 	       "'free':{'cpu_milli':3500,'memory_bytes':7516192768,"
 	       "'gpus':[{'uuid':'GPU-1','free_milli':700},{'uuid':'GPU-2','free_milli':1000}]},"
-	       "'status':'online','status_since':'2027-01-15T08:00:00Z','environments':1,"
+	       "'status':'online','status_since':'2027-01-15T08:00:00Z','environments':1,'heard':true,"
+	       "'mode':'active','mode_since':'2027-01-15T08:00:00Z',"
 	       "'engine_error':null,'last_heartbeat':null,'revision':100}");
 }
 
@@ -202,7 +204,7 @@ Test(answers, the_status_of_a_host_is_what_counts_most)
 		{ true, HOST_MAINTENANCE, "'maintenance'" },
 		{ false, HOST_ACTIVE, "'offline'" },
 		{ false, HOST_DRAINING, "'offline'" },
-		{ false, HOST_MAINTENANCE, "'offline'" },
+		{ false, HOST_MAINTENANCE, "'maintenance'" },
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {

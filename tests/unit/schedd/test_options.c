@@ -67,6 +67,7 @@ Test(options, have_defaults)
 	cr_assert_eq(settings.limits.quarantine_s, 600);
 	cr_assert_eq(settings.limits.withdraw_timeout_s, 30);
 	cr_assert_eq(settings.limits.unready_grace_ms, 30000);
+	cr_assert_eq(settings.limits.expiry_warning_s, 3600);
 	cr_assert_eq(options.offline_after_ms, 35000);
 	cr_assert_eq(settings.policy, placement_policy_find("least-used"));
 	cr_assert_eq(settings.log_level, LOG_LEVEL_INFO);
@@ -89,12 +90,13 @@ Test(options, the_pool_is_addresses_times_ports_times_protocols)
 Test(options, mean_what_they_say)
 {
 	cr_assert_eq(load(POOL, "--quarantine", "90s", "--withdraw-timeout", "2m",
-			  "--offline-after", "4s", "--policy", "binpack", "--public-name",
-			  "ssh.example.com", "--user", "dev_1", "--log-level", "debug", "--check",
-			  "--max-body", "1024"),
+			  "--offline-after", "4s", "--expiry-warning", "10m", "--policy", "binpack",
+			  "--public-name", "ssh.example.com", "--user", "dev_1", "--log-level",
+			  "debug", "--check", "--max-body", "1024"),
 		     0, "%s", err.message);
 	cr_assert_eq(settings.limits.quarantine_s, 90);
 	cr_assert_eq(settings.limits.withdraw_timeout_s, 120);
+	cr_assert_eq(settings.limits.expiry_warning_s, 600);
 	cr_assert_eq(options.offline_after_ms, 4000);
 	cr_assert_eq(settings.policy, placement_policy_find("binpack"));
 	cr_assert_str_eq(options.public_name, "ssh.example.com");

@@ -1,0 +1,159 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: GPL-2.0-or-later
+# shellcheck disable=SC2317,SC2154,SC2119,SC2016 # bats calls the tests; variables come from the lab
+# The life of environments on two real Docker hosts: stopped, started, restarted, ended by themselves. Each
+# test ends with a look for what nobody owns. The tests build on each other.
+
+bats_require_minimum_version 1.5.0
+load fleet
+
+setup_file() {
+	fleet_load
+	fleet_up || { fleet_logs; return 1; }
+	local host
+	for host in host1 host2; do
+		fleet_image "$host" crash '["/bin/sh", "-c", "sleep 0.2; exit 3"]'
+		fleet_image "$host" once '["/bin/sh", "-c", "exit 0"]'
+	done
+	fleet_create one
+}
+
+teardown_file() {
+	lab_down
+}
+
+setup() {
+	fleet_load
+}
+
+teardown() {
+	[ -n "${BATS_TEST_COMPLETED:-}" ] || fleet_logs
+}
+
+container() { # ENVIRONMENT TEMPLATE
+	lab_docker "$(fleet_env "$1" .host)" inspect --format "$2" "$(fleet_env "$1" .id)"
+}
+
+@test "stopped: the port is withdrawn first, and kept; nobody is led anywhere" {
+	local port
+	port=$(fleet_port one)
+	fleet_ticker session one
+	lab_schedctl env stop one --wait --timeout 60s
+	[ "$(fleet_env one '[.phase, .power, .reason] | join(" ")')" = 'stopped off ' ]
+	[ "$(fleet_env one '.ports[0] | [.port, .state, .target] | @json')" = "[$port,\"reserved\",null]" ]
+	[ "$(container one '{{.State.Running}}')" = false ]
+	lab_wait 5 fleet_gone session
+	run fleet_ssh one true
+	[ "$status" -ne 0 ]
+	fleet_no_orphans
+	# Asked again: nothing to do.
+	lab_schedctl env stop one --wait --timeout 5s
+}
+
+@test "what is stopped stays so through restarts of everything" {
+	local daemon
+	for daemon in schedd agentd-host1 agentd-host2 gatewayd; do
+		lab_stop "$daemon" KILL
+	done
+	fleet_schedd
+	fleet_gatewayd
+	fleet_agentd host1
+	fleet_agentd host2
+	lab_wait 20 lab_host_online host1
+	lab_wait 20 lab_host_online host2
+	[ "$(fleet_env one .phase)" = stopped ]
+	[ "$(container one '{{.State.Running}}')" = false ]
+}
+
+@test "a stopped one cannot be restarted, only started" {
+	run --separate-stderr lab_schedctl env restart one
+	[ "$status" -eq 4 ]
+	[[ $stderr == *"one is stopped: start it"* ]]
+}
+
+@test "started: the same port and the same host key" {
+	local port
+	port=$(fleet_port one)
+	lab_schedctl env start one --wait --timeout 60s
+	[ "$(fleet_port one)" = "$port" ]
+	[ "$(fleet_ssh one whoami)" = developer ]
+	fleet_no_orphans
+}
+
+@test "restarted: another run of the same container, behind the same port" {
+	local before port
+	before=$(container one '{{.Id}} {{.State.StartedAt}}')
+	port=$(fleet_port one)
+	lab_schedctl env restart one --wait --timeout 60s
+	[ "$(container one '{{.Id}}')" = "${before% *}" ]
+	[ "$(container one '{{.State.StartedAt}}')" != "${before#* }" ]
+	[ "$(fleet_port one)" = "$port" ]
+	[ "$(fleet_ssh one whoami)" = developer ]
+	[ "$(fleet_env one .action)" = '' ]
+	fleet_no_orphans
+}
+
+@test "one that ends by itself says with what status, and is started anew when asked" {
+	fleet_create_image ended portico/once:latest --restart on-failure
+	lab_wait 30 fleet_phase_is ended stopped
+	[ "$(fleet_env ended '[.power, .exit_code, .reason] | @json')" = '["on",0,"it ended with status 0"]' ]
+	fleet_create_image never portico/crash:latest --restart never
+	lab_wait 30 fleet_phase_is never failed
+	[ "$(fleet_env never '[.exit_code, .reason] | @json')" = '[3,"it ended with status 3"]' ]
+	local started
+	started=$(container never '{{.State.StartedAt}}')
+	lab_schedctl env start never
+	lab_wait 30 ran_again never "$started"
+	lab_wait 30 fleet_phase_is never failed
+	lab_schedctl env delete ended never --wait --timeout 60s
+	fleet_no_orphans
+}
+
+ran_again() { # ENVIRONMENT STARTED
+	[ "$(container "$1" '{{.State.StartedAt}}')" != "$2" ]
+}
+
+crashed() { # ENVIRONMENT COUNT
+	[ "$(fleet_env "$1" .crashes)" -ge "$2" ]
+}
+
+@test "a crash loop is seen as one: count, status, next try; no port is led there" {
+	fleet_create_image loop portico/crash:latest
+	lab_wait 60 crashed loop 4
+	[ "$(fleet_env loop '[.phase, .stage, .exit_code] | @json')" = '["creating","crash-loop",3]' ]
+	lab_wait 30 fleet_reason_has loop 'times in a row, with status 3; next try 20'
+	[[ $(fleet_env loop .next_try) == 20*Z ]]
+	[ "$(fleet_env loop '.ports[0].state')" = reserved ]
+	# Stopped, it rests.
+	lab_schedctl env stop loop --wait --timeout 60s
+	[ "$(fleet_env loop '[.phase, .crashes, .next_try] | @json')" = '["stopped",0,null]' ]
+	lab_schedctl env delete loop --wait --timeout 60s
+	fleet_no_orphans
+}
+
+@test "a crash is forgiven after a while of health" {
+	local pid
+	fleet_create healthy
+	pid=$(container healthy '{{.State.Pid}}')
+	kill -KILL "$pid"
+	lab_wait 30 crashed healthy 1
+	[ "$(fleet_env healthy .exit_code)" = 137 ]
+	lab_wait 30 fleet_phase_is healthy running
+	lab_wait 30 forgiven healthy
+	[ "$(fleet_env healthy .exit_code)" = 137 ]
+	[ "$(fleet_ssh healthy whoami)" = developer ]
+	lab_schedctl env delete healthy --wait --timeout 60s
+	fleet_no_orphans
+}
+
+forgiven() {
+	[ "$(fleet_env "$1" .crashes)" = 0 ]
+}
+
+@test "nothing is wrong with the daemons, to the end" {
+	local name
+	for name in agentd-host1 agentd-host2 gatewayd schedd; do
+		lab_stop "$name"
+	done
+	run ! fleet_unsound
+}

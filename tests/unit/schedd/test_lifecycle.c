@@ -1,0 +1,765 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The lifecycle as a table, a row for each transition: what the rows say and what is known, and
+ * what follows. Then every combination of all of it, carried out until it rests: what must never
+ * happen does not. The table in docs/schedd.md names these rows. */
+#include <errno.h>
+
+#include "schedd/lifecycle.h"
+#include "tests/unit/schedd/rows.h"
+
+#define NOW (ROW_TIME + 1000)
+#define REVISION 50
+
+enum host_kind {
+	NO_HOST,
+	CURRENT, /* online, its report answers the newest assignment */
+	STALE,   /* online, it has not seen the newest assignment yet */
+	SILENT,  /* online, no report of this epoch */
+	OFFLINE,
+	LOST, /* offline, and its lease is over */
+	HOST_KINDS,
+};
+
+enum port_kind {
+	HELD,        /* reserved, without a target */
+	MAPPED,      /* committed, no gateway has confirmed */
+	PUBLISHED,   /* by all gateways */
+	WITHDRAWING, /* the gateway has not confirmed */
+	OVERDUE,     /* the same, longer than a container waits */
+	WITHDRAWN,   /* the gateway has confirmed */
+	PORT_KINDS,
+};
+
+enum deadline {
+	NEVER,
+	PASSED,
+	NEAR,
+	FAR,
+};
+
+#define NO_CONTAINER CONTAINER_STATE_INVALID
+
+struct situation {
+	enum environment_phase phase;
+	bool off; /* not wanted to run */
+	enum environment_action action;
+	enum assignment_state assignment;
+	bool local; /* it cannot move */
+	enum host_kind host;
+	enum host_mode mode;
+	enum container_state container;
+	int exit_code;
+	unsigned crashes;
+	enum port_kind port;
+	bool elsewhere; /* the container has another endpoint than the port leads to */
+	bool unready;   /* longer than the grace */
+	enum deadline deadline;
+	bool delete_at_deadline;
+};
+
+struct outcome {
+	enum environment_phase phase;
+	enum environment_stage stage;
+	enum assignment_state assignment;
+	enum environment_action action;
+	bool off, release, place;
+	enum port_state port;
+	const char *reason; /* a part of it; "" for none at all */
+};
+
+/* ---- from a situation to the input ---- */
+
+struct scene {
+	struct environment *environment;
+	struct port *port;
+	struct gateway *gateway;
+	struct lifecycle_host host;
+	struct lifecycle_gateway gateway_seen;
+	struct container_report container;
+	struct service_endpoint service;
+	const struct port *ports[1];
+	struct lifecycle_limits limits;
+	struct lifecycle_input input;
+};
+
+static void set_environment(struct scene *scene, const struct situation *situation)
+{
+	struct environment *environment = row_environment("env-1", "demo");
+
+	environment->phase = situation->phase;
+	environment->power = !situation->off;
+	environment->action = situation->action;
+	environment->assignment = situation->assignment;
+	environment->assignment_revision = REVISION;
+	if (situation->host != NO_HOST)
+		(void)snprintf(environment->host, sizeof(environment->host), "host1");
+	if (!situation->local)
+		json_object_set_new(environment->origin->spec.volumes, "code",
+				    json_string("shared"));
+	environment->origin->spec.on_expiry =
+		situation->delete_at_deadline ? EXPIRY_DELETE : EXPIRY_STOP;
+	environment->expires_at = (int64_t[]){
+		[NEVER] = 0, [PASSED] = NOW - 1, [NEAR] = NOW + 60, [FAR] = NOW + 86400
+	}[situation->deadline];
+	scene->environment = environment;
+}
+
+static void set_port(struct scene *scene, const struct situation *situation)
+{
+	static const enum port_state states[] = {
+		[HELD] = PORT_RESERVED,       [MAPPED] = PORT_RESERVED,
+		[PUBLISHED] = PORT_PUBLISHED, [WITHDRAWING] = PORT_WITHDRAWING,
+		[OVERDUE] = PORT_WITHDRAWING, [WITHDRAWN] = PORT_WITHDRAWING,
+	};
+	bool confirmed = situation->port == PUBLISHED || situation->port == WITHDRAWN;
+
+	scene->port = row_port("env-1", "ssh", "203.0.113.10:30001");
+	scene->port->state = states[situation->port];
+	scene->port->has_target = situation->port != HELD;
+	scene->port->target =
+		row_endpoint(situation->elsewhere ? "10.0.1.9:41000" : "10.0.1.2:41000");
+	scene->port->mapping_revision = REVISION;
+	scene->port->since = situation->port == OVERDUE ? NOW - 31 : NOW - 1;
+	scene->gateway = row_gateway("gw1", "203.0.113.10");
+	scene->gateway_seen = (struct lifecycle_gateway){ .name = "gw1",
+							  .row = scene->gateway,
+							  .reported = true,
+							  .applied = confirmed ? REVISION : 1 };
+}
+
+static void set_host(struct scene *scene, const struct situation *situation)
+{
+	scene->service = (struct service_endpoint){ .service = (char *)"ssh",
+						    .protocol = PROTOCOL_TCP,
+						    .endpoint = row_endpoint("10.0.1.2:41000") };
+	scene->container = (struct container_report){ .environment = (char *)"env-1",
+						      .state = situation->container,
+						      .services = &scene->service,
+						      .n_services = 1,
+						      .exit_code = situation->exit_code,
+						      .crashes = situation->crashes };
+	scene->host = (struct lifecycle_host){
+		.name = "host1",
+		.mode = situation->mode,
+		.online = situation->host == CURRENT || situation->host == STALE ||
+			  situation->host == SILENT,
+		.status_since = NOW - 100,
+		.lease_over = situation->host == LOST,
+		.reported = situation->host == CURRENT || situation->host == STALE,
+		.revision = situation->host == STALE ? REVISION - 1 : REVISION,
+		.container = situation->container == NO_CONTAINER ? NULL : &scene->container,
+	};
+}
+
+static void scene_make(struct scene *scene, const struct situation *situation)
+{
+	*scene = (struct scene){ .limits = { .quarantine_s = 600,
+					     .withdraw_timeout_s = 30,
+					     .unready_grace_ms = 5000,
+					     .expiry_warning_s = 3600 } };
+	set_environment(scene, situation);
+	set_port(scene, situation);
+	set_host(scene, situation);
+	scene->ports[0] = scene->port;
+	scene->input = (struct lifecycle_input){
+		.environment = scene->environment,
+		.ports = scene->ports,
+		.n_ports = 1,
+		.host = situation->host == NO_HOST ? NULL : &scene->host,
+		.gateways = &scene->gateway_seen,
+		.n_gateways = 1,
+		.limits = &scene->limits,
+		.now = NOW,
+		.unready_ms = situation->unready ? 6000 : 0,
+	};
+}
+
+static void scene_clear(struct scene *scene)
+{
+	record_free(&scene->environment->record);
+	record_free(&scene->port->record);
+	record_free(&scene->gateway->record);
+}
+
+/* ---- the table ---- */
+
+#define RUNS .phase = PHASE_RUNNING, .assignment = ASSIGNMENT_RUNNING, .host = CURRENT
+#define READY .container = CONTAINER_READY, .port = PUBLISHED
+#define NONE .container = NO_CONTAINER
+
+static const struct {
+	const char *name;
+	struct situation is;
+	struct outcome then;
+} rows[] = {
+	/* coming up */
+	{ "no-host",
+	  { .phase = PHASE_PENDING, NONE },
+	  { PHASE_PENDING, .place = true, .reason = "" } },
+	{ "placed",
+	  { .phase = PHASE_CREATING, .host = CURRENT, NONE },
+	  { PHASE_CREATING, STAGE_CREATING, ASSIGNMENT_RUNNING,
+	    .reason = "to take the assignment" } },
+	{ "assigned",
+	  { .phase = PHASE_CREATING, .assignment = ASSIGNMENT_RUNNING, .host = STALE, NONE },
+	  { PHASE_CREATING, STAGE_CREATING, ASSIGNMENT_RUNNING,
+	    .reason = "to take the assignment" } },
+	{ "seen",
+	  { .phase = PHASE_CREATING, .assignment = ASSIGNMENT_RUNNING, .host = CURRENT, NONE },
+	  { PHASE_CREATING, STAGE_CREATING, ASSIGNMENT_RUNNING,
+	    .reason = "to create the container" } },
+	{ "pulling",
+	  { .phase = PHASE_CREATING,
+	    .assignment = ASSIGNMENT_RUNNING,
+	    .host = CURRENT,
+	    .container = CONTAINER_PULLING },
+	  { PHASE_CREATING, STAGE_PULLING, ASSIGNMENT_RUNNING, .reason = "pulling image" } },
+	{ "starting",
+	  { .phase = PHASE_CREATING,
+	    .assignment = ASSIGNMENT_RUNNING,
+	    .host = CURRENT,
+	    .container = CONTAINER_STARTING },
+	  { PHASE_CREATING, STAGE_STARTING, ASSIGNMENT_RUNNING, .reason = "services to answer" } },
+	{ "ready",
+	  { .phase = PHASE_CREATING,
+	    .assignment = ASSIGNMENT_RUNNING,
+	    .host = CURRENT,
+	    .container = CONTAINER_READY },
+	  { PHASE_CREATING, STAGE_PUBLISHING, ASSIGNMENT_RUNNING, .reason = "publishing port" } },
+	{ "mapped",
+	  { .phase = PHASE_CREATING,
+	    .assignment = ASSIGNMENT_RUNNING,
+	    .host = CURRENT,
+	    .container = CONTAINER_READY,
+	    .port = MAPPED },
+	  { PHASE_CREATING, STAGE_PUBLISHING, ASSIGNMENT_RUNNING,
+	    .reason = "waiting for gateway gw1" } },
+	{ "published",
+	  { RUNS, READY },
+	  { PHASE_RUNNING, .assignment = ASSIGNMENT_RUNNING, .port = PORT_PUBLISHED,
+	    .reason = "" } },
+	{ "re-pointed",
+	  { RUNS, READY, .elsewhere = true },
+	  { PHASE_CREATING, STAGE_PUBLISHING, ASSIGNMENT_RUNNING, .reason = "publishing port" } },
+	{ "silent-for-a-moment",
+	  { RUNS, .container = CONTAINER_STARTING, .port = PUBLISHED },
+	  { PHASE_RUNNING, .assignment = ASSIGNMENT_RUNNING, .port = PORT_PUBLISHED,
+	    .reason = "does not answer" } },
+	{ "silent-for-long",
+	  { RUNS, .container = CONTAINER_STARTING, .port = PUBLISHED, .unready = true },
+	  { PHASE_CREATING, STAGE_STARTING, ASSIGNMENT_RUNNING, .port = PORT_WITHDRAWING,
+	    .reason = "services to answer" } },
+	{ "gave-up",
+	  { RUNS, .container = CONTAINER_FAILED, .port = PUBLISHED },
+	  { PHASE_FAILED, .assignment = ASSIGNMENT_RUNNING, .port = PORT_WITHDRAWING,
+	    .reason = "gave up" } },
+	/* ends by itself */
+	{ "restarted-by-the-host",
+	  { RUNS, .container = CONTAINER_STOPPING, .port = PUBLISHED },
+	  { PHASE_CREATING, STAGE_STARTING, ASSIGNMENT_RUNNING, .port = PORT_WITHDRAWING,
+	    .reason = "has stopped" } },
+	{ "ended-well",
+	  { RUNS, .container = CONTAINER_STOPPED, .port = PUBLISHED },
+	  { PHASE_STOPPED, .assignment = ASSIGNMENT_RUNNING, .port = PORT_WITHDRAWING,
+	    .reason = "has ended" } },
+	{ "ended-badly",
+	  { RUNS, .container = CONTAINER_STOPPED, .exit_code = 3, .port = PUBLISHED },
+	  { PHASE_FAILED, .assignment = ASSIGNMENT_RUNNING, .port = PORT_WITHDRAWING,
+	    .reason = "has ended" } },
+	{ "crash-loop",
+	  { RUNS, .container = CONTAINER_STARTING, .exit_code = 1, .crashes = 3,
+	    .port = PUBLISHED },
+	  { PHASE_CREATING, STAGE_CRASH_LOOP, ASSIGNMENT_RUNNING, .port = PORT_WITHDRAWING,
+	    .reason = "ended 3 times in a row, with status 1" } },
+	{ "crash-loop-up",
+	  { .phase = PHASE_CREATING,
+	    .assignment = ASSIGNMENT_RUNNING,
+	    .host = CURRENT,
+	    .container = CONTAINER_READY,
+	    .exit_code = 1,
+	    .crashes = 5 },
+	  { PHASE_CREATING, STAGE_CRASH_LOOP, ASSIGNMENT_RUNNING, .reason = "run for a while" } },
+	{ "crash-loop-over",
+	  { .phase = PHASE_CREATING,
+	    .assignment = ASSIGNMENT_RUNNING,
+	    .host = CURRENT,
+	    .container = CONTAINER_READY,
+	    .exit_code = 1,
+	    .crashes = 0 },
+	  { PHASE_CREATING, STAGE_PUBLISHING, ASSIGNMENT_RUNNING, .reason = "publishing port" } },
+	/* stop */
+	{ "stop-withdraws",
+	  { RUNS, READY, .off = true },
+	  { PHASE_STOPPING, .assignment = ASSIGNMENT_RUNNING, .off = true, .port = PORT_WITHDRAWING,
+	    .reason = "withdrawing port" } },
+	{ "stop-waits-for-gateways",
+	  { .phase = PHASE_STOPPING,
+	    .off = true,
+	    .assignment = ASSIGNMENT_RUNNING,
+	    .host = CURRENT,
+	    .container = CONTAINER_READY,
+	    .port = WITHDRAWING },
+	  { PHASE_STOPPING, .assignment = ASSIGNMENT_RUNNING, .off = true, .port = PORT_WITHDRAWING,
+	    .reason = "waiting for gateway gw1" } },
+	{ "stop-waits-not-for-ever",
+	  { .phase = PHASE_STOPPING,
+	    .off = true,
+	    .assignment = ASSIGNMENT_RUNNING,
+	    .host = CURRENT,
+	    .container = CONTAINER_READY,
+	    .port = OVERDUE },
+	  { PHASE_STOPPING, .assignment = ASSIGNMENT_STOPPED, .off = true, .port = PORT_WITHDRAWING,
+	    .reason = "waiting for gateway gw1" } },
+	{ "stop-stops",
+	  { .phase = PHASE_STOPPING,
+	    .off = true,
+	    .assignment = ASSIGNMENT_RUNNING,
+	    .host = CURRENT,
+	    .container = CONTAINER_READY,
+	    .port = WITHDRAWN },
+	  { PHASE_STOPPING, .assignment = ASSIGNMENT_STOPPED, .off = true,
+	    .reason = "stopping the container" } },
+	{ "stop-waits-for-host",
+	  { .phase = PHASE_STOPPING,
+	    .off = true,
+	    .assignment = ASSIGNMENT_STOPPED,
+	    .host = CURRENT,
+	    .container = CONTAINER_STOPPING },
+	  { PHASE_STOPPING, .assignment = ASSIGNMENT_STOPPED, .off = true,
+	    .reason = "waiting for host host1 to stop" } },
+	{ "stop-waits-for-news",
+	  { .phase = PHASE_STOPPING,
+	    .off = true,
+	    .assignment = ASSIGNMENT_STOPPED,
+	    .host = STALE,
+	    .container = CONTAINER_STOPPED },
+	  { PHASE_STOPPING, .assignment = ASSIGNMENT_STOPPED, .off = true,
+	    .reason = "waiting for host host1 to stop" } },
+	{ "stop-offline",
+	  { .phase = PHASE_STOPPING,
+	    .off = true,
+	    .assignment = ASSIGNMENT_STOPPED,
+	    .host = OFFLINE,
+	    NONE },
+	  { PHASE_STOPPING, .assignment = ASSIGNMENT_STOPPED, .off = true,
+	    .reason = "offline since" } },
+	{ "stopped",
+	  { .phase = PHASE_STOPPING,
+	    .off = true,
+	    .assignment = ASSIGNMENT_STOPPED,
+	    .host = CURRENT,
+	    .container = CONTAINER_STOPPED },
+	  { PHASE_STOPPED, .assignment = ASSIGNMENT_STOPPED, .off = true, .reason = "" } },
+	{ "stopped-without-host",
+	  { .phase = PHASE_PENDING, .off = true, NONE },
+	  { PHASE_STOPPED, .off = true, .reason = "" } },
+	{ "stopped-stays",
+	  { .phase = PHASE_STOPPED,
+	    .off = true,
+	    .assignment = ASSIGNMENT_STOPPED,
+	    .host = OFFLINE,
+	    NONE },
+	  { PHASE_STOPPED, .assignment = ASSIGNMENT_STOPPED, .off = true, .reason = "" } },
+	/* start and restart */
+	{ "start",
+	  { .phase = PHASE_STOPPED,
+	    .assignment = ASSIGNMENT_STOPPED,
+	    .host = CURRENT,
+	    .container = CONTAINER_STOPPED },
+	  { PHASE_CREATING, STAGE_STARTING, ASSIGNMENT_RUNNING,
+	    .reason = "to take the assignment" } },
+	{ "start-without-host",
+	  { .phase = PHASE_STOPPED, NONE },
+	  { PHASE_PENDING, .place = true, .reason = "" } },
+	{ "restart-withdraws",
+	  { RUNS, READY, .action = ACTION_RESTART },
+	  { PHASE_STOPPING, .assignment = ASSIGNMENT_RUNNING, .action = ACTION_RESTART,
+	    .port = PORT_WITHDRAWING, .reason = "withdrawing port" } },
+	{ "restart-stops",
+	  { .phase = PHASE_STOPPING,
+	    .action = ACTION_RESTART,
+	    .assignment = ASSIGNMENT_RUNNING,
+	    .host = CURRENT,
+	    .container = CONTAINER_READY },
+	  { PHASE_STOPPING, .assignment = ASSIGNMENT_STOPPED, .action = ACTION_RESTART,
+	    .reason = "stopping the container" } },
+	{ "restart-starts",
+	  { .phase = PHASE_STOPPING,
+	    .action = ACTION_RESTART,
+	    .assignment = ASSIGNMENT_STOPPED,
+	    .host = CURRENT,
+	    .container = CONTAINER_STOPPED },
+	  { PHASE_CREATING, STAGE_STARTING, ASSIGNMENT_STOPPED, .reason = "" } },
+	/* its host is away */
+	{ "unreachable",
+	  { .phase = PHASE_RUNNING, .assignment = ASSIGNMENT_RUNNING, .host = OFFLINE, READY },
+	  { PHASE_UNREACHABLE, .assignment = ASSIGNMENT_RUNNING, .port = PORT_PUBLISHED,
+	    .reason = "when its lease is over" } },
+	{ "unreachable-local",
+	  { .phase = PHASE_RUNNING,
+	    .assignment = ASSIGNMENT_RUNNING,
+	    .host = LOST,
+	    .local = true,
+	    READY },
+	  { PHASE_UNREACHABLE, .assignment = ASSIGNMENT_RUNNING, .port = PORT_PUBLISHED,
+	    .reason = "comes back with it" } },
+	{ "unreachable-maintenance",
+	  { .phase = PHASE_RUNNING,
+	    .assignment = ASSIGNMENT_RUNNING,
+	    .host = LOST,
+	    .mode = HOST_MAINTENANCE,
+	    READY },
+	  { PHASE_UNREACHABLE, .assignment = ASSIGNMENT_RUNNING, .port = PORT_PUBLISHED,
+	    .reason = "is in maintenance" } },
+	{ "back-without-news",
+	  { .phase = PHASE_UNREACHABLE, .assignment = ASSIGNMENT_RUNNING, .host = SILENT, READY },
+	  { PHASE_UNREACHABLE, .assignment = ASSIGNMENT_RUNNING, .port = PORT_PUBLISHED,
+	    .reason = "waiting for its report" } },
+	{ "back",
+	  { .phase = PHASE_UNREACHABLE, .assignment = ASSIGNMENT_RUNNING, .host = CURRENT, READY },
+	  { PHASE_RUNNING, .assignment = ASSIGNMENT_RUNNING, .port = PORT_PUBLISHED,
+	    .reason = "" } },
+	{ "new-leader",
+	  { .phase = PHASE_RUNNING, .assignment = ASSIGNMENT_RUNNING, .host = SILENT, READY },
+	  { PHASE_RUNNING, .assignment = ASSIGNMENT_RUNNING, .port = PORT_PUBLISHED,
+	    .reason = "" } },
+	{ "lost",
+	  { .phase = PHASE_UNREACHABLE, .assignment = ASSIGNMENT_RUNNING, .host = LOST, READY },
+	  { PHASE_PENDING, .release = true, .place = true, .port = PORT_WITHDRAWING,
+	    .reason = "withdrawing port" } },
+	/* move */
+	{ "move-withdraws",
+	  { RUNS, READY, .action = ACTION_MOVE },
+	  { PHASE_STOPPING, .assignment = ASSIGNMENT_RUNNING, .action = ACTION_MOVE,
+	    .port = PORT_WITHDRAWING, .reason = "withdrawing port" } },
+	{ "move-removes",
+	  { .phase = PHASE_STOPPING,
+	    .action = ACTION_MOVE,
+	    .assignment = ASSIGNMENT_RUNNING,
+	    .host = CURRENT,
+	    .container = CONTAINER_READY },
+	  { PHASE_STOPPING, .action = ACTION_MOVE, .reason = "moving away from host host1" } },
+	{ "move-waits-for-proof",
+	  { .phase = PHASE_STOPPING,
+	    .action = ACTION_MOVE,
+	    .host = CURRENT,
+	    .container = CONTAINER_STOPPED },
+	  { PHASE_STOPPING, .action = ACTION_MOVE, .reason = "to remove the container" } },
+	{ "move-waits-for-news",
+	  { .phase = PHASE_STOPPING, .action = ACTION_MOVE, .host = STALE, NONE },
+	  { PHASE_STOPPING, .action = ACTION_MOVE, .reason = "to remove the container" } },
+	{ "move-waits-for-lease",
+	  { .phase = PHASE_STOPPING, .action = ACTION_MOVE, .host = OFFLINE, NONE },
+	  { PHASE_STOPPING, .action = ACTION_MOVE, .reason = "offline since" } },
+	{ "moved",
+	  { .phase = PHASE_STOPPING, .action = ACTION_MOVE, .host = CURRENT, NONE },
+	  { PHASE_PENDING, .release = true, .place = true, .reason = "" } },
+	{ "moved-by-lease",
+	  { .phase = PHASE_STOPPING, .action = ACTION_MOVE, .host = LOST, NONE },
+	  { PHASE_PENDING, .release = true, .place = true, .reason = "" } },
+	{ "moved-while-stopped",
+	  { .phase = PHASE_STOPPED, .off = true, .action = ACTION_MOVE, .host = CURRENT, NONE },
+	  { PHASE_STOPPED, .off = true, .release = true, .reason = "" } },
+	/* host modes */
+	{ "draining-moves",
+	  { RUNS, READY, .mode = HOST_DRAINING },
+	  { PHASE_RUNNING, .assignment = ASSIGNMENT_RUNNING, .port = PORT_PUBLISHED,
+	    .reason = "moves when its turn comes" } },
+	{ "draining-waits",
+	  { RUNS, READY, .mode = HOST_DRAINING, .local = true },
+	  { PHASE_RUNNING, .assignment = ASSIGNMENT_RUNNING, .port = PORT_PUBLISHED,
+	    .reason = "stays until it is stopped" } },
+	{ "maintenance",
+	  { RUNS, READY, .mode = HOST_MAINTENANCE },
+	  { PHASE_RUNNING, .assignment = ASSIGNMENT_RUNNING, .port = PORT_PUBLISHED,
+	    .reason = "is in maintenance" } },
+	/* deadlines */
+	{ "deadline-far",
+	  { RUNS, READY, .deadline = FAR },
+	  { PHASE_RUNNING, .assignment = ASSIGNMENT_RUNNING, .port = PORT_PUBLISHED,
+	    .reason = "" } },
+	{ "deadline-near",
+	  { RUNS, READY, .deadline = NEAR },
+	  { PHASE_RUNNING, .assignment = ASSIGNMENT_RUNNING, .port = PORT_PUBLISHED,
+	    .reason = "it will be stopped then" } },
+	{ "deadline-stops",
+	  { RUNS, READY, .deadline = PASSED },
+	  { PHASE_RUNNING, .assignment = ASSIGNMENT_RUNNING, .off = true, .port = PORT_PUBLISHED,
+	    .reason = "its time was over" } },
+	{ "deadline-deletes",
+	  { RUNS, READY, .deadline = PASSED, .delete_at_deadline = true },
+	  { PHASE_DELETING, .assignment = ASSIGNMENT_RUNNING, .port = PORT_PUBLISHED,
+	    .reason = "its time was over" } },
+	{ "deadline-says-why",
+	  { .phase = PHASE_STOPPED,
+	    .off = true,
+	    .assignment = ASSIGNMENT_STOPPED,
+	    .host = CURRENT,
+	    .container = CONTAINER_STOPPED,
+	    .deadline = PASSED },
+	  { PHASE_STOPPED, .assignment = ASSIGNMENT_STOPPED, .off = true, .reason = "extend it" } },
+	/* delete */
+	{ "delete-withdraws",
+	  { .phase = PHASE_DELETING, .assignment = ASSIGNMENT_RUNNING, .host = CURRENT, READY },
+	  { PHASE_DELETING, .assignment = ASSIGNMENT_RUNNING, .port = PORT_WITHDRAWING,
+	    .reason = "withdrawing port" } },
+	{ "delete-removes",
+	  { .phase = PHASE_DELETING,
+	    .assignment = ASSIGNMENT_RUNNING,
+	    .host = CURRENT,
+	    .container = CONTAINER_READY,
+	    .port = WITHDRAWN },
+	  { PHASE_DELETING, .port = PORT_QUARANTINED, .reason = "removing the container" } },
+	{ "delete-waits-for-proof",
+	  { .phase = PHASE_DELETING, .host = CURRENT, .container = CONTAINER_REMOVING },
+	  { PHASE_DELETING, .port = PORT_QUARANTINED, .reason = "to remove the container" } },
+	{ "delete-offline",
+	  { .phase = PHASE_DELETING, .host = OFFLINE, NONE },
+	  { PHASE_DELETING, .port = PORT_QUARANTINED, .reason = "offline since" } },
+	{ "deleted",
+	  { .phase = PHASE_DELETING, .host = CURRENT, NONE },
+	  { PHASE_DELETED, .release = true, .port = PORT_QUARANTINED, .reason = "" } },
+	{ "deleted-without-host",
+	  { .phase = PHASE_DELETING, NONE },
+	  { PHASE_DELETED, .release = true, .port = PORT_QUARANTINED, .reason = "" } },
+	{ "deleted-stays", { .phase = PHASE_DELETED, NONE }, { PHASE_DELETED, .reason = "" } },
+};
+
+static void check_row(const char *name, const struct lifecycle_decision *is,
+		      const struct outcome *then)
+{
+	cr_expect_eq(is->phase, then->phase, "%s: phase %s", name, phase_name(is->phase));
+	cr_expect_eq(is->stage, then->stage, "%s: stage %s", name, stage_name(is->stage));
+	cr_expect_eq(is->assignment, then->assignment, "%s: assignment %s", name,
+		     assignment_name(is->assignment));
+	cr_expect_eq(is->action, then->action, "%s: action %s", name,
+		     environment_action_name(is->action));
+	cr_expect_eq(is->power, !then->off, "%s: power %d", name, is->power);
+	cr_expect_eq(is->release, then->release, "%s: release %d", name, is->release);
+	cr_expect_eq(is->place, then->place, "%s: place %d", name, is->place);
+	cr_expect_eq(is->ports[0].state, then->port, "%s: port %s", name,
+		     port_state_name(is->ports[0].state));
+	if (*then->reason)
+		cr_expect(strstr(is->reason, then->reason), "%s: reason \"%s\"", name, is->reason);
+	else
+		cr_expect_str_eq(is->reason, "", "%s: reason \"%s\"", name, is->reason);
+}
+
+Test(lifecycle, each_transition_of_the_table)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		struct lifecycle_decision decision;
+		struct scene scene;
+
+		scene_make(&scene, &rows[i].is);
+		lifecycle_decide(&scene.input, &decision);
+		check_row(rows[i].name, &decision, &rows[i].then);
+		scene_clear(&scene);
+	}
+}
+
+/* ---- every combination ---- */
+
+static bool proven_stopped(const struct situation *is)
+{
+	if (is->host == NO_HOST)
+		return true;
+	if (is->host == LOST)
+		return !is->local && is->mode != HOST_MAINTENANCE;
+	return is->host == CURRENT &&
+	       (is->container == NO_CONTAINER || is->container == CONTAINER_STOPPED);
+}
+
+/* A port still leads to the container, or may. */
+static bool may_lead_there(const struct situation *is)
+{
+	return is->port == MAPPED || is->port == PUBLISHED || is->port == WITHDRAWING;
+}
+
+static bool decided_to_end(const struct situation *is, const struct lifecycle_decision *decision)
+{
+	return is->assignment == ASSIGNMENT_RUNNING && decision->assignment != ASSIGNMENT_RUNNING;
+}
+
+static bool leads_there(const struct lifecycle_port *port)
+{
+	return port->has_target && (port->state == PORT_RESERVED || port->state == PORT_PUBLISHED);
+}
+
+/* The promises that hold whatever happens. */
+static const char *broken(const struct situation *is, const struct lifecycle_decision *decision)
+{
+	bool reachable = is->container == CONTAINER_READY || is->container == CONTAINER_STARTING;
+
+	if (decided_to_end(is, decision) && may_lead_there(is) && is->host == CURRENT)
+		return "stopped before it was withdrawn";
+	if (decision->release && is->assignment != ASSIGNMENT_NONE && is->host != NO_HOST &&
+	    !(is->host == LOST && proven_stopped(is)))
+		return "left a host that still has it";
+	if (decision->release && !proven_stopped(is))
+		return "left a host that may still run it";
+	if (decision->place && is->host != NO_HOST && !decision->release)
+		return "placed while it has a host";
+	if (decision->place && decision->assignment != ASSIGNMENT_NONE)
+		return "placed with an assignment";
+	if (is->port == HELD && leads_there(&decision->ports[0]) &&
+	    is->container != CONTAINER_READY)
+		return "published before it was ready";
+	if (is->host == CURRENT && leads_there(&decision->ports[0]) && !reachable &&
+	    decision->power && decision->phase != PHASE_DELETING &&
+	    is->assignment == ASSIGNMENT_RUNNING && is->deadline == NEVER)
+		return "leads to what does not run";
+	if (decision->phase == PHASE_RUNNING && decision->assignment != ASSIGNMENT_RUNNING)
+		return "runs without an assignment";
+	if (decision->phase == PHASE_DELETED &&
+	    (decision->assignment != ASSIGNMENT_NONE || decision->action != ACTION_NONE))
+		return "deleted with something left";
+	return NULL;
+}
+
+static void check_all_of(struct situation *is, unsigned *n)
+{
+	struct lifecycle_decision decision;
+	struct scene scene;
+	const char *fault;
+
+	scene_make(&scene, is);
+	lifecycle_decide(&scene.input, &decision);
+	fault = broken(is, &decision);
+	cr_assert_null(fault,
+		       "%s: phase %s power %d action \"%s\" assignment %s local %d host %d mode %s "
+		       "container %d port %d deadline %d -> phase %s assignment %s",
+		       fault, phase_name(is->phase), !is->off, environment_action_name(is->action),
+		       assignment_name(is->assignment), is->local, is->host,
+		       host_mode_name(is->mode), is->container, is->port, is->deadline,
+		       phase_name(decision.phase), assignment_name(decision.assignment));
+	scene_clear(&scene);
+	(*n)++;
+}
+
+static bool can_be(const struct situation *is)
+{
+	/* The database refuses these rows. */
+	if (is->assignment != ASSIGNMENT_NONE && is->host == NO_HOST)
+		return false;
+	if (is->phase == PHASE_RUNNING && is->assignment != ASSIGNMENT_RUNNING)
+		return false;
+	return !(is->phase == PHASE_DELETED && (is->host != NO_HOST || is->action != ACTION_NONE));
+}
+
+static void vary_rows(struct situation *is, unsigned *n)
+{
+	for (int phase = 0; phase < PHASE_MAX; phase++)
+		for (int off = 0; off < 2; off++)
+			for (int action = 0; action < ACTION_MAX; action++)
+				for (int assignment = 0; assignment < ASSIGNMENT_MAX;
+				     assignment++) {
+					is->phase = (enum environment_phase)phase;
+					is->off = off;
+					is->action = (enum environment_action)action;
+					is->assignment = (enum assignment_state)assignment;
+					if (can_be(is))
+						check_all_of(is, n);
+				}
+}
+
+static void vary_host(struct situation *is, unsigned *n)
+{
+	for (int host = 0; host < HOST_KINDS; host++)
+		for (int container = NO_CONTAINER; container < CONTAINER_STATE_MAX; container++) {
+			is->host = (enum host_kind)host;
+			is->container = (enum container_state)container;
+			if (host == NO_HOST && container != NO_CONTAINER)
+				continue;
+			vary_rows(is, n);
+		}
+}
+
+Test(lifecycle, no_combination_breaks_a_promise)
+{
+	struct situation is = { 0 };
+	unsigned n = 0;
+
+	for (int port = 0; port < PORT_KINDS; port++)
+		for (int local = 0; local < 2; local++)
+			for (int deadline = NEVER; deadline <= PASSED; deadline++) {
+				is.port = (enum port_kind)port;
+				is.local = local;
+				is.deadline = (enum deadline)deadline;
+				is.mode = port % 2 ? HOST_ACTIVE : HOST_MAINTENANCE;
+				vary_host(&is, &n);
+			}
+	cr_expect_gt(n, 50000);
+}
+
+/* ---- it comes to rest ---- */
+
+/* What the reconciler does with a decision; the host and the gateway do not move meanwhile. */
+static bool carry_out(struct scene *scene, const struct lifecycle_decision *decision)
+{
+	struct environment *row = scene->environment;
+	struct lifecycle_port *next = (struct lifecycle_port *)&decision->ports[0];
+	bool changed =
+		row->phase != decision->phase || row->stage != decision->stage ||
+		row->assignment != decision->assignment || row->action != decision->action ||
+		row->power != decision->power || strcmp(row->reason, decision->reason) != 0 ||
+		scene->port->state != next->state || scene->port->has_target != next->has_target;
+
+	if (row->assignment != decision->assignment)
+		row->assignment_revision = REVISION + 1;
+	if (scene->port->state != next->state || scene->port->has_target != next->has_target)
+		scene->port->mapping_revision = REVISION + 1;
+	row->phase = decision->phase;
+	row->stage = decision->stage;
+	row->assignment = decision->assignment;
+	row->action = decision->action;
+	row->power = decision->power;
+	memcpy(row->reason, decision->reason, sizeof(row->reason));
+	scene->port->state = next->state;
+	scene->port->has_target = next->has_target;
+	scene->port->target = next->target;
+	if (decision->release) {
+		row->host[0] = '\0';
+		scene->input.host = NULL;
+	}
+	return changed;
+}
+
+Test(lifecycle, every_row_of_the_table_comes_to_rest)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		struct lifecycle_decision decision;
+		struct scene scene;
+		bool changed = true;
+		int steps = 0;
+
+		scene_make(&scene, &rows[i].is);
+		for (; changed && steps < 16; steps++) {
+			lifecycle_decide(&scene.input, &decision);
+			changed = carry_out(&scene, &decision);
+		}
+		cr_expect_not(changed, "%s: still changes after %d steps", rows[i].name, steps);
+		scene_clear(&scene);
+	}
+}
+
+/* ---- ports without an environment ---- */
+
+Test(lifecycle, a_port_rests_before_it_is_free)
+{
+	struct gateway *gateway = row_gateway("gw1", "203.0.113.10");
+	struct port *port = row_port("env-1", "ssh", "203.0.113.10:30001");
+	struct lifecycle_gateway seen = { .name = "gw1", .row = gateway, .reported = true };
+
+	port->state = PORT_WITHDRAWING;
+	port->mapping_revision = REVISION;
+	cr_expect_eq(lifecycle_orphan(port, &seen, 1, NOW), PORT_STAYS);
+	seen.applied = REVISION;
+	cr_expect_eq(lifecycle_orphan(port, &seen, 1, NOW), PORT_RESTS);
+	port->state = PORT_QUARANTINED;
+	port->quarantined_until = NOW + 10;
+	cr_expect_eq(lifecycle_orphan(port, &seen, 1, NOW + 9), PORT_STAYS);
+	cr_expect_eq(lifecycle_orphan(port, &seen, 1, NOW + 10), PORT_FREE);
+	record_free(&gateway->record);
+	record_free(&port->record);
+}
