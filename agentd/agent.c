@@ -296,6 +296,9 @@ static int start(struct agent *agent, struct event_base *base, struct error *err
 	if (r < 0)
 		return r;
 	r = http_client_new(&agent->client, base);
+	if (r == 0)
+		r = http_client_trust(agent->client, agent->options->ca_file,
+				      agent->options->server_pin);
 	if (r < 0)
 		return r;
 	/* Makes the data folder, in which the epoch is kept. */

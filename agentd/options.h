@@ -9,7 +9,7 @@
 #include "lib/log.h"
 
 struct options {
-	char *name, *address, *server, *token_file;
+	char *name, *address, *server, *token_file, *ca_file, *server_pin;
 	char *docker, *data_dir, *pool, *metrics_listen, *log_level;
 	struct string_list labels;
 	uint64_t cpu_milli, memory_bytes, cpu_reserve, memory_reserve;

@@ -149,6 +149,8 @@ static int follow(struct gateway *gateway, struct event_base *base, const struct
 		return 0;
 	r = http_client_new(&gateway->client, base);
 	if (r == 0)
+		r = http_client_trust(gateway->client, options->ca_file, options->server_pin);
+	if (r == 0)
 		r = upstream_new(&gateway->upstream, base, gateway->client, &config);
 	return r == 0 ? 0
 		      : error_set(err, r, "invalid", "server", "server: cannot follow \"%s\": %s",

@@ -52,6 +52,7 @@ struct http_client {
 	struct call *calls;
 	TAILQ_HEAD(, call) changed; /* to be added or, once cancelled, removed */
 	uint64_t last_id;
+	char *ca_file, *pin;
 };
 
 static struct timeval to_timeval(uint64_t ms)
@@ -129,6 +130,10 @@ static int error_of(const struct call *call, CURLcode code)
 	case CURLE_SEND_ERROR:
 	case CURLE_PARTIAL_FILE:
 		return -ECONNRESET;
+	case CURLE_PEER_FAILED_VERIFICATION:
+	case CURLE_SSL_PINNEDPUBKEYNOTMATCH:
+	case CURLE_SSL_CACERT_BADFILE:
+		return -EKEYREJECTED;
 	case CURLE_OUT_OF_MEMORY:
 		return -ENOMEM;
 	default:
@@ -326,8 +331,28 @@ void http_client_free(struct http_client *client)
 	curl_multi_cleanup(client->multi);
 	event_del(&client->timer);
 	event_del(&client->work);
+	free(client->ca_file);
+	free(client->pin);
 	free(client);
 	curl_global_cleanup();
+}
+
+static int replace_text(char **text, const char *value)
+{
+	char *copy = value && *value ? strdup(value) : NULL;
+
+	if (value && *value && !copy)
+		return -ENOMEM;
+	free(*text);
+	*text = copy;
+	return 0;
+}
+
+int http_client_trust(struct http_client *client, const char *ca_file, const char *pin)
+{
+	int r = replace_text(&client->ca_file, ca_file);
+
+	return r < 0 ? r : replace_text(&client->pin, pin);
 }
 
 static int add_header(struct call *call, const char *header)
@@ -381,6 +406,21 @@ static bool set_request(struct call *call, const struct http_call *wanted)
 	return r == CURLE_OK;
 }
 
+static bool set_trust(struct call *call, const struct http_client *client)
+{
+	CURLcode r =
+		curl_easy_setopt(call->easy, CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2);
+
+	if (client->ca_file)
+		r |= curl_easy_setopt(call->easy, CURLOPT_CAINFO, client->ca_file);
+	if (client->pin) {
+		r |= curl_easy_setopt(call->easy, CURLOPT_PINNEDPUBLICKEY, client->pin);
+		r |= curl_easy_setopt(call->easy, CURLOPT_SSL_VERIFYPEER, 0L);
+		r |= curl_easy_setopt(call->easy, CURLOPT_SSL_VERIFYHOST, 0L);
+	}
+	return r == CURLE_OK;
+}
+
 static bool set_callbacks(struct call *call, const struct http_call *wanted)
 {
 	long connect = wanted->connect_timeout_ms ? wanted->connect_timeout_ms : CONNECT_TIMEOUT_MS;
@@ -412,7 +452,7 @@ static struct call *call_new(struct http_client *client, const struct http_call 
 	evtimer_assign(&call->idle, client->base, idle_passed, call);
 	call->easy = curl_easy_init();
 	if (!call->easy || set_headers(call, wanted) < 0 || !set_request(call, wanted) ||
-	    !set_callbacks(call, wanted)) {
+	    !set_trust(call, client) || !set_callbacks(call, wanted)) {
 		call_free(call);
 		return NULL;
 	}

@@ -18,7 +18,8 @@ struct http_client;
 struct http_response {
 	int error;         /* 0, or why there is no complete answer: -ECONNREFUSED,
 			    * -EHOSTUNREACH, -ETIMEDOUT, -ECONNRESET, -EMSGSIZE (body over
-			    * max_body), -ECANCELED (on_data said so), -EPROTO, -ENOMEM */
+			    * max_body), -EKEYREJECTED (a certificate that is not trusted), -ECANCELED
+			    * (on_data said so), -EPROTO, -ENOMEM */
 	char message[256]; /* libcurl's sentence for error */
 	int status;        /* HTTP status, 0 where none came */
 	const char *body;  /* zero-terminated, "" with on_data; valid during the callback */
@@ -48,6 +49,12 @@ struct http_call {
 int http_client_new(struct http_client **ret, struct event_base *base) _must_check_;
 /* Ends every call without its callback. NULL is fine. */
 void http_client_free(struct http_client *client);
+
+/* Whom https is to be believed: the certificates in ca_file (NULL: the system's), or, with a pin,
+ * who has this public key, whatever its certificate says ("sha256//…", as in curl --pinnedpubkey).
+ * For the calls that start from here on. */
+int http_client_trust(struct http_client *client, const char *ca_file, const char *pin)
+	_must_check_;
 
 /* Starts a call. *ret_id (may be NULL) is never 0. Everything in *call is copied. */
 int http_client_call(struct http_client *client, const struct http_call *call, uint64_t *ret_id)

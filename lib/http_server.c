@@ -128,6 +128,12 @@ static void deadline_passed(evutil_socket_t fd, short what, void *userdata)
 		refusal_end(refusal);
 		return;
 	}
+	if (connection->handshake && !http_tls_established(connection->bev)) {
+		connection->server->stats.handshakes_failed++;
+		drop(connection);
+		return;
+	}
+	connection->handshake = false;
 	if (!connection->reading)
 		return;
 	connection->server->stats.timeouts++;
@@ -162,6 +168,7 @@ static void input_changed(struct evbuffer *input, const struct evbuffer_cb_info 
 	if (!connection->reading) {
 		struct timeval deadline = to_timeval(limits->request_ms);
 
+		connection->handshake = false;
 		connection->reading = true;
 		connection->received = 0;
 		event_add(&connection->deadline, &deadline);
@@ -238,11 +245,11 @@ static void adopt(evutil_socket_t fd, short what, void *userdata)
 	drop(connection);
 }
 
-static struct bufferevent *connection_accepted(struct event_base *base, void *userdata)
+/* Takes over bev, which may be NULL. */
+static struct http_connection *follow(struct http_server *server, struct event_base *base,
+				      struct bufferevent *bev)
 {
-	struct http_server *server = userdata;
 	struct http_connection *connection = calloc(1, sizeof(*connection));
-	struct bufferevent *bev = bufferevent_socket_new(base, -1, 0);
 
 	if (!connection || !bev ||
 	    !evbuffer_add_cb(bufferevent_get_input(bev), input_changed, connection)) {
@@ -260,7 +267,29 @@ static struct bufferevent *connection_accepted(struct event_base *base, void *us
 	event_active(&connection->adopt, EV_TIMEOUT, 0);
 	LIST_INSERT_HEAD(&server->connections, connection, entry);
 	server->stats.connections_open++;
-	return bev;
+	return connection;
+}
+
+static struct bufferevent *connection_accepted(struct event_base *base, void *userdata)
+{
+	struct http_connection *connection =
+		follow(userdata, base, bufferevent_socket_new(base, -1, 0));
+
+	return connection ? connection->bev : NULL;
+}
+
+static struct bufferevent *tls_accepted(struct event_base *base, void *userdata)
+{
+	struct http_server *server = userdata;
+	struct http_connection *connection =
+		follow(server, base, http_tls_accept(server->tls, base));
+	struct timeval deadline = to_timeval(server->limits.handshake_ms);
+
+	if (!connection)
+		return NULL;
+	connection->handshake = true;
+	event_add(&connection->deadline, &deadline);
+	return connection->bev;
 }
 
 void http_connection_watch_close(struct http_connection *connection)
@@ -298,7 +327,7 @@ static int remember_socket(struct http_server *server, const char *path)
 }
 
 /* Takes over a listening or bound socket. */
-static int serve(struct http_server *server, int fd)
+static int serve(struct http_server *server, struct evhttp *evhttp, int fd)
 {
 	struct evconnlistener *listener;
 
@@ -308,15 +337,15 @@ static int serve(struct http_server *server, int fd)
 		close(fd);
 		return -errno;
 	}
-	if (!evhttp_bind_listener(server->evhttp, listener)) {
+	if (!evhttp_bind_listener(evhttp, listener)) {
 		evconnlistener_free(listener);
 		return -ENOMEM;
 	}
 	return 0;
 }
 
-int http_server_listen_tcp(struct http_server *server, const char *address, uint16_t port,
-			   uint16_t *ret_port, struct error *err)
+static int listen_tcp(struct http_server *server, struct evhttp *evhttp, const char *address,
+		      uint16_t port, uint16_t *ret_port, struct error *err)
 {
 	_cleanup_close_ int fd = -1;
 	struct endpoint endpoint = { .port = port };
@@ -336,7 +365,7 @@ int http_server_listen_tcp(struct http_server *server, const char *address, uint
 		return error_set(err, r, "listen", "listen", "cannot listen on %s port %u: %s",
 				 address, port, strerror(-r));
 	}
-	r = serve(server, TAKE_FD(fd));
+	r = serve(server, evhttp, TAKE_FD(fd));
 	if (r < 0)
 		return error_set(err, r, "listen", "listen", "cannot listen on %s port %u: %s",
 				 address, port, strerror(-r));
@@ -345,6 +374,42 @@ int http_server_listen_tcp(struct http_server *server, const char *address, uint
 					  ? ((struct sockaddr_in *)&sockaddr)->sin_port
 					  : ((struct sockaddr_in6 *)&sockaddr)->sin6_port);
 	return 0;
+}
+
+int http_server_listen_tcp(struct http_server *server, const char *address, uint16_t port,
+			   uint16_t *ret_port, struct error *err)
+{
+	return listen_tcp(server, server->evhttp, address, port, ret_port, err);
+}
+
+static struct evhttp *new_evhttp(struct http_server *server,
+				 struct bufferevent *(*accepted)(struct event_base *base,
+								 void *userdata))
+{
+	struct evhttp *evhttp = evhttp_new(server->base);
+	struct timeval idle = to_timeval(server->limits.idle_ms);
+
+	if (!evhttp)
+		return NULL;
+	evhttp_set_bevcb(evhttp, accepted, server);
+	evhttp_set_gencb(evhttp, http_request_arrived, server);
+	evhttp_set_timeout_tv(evhttp, &idle);
+	evhttp_set_max_headers_size(evhttp, (ev_ssize_t)server->limits.header_bytes);
+	evhttp_set_allowed_methods(evhttp, EVHTTP_REQ_GET | EVHTTP_REQ_POST | EVHTTP_REQ_PUT |
+						   EVHTTP_REQ_DELETE | EVHTTP_REQ_PATCH |
+						   EVHTTP_REQ_HEAD);
+	return evhttp;
+}
+
+int http_server_listen_tls(struct http_server *server, struct http_tls *tls, const char *address,
+			   uint16_t port, uint16_t *ret_port, struct error *err)
+{
+	if (!server->evhttps)
+		server->evhttps = new_evhttp(server, tls_accepted);
+	if (!server->evhttps)
+		return -ENOMEM;
+	server->tls = tls;
+	return listen_tcp(server, server->evhttps, address, port, ret_port, err);
 }
 
 /* The socket that systemd passed for this path, or -1. */
@@ -401,7 +466,8 @@ int http_server_listen_unix(struct http_server *server, const char *path, mode_t
 	int fd = socket_from_systemd(path), r;
 
 	if (fd >= 0) {
-		r = evutil_make_socket_nonblocking(fd) < 0 ? -errno : serve(server, fd);
+		r = evutil_make_socket_nonblocking(fd) < 0 ? -errno
+							   : serve(server, server->evhttp, fd);
 		return r < 0 ? error_set(err, r, "listen", "socket", "cannot use systemd's %s: %s",
 					 path, strerror(-r))
 			     : 0;
@@ -413,7 +479,7 @@ int http_server_listen_unix(struct http_server *server, const char *path, mode_t
 	memcpy(address.sun_path, path, strlen(path));
 	r = bind_unix(&address, mode, &fd);
 	if (r == 0)
-		r = serve(server, fd);
+		r = serve(server, server->evhttp, fd);
 	if (r == 0)
 		r = remember_socket(server, path);
 	if (r == -EADDRINUSE)
@@ -435,6 +501,7 @@ static void set_limits(struct http_server *server, const struct http_limits *lim
 		*own = *limits;
 	own->header_bytes = own->header_bytes ?: 16 << 10;
 	own->body_bytes = own->body_bytes ?: 1 << 20;
+	own->handshake_ms = own->handshake_ms ?: 10000;
 	own->request_ms = own->request_ms ?: 30000;
 	own->idle_ms = own->idle_ms ?: 75000;
 	own->connections = own->connections ?: 1024;
@@ -445,25 +512,16 @@ int http_server_new(struct http_server **ret, struct event_base *base,
 		    const struct http_limits *limits)
 {
 	struct http_server *server = calloc(1, sizeof(*server));
-	struct timeval idle;
 
 	if (!server)
 		return -ENOMEM;
 	server->base = base;
-	server->evhttp = evhttp_new(base);
+	set_limits(server, limits);
+	server->evhttp = new_evhttp(server, connection_accepted);
 	if (!server->evhttp) {
 		free(server);
 		return -ENOMEM;
 	}
-	set_limits(server, limits);
-	idle = to_timeval(server->limits.idle_ms);
-	evhttp_set_bevcb(server->evhttp, connection_accepted, server);
-	evhttp_set_gencb(server->evhttp, http_request_arrived, server);
-	evhttp_set_timeout_tv(server->evhttp, &idle);
-	evhttp_set_max_headers_size(server->evhttp, (ev_ssize_t)server->limits.header_bytes);
-	evhttp_set_allowed_methods(server->evhttp, EVHTTP_REQ_GET | EVHTTP_REQ_POST |
-							   EVHTTP_REQ_PUT | EVHTTP_REQ_DELETE |
-							   EVHTTP_REQ_PATCH | EVHTTP_REQ_HEAD);
 	*ret = server;
 	return 0;
 }
@@ -495,6 +553,8 @@ void http_server_free(struct http_server *server)
 	http_request_server_closed(server);
 	hand_back(server);
 	evhttp_free(server->evhttp);
+	if (server->evhttps)
+		evhttp_free(server->evhttps);
 	for (struct http_socket *socket; (socket = server->sockets);) {
 		server->sockets = socket->next;
 		if (socket->path)

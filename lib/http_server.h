@@ -17,6 +17,7 @@
 #include <sys/types.h>
 
 #include "lib/error.h"
+#include "lib/http_tls.h"
 #include "lib/json.h"
 #include "lib/util.h"
 
@@ -34,12 +35,13 @@ enum http_method {
 };
 
 struct http_limits {
-	size_t header_bytes;  /* default 16 KiB; more is answered with 431 or a closed connection */
-	size_t body_bytes;    /* default 1 MiB; more is answered with 413 */
-	uint32_t request_ms;  /* from the first byte to the end of the body; default 30 s */
-	uint32_t idle_ms;     /* kept-alive connection without a request; default 75 s */
-	unsigned connections; /* default 1024; more are closed at once and counted */
-	size_t stream_bytes;  /* unsent bytes of one stream; default 16 MiB; see http_stream_send */
+	size_t header_bytes; /* default 16 KiB; more is answered with 431 or a closed connection */
+	size_t body_bytes;   /* default 1 MiB; more is answered with 413 */
+	uint32_t handshake_ms; /* of TLS, from accept; default 10 s */
+	uint32_t request_ms;   /* from the first byte to the end of the body; default 30 s */
+	uint32_t idle_ms;      /* kept-alive connection without a request; default 75 s */
+	unsigned connections;  /* default 1024; more are closed at once and counted */
+	size_t stream_bytes; /* unsent bytes of one stream; default 16 MiB; see http_stream_send */
 };
 
 typedef void (*http_handler)(struct http_request *request, void *userdata);
@@ -72,6 +74,10 @@ void http_server_set_guard(struct http_server *server, http_guard guard, void *u
  * port and reason. */
 int http_server_listen_tcp(struct http_server *server, const char *address, uint16_t port,
 			   uint16_t *ret_port, struct error *err) _must_check_;
+/* The same with TLS; tls must outlive the server. A client that does not complete its handshake
+ * within handshake_ms is dropped. */
+int http_server_listen_tls(struct http_server *server, struct http_tls *tls, const char *address,
+			   uint16_t port, uint16_t *ret_port, struct error *err) _must_check_;
 /* Binds a Unix socket, replacing a stale one (a live one, where connect succeeds, is
  * -EADDRINUSE), and removes it when the server is freed. A socket passed by systemd with that
  * path (sd_listen_fds) is used instead. */
@@ -80,6 +86,7 @@ int http_server_listen_unix(struct http_server *server, const char *path, mode_t
 
 struct http_server_stats {
 	uint64_t requests, connections_refused, connections_open, streams_open, timeouts;
+	uint64_t handshakes_failed; /* not completed in time */
 };
 void http_server_stats(const struct http_server *server, struct http_server_stats *ret);
 

@@ -31,11 +31,13 @@ struct http_connection {
 	struct evhttp_connection *evcon; /* NULL until adopted */
 	struct event adopt;              /* right after accept */
 	struct event excess;             /* the request is over the limits */
-	struct event deadline; /* of the request being read, or of the rest of a refused one */
+	struct event deadline; /* of the handshake, of the request being read, or of the rest of a
+				* refused one */
 	char peer[64];
 	bool has_uid; /* a Unix socket */
 	uid_t uid;
 	size_t received; /* bytes since the request's first */
+	bool handshake;  /* of TLS, not seen to be done */
 	bool reading;    /* a request has begun and is not complete */
 	bool refused;    /* we have answered over evhttp's head and only wait for the end */
 	struct http_request *request; /* the one that is being handled, or NULL */
@@ -81,6 +83,8 @@ struct http_socket {
 struct http_server {
 	struct event_base *base;
 	struct evhttp *evhttp;
+	struct evhttp *evhttps; /* the same with TLS; NULL: none */
+	struct http_tls *tls;
 	struct http_limits limits;
 	struct http_routes *routes;
 	http_guard guard; /* NULL: none */

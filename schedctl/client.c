@@ -122,6 +122,8 @@ int client_new(struct client **ret, const struct client_config *config, struct e
 	if (!client->timer)
 		return -ENOMEM;
 	r = http_client_new(&client->http, client->base);
+	if (r == 0)
+		r = http_client_trust(client->http, config->ca_file, config->server_pin);
 	if (r < 0)
 		return r;
 	*ret = TAKE_PTR(client);
@@ -223,6 +225,11 @@ static int fail_transport(struct exchange *exchange, const struct http_response 
 
 	if (response->error == -ENOMEM)
 		return -ENOMEM;
+	if (response->error == -EKEYREJECTED)
+		return error_set(exchange->err, -ENOTCONN, "unreachable", NULL,
+				 "%s has a certificate that is not trusted: %s; name who signed it "
+				 "by --ca-file, or its key by --server-pin",
+				 client->peer, response->message);
 	if (response->error == -EMSGSIZE || response->error == -EPROTO)
 		return error_set(exchange->err, -EPROTO, "protocol", NULL,
 				 "%s gave an answer that makes no sense: %s", client->peer,

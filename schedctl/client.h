@@ -17,6 +17,7 @@ struct client_config {
 	const char *server;     /* "http://HOST:PORT", "https://…" or "unix:/PATH" */
 	const char *gateway;    /* the path of gatewayd's socket; with it, server is not used */
 	const char *token_file; /* of the bearer token for schedd; NULL: none */
+	const char *ca_file, *server_pin; /* whom https is to be believed; see http_client_trust */
 };
 
 /* Everything is copied. -EINVAL where server has another form, or the token's file cannot be used.

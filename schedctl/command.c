@@ -19,6 +19,14 @@ static const struct args_option global_options[] = {
 	  .argument = "FILE",
 	  .help = "file with the token for schedd (default: PORTICO_TOKEN_FILE, the configuration "
 		  "file); root needs none with --server unix:/PATH" },
+	{ .name = "ca-file",
+	  .argument = "FILE",
+	  .help = "certificates that schedd's may be signed by (default: PORTICO_CA_FILE, the "
+		  "configuration file, the system's)" },
+	{ .name = "server-pin",
+	  .argument = "PIN",
+	  .help = "schedd's key as schedd logs it, sha256//…, instead of --ca-file (default: "
+		  "PORTICO_SERVER_PIN, the configuration file)" },
 	{ .name = "gateway",
 	  .argument = "SOCKET",
 	  .help = "talk to gatewayd itself, usually at /run/portico/gatewayd.sock" },

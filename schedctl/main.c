@@ -117,7 +117,9 @@ static int run_command(const struct invocation *invocation, const struct args *a
 	r = client_new(&client,
 		       &(struct client_config){ .server = settings->server,
 						.gateway = settings->gateway,
-						.token_file = settings->token_file },
+						.token_file = settings->token_file,
+						.ca_file = settings->ca_file,
+						.server_pin = settings->server_pin },
 		       err);
 	if (r < 0)
 		return r;

@@ -19,6 +19,16 @@ static const struct option_spec options[] = {
 	  .offset = offsetof(struct settings, token_file),
 	  .argument = "FILE",
 	  .help = "file with the token for schedd" },
+	{ .name = "ca-file",
+	  .type = OPTION_STRING,
+	  .offset = offsetof(struct settings, ca_file),
+	  .argument = "FILE",
+	  .help = "certificates that schedd's may be signed by" },
+	{ .name = "server-pin",
+	  .type = OPTION_STRING,
+	  .offset = offsetof(struct settings, server_pin),
+	  .argument = "sha256//…",
+	  .help = "fingerprint of schedd's key" },
 	{ .name = "gateway",
 	  .type = OPTION_STRING,
 	  .offset = offsetof(struct settings, gateway),
@@ -42,7 +52,7 @@ static const struct program_spec program = {
 };
 
 struct words {
-	char *items[16];
+	char *items[20];
 	int n;
 };
 
@@ -54,22 +64,28 @@ static void add(struct words *words, const char *option, const char *text)
 	words->items[words->n++] = (char *)text;
 }
 
+/* The command line's, or the environment's; NULL: neither says. */
+static const char *choose(const struct args *args, const char *option, const char *variable)
+{
+	const char *text = args_text(args, option);
+
+	if (!text)
+		text = getenv(variable);
+	return text && *text ? text : NULL;
+}
+
 int settings_load(const struct args *args, struct settings *ret, struct error *err)
 {
 	struct words words = { .items = { (char *)"schedctl" }, .n = 1 };
-	const char *server = args_text(args, "server");
-	const char *token_file = args_text(args, "token-file");
 	enum config_outcome outcome;
 	int r;
 
-	if (!server)
-		server = getenv("PORTICO_SERVER");
-	if (!token_file)
-		token_file = getenv("PORTICO_TOKEN_FILE");
 	*ret = (struct settings){ 0 };
 	add(&words, "--config", args_text(args, "config"));
-	add(&words, "--server", server && *server ? server : NULL);
-	add(&words, "--token-file", token_file && *token_file ? token_file : NULL);
+	add(&words, "--server", choose(args, "server", "PORTICO_SERVER"));
+	add(&words, "--token-file", choose(args, "token-file", "PORTICO_TOKEN_FILE"));
+	add(&words, "--ca-file", choose(args, "ca-file", "PORTICO_CA_FILE"));
+	add(&words, "--server-pin", choose(args, "server-pin", "PORTICO_SERVER_PIN"));
 	add(&words, "--gateway", args_text(args, "gateway"));
 	add(&words, "--output", args_text(args, "output"));
 	r = config_load(&program, words.n, words.items, ret, &outcome, NULL, err);

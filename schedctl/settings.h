@@ -11,6 +11,8 @@
 struct settings {
 	char *server;
 	char *token_file; /* NULL: no token */
+	char *ca_file;    /* NULL: the system's */
+	char *server_pin; /* NULL: none */
 	char *gateway;    /* NULL: schedd is meant */
 	char *output;
 };

@@ -9,6 +9,7 @@
 
 #include "schedd/api.h"
 #include "schedd/auth.h"
+#include "schedd/certificate.h"
 #include "schedd/migrations.h"
 #include "schedd/telemetry.h"
 
@@ -19,6 +20,7 @@ struct daemon {
 	struct loop *loop;
 	char holder[HOLDER_MAX];
 	bool failed;
+	struct http_tls *tls; /* NULL: plain HTTP, or no TCP at all */
 	struct http_server *server;
 	struct feed *feed;
 	struct scheduler *scheduler;
@@ -117,21 +119,37 @@ static int make_api(struct daemon *daemon, const struct options *options)
 	return api_new(&daemon->api, &config);
 }
 
-static int listen_all(struct daemon *daemon, const struct options *options,
+static int listen_tcp(struct daemon *daemon, const struct options *options,
 		      const struct settings *settings, struct error *err)
 {
+	uint16_t port = settings->listen.port;
 	char address[ADDRESS_STRING_MAX];
 	int r;
 
-	if (settings->tcp) {
-		r = http_server_listen_tcp(daemon->server,
-					   address_format(&settings->listen.address, address),
-					   settings->listen.port, NULL, err);
-		if (r < 0)
-			return r;
-		log_info(NULL, "listening address=%s%s", options->listen,
-			 options->insecure ? " insecure=yes" : "");
+	address_format(&settings->listen.address, address);
+	if (!settings->tls) {
+		r = http_server_listen_tcp(daemon->server, address, port, NULL, err);
+		if (r == 0)
+			log_info(NULL, "listening address=http://%s%s", options->listen,
+				 options->insecure ? " insecure=yes" : "");
+		return r;
 	}
+	r = certificate_open(options, settings, &daemon->tls, err);
+	if (r == 0)
+		r = http_server_listen_tls(daemon->server, daemon->tls, address, port, NULL, err);
+	if (r == 0)
+		log_info(NULL, "listening address=https://%s pin=%s", options->listen,
+			 http_tls_pin(daemon->tls));
+	return r;
+}
+
+static int listen_all(struct daemon *daemon, const struct options *options,
+		      const struct settings *settings, struct error *err)
+{
+	int r = settings->tcp ? listen_tcp(daemon, options, settings, err) : 0;
+
+	if (r < 0)
+		return r;
 	if (!options->socket || !*options->socket)
 		return 0;
 	return http_server_listen_unix(daemon->server, options->socket, SOCKET_MODE, err);
@@ -169,6 +187,7 @@ void daemon_free(struct daemon *daemon)
 	telemetry_free(daemon->telemetry);
 	feed_free(daemon->feed);
 	http_server_free(daemon->server);
+	http_tls_free(daemon->tls);
 	metrics_free(daemon->metrics);
 	free(daemon);
 }

@@ -30,6 +30,27 @@ static const struct option_spec specs[] = {
 	  .fallback = "/run/portico/schedd.sock",
 	  .argument = "PATH",
 	  .help = "Unix socket of the API, for root and the daemon's group; empty: none." },
+	{ .name = "tls-certificate",
+	  .type = OPTION_STRING,
+	  .offset = offsetof(struct options, tls_certificate),
+	  .argument = "FILE",
+	  .help = "Certificate for HTTPS, with its chain, in PEM (default: one is made)." },
+	{ .name = "tls-key",
+	  .type = OPTION_STRING,
+	  .offset = offsetof(struct options, tls_key),
+	  .argument = "FILE",
+	  .help = "Its private key in PEM." },
+	{ .name = "tls",
+	  .type = OPTION_BOOL,
+	  .offset = offsetof(struct options, tls),
+	  .help = "HTTPS on loopback as well; elsewhere it is always so." },
+	{ .name = "state-directory",
+	  .type = OPTION_STRING,
+	  .offset = offsetof(struct options, state_directory),
+	  .fallback = "/var/lib/portico/schedd",
+	  .not_empty = true,
+	  .argument = "FOLDER",
+	  .help = "Where a certificate that was made is kept." },
 	{ .name = "insecure",
 	  .type = OPTION_BOOL,
 	  .offset = offsetof(struct options, insecure),
@@ -151,6 +172,29 @@ const struct program_spec schedd_program = {
 	.default_file = "/etc/portico/schedd.conf",
 };
 
+static bool is_set(const char *text)
+{
+	return text && *text;
+}
+
+/* Plain HTTP is for loopback, or has to be wanted. */
+static int resolve_tls(const struct options *options, struct settings *settings, struct error *err)
+{
+	bool wanted = options->tls || is_set(options->tls_certificate);
+
+	if (is_set(options->tls_certificate) != is_set(options->tls_key))
+		return error_set(err, -EINVAL, "missing",
+				 is_set(options->tls_key) ? "tls-certificate" : "tls-key",
+				 "tls-certificate and tls-key are needed together");
+	if (wanted && options->insecure)
+		return error_set(err, -EINVAL, "invalid", "insecure",
+				 "insecure: plain HTTP is wanted, and a certificate for HTTPS as "
+				 "well: leave out one of them");
+	settings->tls =
+		wanted || (!address_is_loopback(&settings->listen.address) && !options->insecure);
+	return 0;
+}
+
 static int resolve_listen(const struct options *options, struct settings *settings,
 			  struct error *err)
 {
@@ -164,14 +208,7 @@ static int resolve_listen(const struct options *options, struct settings *settin
 	if (endpoint_parse(options->listen, &settings->listen) < 0)
 		return error_set(err, -EINVAL, "invalid", "listen",
 				 "listen: \"%s\" is not ADDRESS:PORT", options->listen);
-	if (!address_is_loopback(&settings->listen.address) && !options->insecure)
-		return error_set(
-			err, -EINVAL, "invalid", "listen",
-			"listen: plain HTTP on %s is open to whoever can reach it; put a proxy "
-			"with TLS before a loopback address, or set insecure where the network "
-			"is yours alone",
-			options->listen);
-	return 0;
+	return resolve_tls(options, settings, err);
 }
 
 static int parse_addresses(const struct string_list *list, struct address *addresses,

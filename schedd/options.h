@@ -12,18 +12,19 @@
 /* As they stand in file and command line. */
 struct options {
 	char *database, *listen, *socket, *port_range, *public_name, *user, *policy, *log_level;
-	char *bootstrap_file;
+	char *bootstrap_file, *tls_certificate, *tls_key, *state_directory;
 	struct string_list port_addresses;
 	uint64_t quarantine_ms, withdraw_timeout_ms, unready_grace_ms, offline_after_ms,
 		expiry_warning_ms;
 	uint64_t max_connections, max_body;
-	bool insecure, check, bootstrap;
+	bool insecure, tls, check, bootstrap;
 };
 
 /* What they mean. */
 struct settings {
 	struct endpoint listen;
 	bool tcp;              /* there is a TCP listener */
+	bool tls;              /* it speaks HTTPS */
 	struct port_pool pool; /* owned until the scheduler takes it */
 	struct lifecycle_limits limits;
 	const struct placement_policy *policy;

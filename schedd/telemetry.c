@@ -11,7 +11,7 @@ struct telemetry {
 	struct metric *up, *environments, *hosts, *gateways, *ports, *queue;
 	struct metric *cpu, *memory, *epoch, *revision, *watchers;
 	struct metric *placements, *placement_seconds, *commits, *commit_seconds, *rows;
-	struct metric *requests, *connections, *connections_refused, *timeouts;
+	struct metric *requests, *connections, *connections_refused, *timeouts, *handshakes;
 };
 
 static void set(struct metric *metric, double value)
@@ -116,6 +116,7 @@ static void collect_counters(struct telemetry *telemetry)
 	set(telemetry->connections, (double)server.connections_open);
 	set(telemetry->connections_refused, (double)server.connections_refused);
 	set(telemetry->timeouts, (double)server.timeouts);
+	set(telemetry->handshakes, (double)server.handshakes_failed);
 	set(telemetry->watchers, feed_count(telemetry->feed));
 }
 
@@ -186,6 +187,8 @@ int telemetry_new(struct telemetry **ret, struct metrics *metrics,
 		  NULL },
 		{ &t->timeouts, METRIC_COUNTER, "portico_sched_http_timeouts_total",
 		  "Requests that took too long to arrive.", NULL },
+		{ &t->handshakes, METRIC_COUNTER, "portico_sched_tls_handshakes_failed_total",
+		  "Connections dropped before their handshake was done.", NULL },
 	};
 
 	if (!t)

@@ -15,11 +15,12 @@ LAB_DATA_ROOT=${LAB_DATA_ROOT:-/var/tmp/portico-lab}
 BUILD_DIR=${BUILD_DIR:-build}
 
 lab_public=203.0.113.10
-lab_server=http://10.0.0.1:8000
+lab_server=https://10.0.0.1:8000
 
 lab_paths() {
 	lab_dir=$LAB_ROOT/$LAB
 	lab_data=$LAB_DATA_ROOT/$LAB
+	lab_ca=$lab_dir/schedd/tls.crt # schedd makes it at its first start
 	lab_database="host=$lab_dir/postgres user=portico dbname=portico"
 	# Empty until PostgreSQL is installed.
 	lab_postgres_bin=$({ find /usr/lib/postgresql -path '*/bin/initdb' -printf '%h\n' 2>/dev/null || true; } |
@@ -182,22 +183,22 @@ lab_token() {
 # lab_curl [CURL-OPTION...] PATH: schedd's API as an admin, or as TOKEN (a file in tokens/) says.
 lab_curl() {
 	local path=${*: -1}
-	lab_exec gateway curl "${@:1:$#-1}" -H @<(printf 'Authorization: Bearer %s\n' \
+	lab_exec gateway curl --cacert "$lab_ca" "${@:1:$#-1}" -H @<(printf 'Authorization: Bearer %s\n' \
 		"$(cat "$lab_dir/tokens/${TOKEN:-admin}")") "$lab_server$path"
 }
 
 lab_schedd() {
 	lab_bootstrap
 	lab_start schedd gateway "$BUILD_DIR/schedd/schedd" --database "$lab_database" --listen 10.0.0.1:8000 \
-		--insecure --socket "$lab_dir/schedd.sock" --port-addresses "$lab_public" \
+		--state-directory "$lab_dir/schedd" --socket "$lab_dir/schedd.sock" --port-addresses "$lab_public" \
 		--port-range 30001-30999 --quarantine 10m "$@"
-	lab_wait 30 lab_exec gateway curl -sf "$lab_server/readyz"
+	lab_wait 30 lab_curl -sf /readyz
 }
 
 lab_gatewayd() {
 	lab_token gateway gw1
 	lab_start gatewayd gateway "$BUILD_DIR/gatewayd/gatewayd" --name gw1 --addresses "$lab_public" \
-		--server "$lab_server" --token-file "$lab_dir/tokens/gw1" --socket "$lab_dir/gatewayd.sock" --run-directory "$lab_dir" "$@"
+		--server "$lab_server" --ca-file "$lab_ca" --token-file "$lab_dir/tokens/gw1" --socket "$lab_dir/gatewayd.sock" --run-directory "$lab_dir" "$@"
 	lab_wait 30 curl -sf --unix-socket "$lab_dir/gatewayd.sock" http://localhost/readyz
 }
 
@@ -206,11 +207,11 @@ lab_agentd() { # lab_agentd HOST ADDRESS [OPTION...]
 	shift 2
 	lab_token host "$host"
 	lab_start "agentd-$host" "$host" "$BUILD_DIR/agentd/agentd" --name "$host" --address "$address" \
-		--server "$lab_server" --token-file "$lab_dir/tokens/$host" --docker "unix://$lab_dir/$host.sock" --data-dir "$lab_data/$host-agentd" "$@"
+		--server "$lab_server" --ca-file "$lab_ca" --token-file "$lab_dir/tokens/$host" --docker "unix://$lab_dir/$host.sock" --data-dir "$lab_data/$host-agentd" "$@"
 }
 
 lab_schedctl() {
-	lab_exec gateway "$BUILD_DIR/schedctl/schedctl" --server "$lab_server" --token-file "$lab_dir/tokens/${TOKEN:-admin}" "$@"
+	lab_exec gateway "$BUILD_DIR/schedctl/schedctl" --server "$lab_server" --ca-file "$lab_ca" --token-file "$lab_dir/tokens/${TOKEN:-admin}" "$@"
 }
 
 lab_host_online() {

@@ -97,12 +97,12 @@ table() {
 	run --separate-stderr lab_schedctl env create --name three --image portico/dev:latest --cpu 100m --memory 64Mi
 	[ "$status" -ne 0 ]
 	[[ $stderr == *"database"* ]]
-	run lab_exec gateway curl -s -o /dev/null -w '%{http_code}' "$lab_server/readyz"
+	run lab_curl -s -o /dev/null -w '%{http_code}' /readyz
 	[ "$output" = 503 ]
 	[ "$(fleet_env one .phase)" = running ]
 	fleet_ticks session
 	lab_postgres_start
-	lab_wait 20 lab_exec gateway curl -sf "$lab_server/readyz"
+	lab_wait 20 lab_curl -sf /readyz
 	run ! lab_schedctl env show three
 	fleet_create three
 	[ "$(fleet_ssh three whoami)" = developer ]
@@ -113,8 +113,8 @@ table() {
 	lab_stop schedd
 	lab_stop postgres INT
 	: >"$lab_dir/log/schedd"
-	lab_start schedd gateway "$BUILD_DIR/schedd/schedd" --database "$lab_database" --listen 10.0.0.1:8000 --insecure \
-		--socket "$lab_dir/schedd.sock" --port-addresses "$lab_public" --port-range 30001-30999 --offline-after 4s
+	lab_start schedd gateway "$BUILD_DIR/schedd/schedd" --database "$lab_database" --listen 10.0.0.1:8000 \
+		--state-directory "$lab_dir/schedd" --socket "$lab_dir/schedd.sock" --port-addresses "$lab_public" --port-range 30001-30999 --offline-after 4s
 	lab_wait 10 grep -q 'database: .*next try' "$lab_dir/log/schedd"
 	run lab_curl -s "/v1/environments"
 	[[ $output == *'"unavailable"'* ]]

@@ -269,9 +269,9 @@ refused() {
 	run "$BUILD_DIR/schedd/schedd" --port-range 40000-30000 --port-addresses 203.0.113.10
 	[ "$status" -eq 1 ]
 	[[ $output == *port-range*40000-30000* ]]
-	run "$BUILD_DIR/schedd/schedd" --listen 10.0.0.1:8000 --port-addresses 203.0.113.10
+	run "$BUILD_DIR/schedd/schedd" --listen 10.0.0.1:8000 --tls --insecure --port-addresses 203.0.113.10
 	[ "$status" -eq 1 ]
-	[[ $output == *"listen"*"plain HTTP"* ]]
+	[[ $output == *"insecure"*"plain HTTP"* ]]
 	run "$BUILD_DIR/schedd/schedd" --database 'host=/x password=secret' --port-addresses 203.0.113.10
 	[ "$status" -eq 1 ]
 	[[ $output == *"password does not belong here"* && $output != *secret* ]]

@@ -106,17 +106,31 @@ Test(options, mean_what_they_say)
 	cr_assert_eq(options.max_body, 1024);
 }
 
-Test(options, plain_http_beyond_loopback_has_to_be_wanted)
+Test(options, beyond_loopback_it_is_https_unless_plain_http_is_wanted)
 {
-	cr_assert_eq(load(POOL, "--listen", "10.0.0.1:8000"), -EINVAL);
-	cr_assert_str_eq(err.field, "listen");
-	cr_assert(strstr(err.message, "10.0.0.1:8000") && strstr(err.message, "insecure"), "%s",
-		  err.message);
-	cr_assert_eq(load(POOL, "--listen", "0.0.0.0:8000"), -EINVAL);
-	cr_assert_eq(load(POOL, "--listen", "[::]:8000"), -EINVAL);
+	cr_assert_eq(load(POOL, "--listen", "10.0.0.1:8000"), 0, "%s", err.message);
+	cr_assert(settings.tls);
+	cr_assert_eq(load(POOL, "--listen", "0.0.0.0:8000"), 0, "%s", err.message);
+	cr_assert(settings.tls);
+	cr_assert_eq(load(POOL, "--listen", "[::]:8000"), 0, "%s", err.message);
+	cr_assert(settings.tls);
 	cr_assert_eq(load(POOL, "--listen", "10.0.0.1:8000", "--insecure"), 0, "%s", err.message);
+	cr_assert_not(settings.tls);
 	cr_assert_eq(load(POOL, "--listen", "127.1.2.3:1"), 0, "%s", err.message);
+	cr_assert_not(settings.tls);
 	cr_assert_eq(load(POOL, "--listen", "[::1]:8000"), 0, "%s", err.message);
+	cr_assert_not(settings.tls);
+	cr_assert_eq(load(POOL, "--tls"), 0, "%s", err.message);
+	cr_assert(settings.tls);
+	cr_assert_eq(load(POOL, "--tls-certificate", "/c", "--tls-key", "/k"), 0, "%s",
+		     err.message);
+	cr_assert(settings.tls);
+	cr_assert_eq(load(POOL, "--tls", "--insecure"), -EINVAL);
+	cr_assert_str_eq(err.field, "insecure");
+	cr_assert_eq(load(POOL, "--tls-certificate", "/c"), -EINVAL);
+	cr_assert_str_eq(err.field, "tls-key");
+	cr_assert_eq(load(POOL, "--tls-key", "/k"), -EINVAL);
+	cr_assert_str_eq(err.field, "tls-certificate");
 }
 
 Test(options, one_listener_is_enough_and_needed)
@@ -240,5 +254,7 @@ Test(options, the_example_file_shows_the_defaults)
 	cr_assert_eq(options.max_connections, defaults.max_connections);
 	cr_assert_eq(options.max_body, defaults.max_body);
 	cr_assert_str_eq(options.log_level, defaults.log_level);
+	cr_assert_str_eq(options.state_directory, defaults.state_directory);
+	cr_assert_str_eq(options.bootstrap_file, defaults.bootstrap_file);
 	config_clear(&schedd_program, &defaults);
 }
