@@ -194,7 +194,7 @@ json_t *encode_status(const struct status_view *view)
 			 encode_addresses(view->addresses, false), "addresses_missing",
 			 encode_addresses(view->addresses, true), "addresses_from",
 			 public_addresses_found(view->addresses) ? "network" : "configuration",
-			 "source", view->shape->masquerade ? "masquerade" : "preserve", "map_size",
+			 "source", source_mode_name(view->shape->source), "map_size",
 			 (json_int_t)view->shape->map_size, "last_transaction",
 			 encode_last(&status.applier), "transactions", "committed",
 			 (json_int_t)status.applier.transactions[APPLIER_COMMITTED], "rejected",

@@ -197,7 +197,8 @@ static int on_rule(const struct nlmsghdr *message, void *userdata)
 		return 0;
 	chain = chain_of(dumper, nftnl_rule_get_str(rule, NFTNL_RULE_CHAIN));
 	if (chain == SHAPE_CHAIN_INVALID ||
-	    !shape_rule_matches(dumper->sets_seen, chain, dumper->rules_seen[chain]++, rule))
+	    !shape_rule_matches(dumper->shape, dumper->sets_seen, chain,
+				dumper->rules_seen[chain]++, rule))
 		dumper->rules_differ = true;
 	return 0;
 }
@@ -214,8 +215,8 @@ static bool rules_complete(const struct dumper *dumper)
 		bool end = true;
 
 		if (wanted & SHAPE_CHAIN_BIT(chain))
-			rule = shape_make_rule(dumper->sets_seen, chain, dumper->rules_seen[chain],
-					       &end);
+			rule = shape_make_rule(dumper->shape, dumper->sets_seen, chain,
+					       dumper->rules_seen[chain], &end);
 		if (!end)
 			return false;
 	}
@@ -264,6 +265,18 @@ static int add_mapping(struct dumper *dumper, const struct element *element)
 	return 0;
 }
 
+/* A set that leads numbers to addresses has those of one family, by their length. */
+static struct address value_of(const struct element *element)
+{
+	struct address address = { 0 };
+
+	if (element->value_length == 4 || element->value_length == 16) {
+		address.family = element->value_length == 4 ? AF_INET : AF_INET6;
+		memcpy(address.bytes, element->value, element->value_length);
+	}
+	return address;
+}
+
 static int add_member(struct dumper *dumper, const struct element *element)
 {
 	struct dump *dump = dumper->dump;
@@ -275,7 +288,8 @@ static int add_member(struct dumper *dumper, const struct element *element)
 	dump->members = grown;
 	dump->members[dump->n_members++] = (struct dump_member){
 		.key = element->key,
-		.terms = { .limit = element->limit,
+		.terms = { .value = value_of(element),
+			   .limit = element->limit,
 			   .expires_at = element_end(element, dumper->now_ms) },
 		.packets = element->packets,
 	};

@@ -51,6 +51,8 @@ static void of_member(const struct operation *operation, int64_t now_ms, struct 
 	ret->key = member->key;
 	if (operation->kind == OPERATION_DELETE)
 		return;
+	ret->value_length = (uint8_t)address_length(&member->desired.value);
+	memcpy(ret->value, member->desired.value.bytes, ret->value_length);
 	ret->timeout_ms = timeout_until(member->desired.expires_at, now_ms);
 	ret->limit = member->desired.limit;
 }

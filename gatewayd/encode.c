@@ -173,7 +173,7 @@ static int put_rules(struct encoder *encoder, enum shape_chain chain)
 	for (unsigned index = 0;; index++) {
 		bool end;
 		_cleanup_(cleanup_nftnl_rule) struct nftnl_rule *rule =
-			shape_make_rule(encoder->plan->sets, chain, index, &end);
+			shape_make_rule(encoder->shape, encoder->plan->sets, chain, index, &end);
 		int r;
 
 		if (end)

@@ -37,9 +37,20 @@ struct gateway {
 	struct api *api;
 };
 
+static struct source source_of(const struct settings *settings)
+{
+	return (struct source){ .mode = settings->source,
+				.addresses = settings->sources,
+				.n_addresses = settings->n_sources };
+}
+
 static struct shape shape_of(const struct options *options, const struct settings *settings)
 {
-	return (struct shape){ .masquerade = settings->masquerade,
+	const struct source source = source_of(settings);
+
+	return (struct shape){ .source = source.mode,
+			       .n_sources4 = source_count(&source, AF_INET),
+			       .n_sources6 = source_count(&source, AF_INET6),
 			       .map_size = (uint32_t)options->map_size };
 }
 
@@ -74,10 +85,25 @@ static void on_socket(uint32_t port_id, void *userdata)
 	monitor_ignore(gateway->monitor, port_id);
 }
 
+/* The indexes of links that carry traffic. */
+static size_t live_links(const struct gateway *gateway, int ret[NETWORK_LINKS_MAX])
+{
+	struct network_link links[NETWORK_LINKS_MAX];
+	size_t n = network_links(gateway->network, links, NETWORK_LINKS_MAX), live = 0;
+
+	for (size_t i = 0; i < n; i++)
+		if (links[i].up && !links[i].loopback)
+			ret[live++] = links[i].index;
+	return live;
+}
+
 static void on_network_change(unsigned what, void *userdata)
 {
 	struct gateway *gateway = userdata;
+	int links[NETWORK_LINKS_MAX];
 
+	if (what & NETWORK_LINKS)
+		reconciler_set_links(gateway->reconciler, links, live_links(gateway, links));
 	if (public_addresses_refresh(gateway->addresses, reconciler_ledger(gateway->reconciler)) &&
 	    gateway->upstream)
 		upstream_reregister(gateway->upstream);
@@ -107,10 +133,14 @@ static int open_kernel(struct gateway *gateway, struct event_base *base,
 		       const struct options *options, const struct settings *settings,
 		       struct error *err)
 {
+	int links[NETWORK_LINKS_MAX];
 	const struct reconciler_config config = {
 		.shape = shape_of(options, settings),
 		.addresses = settings->addresses,
 		.n_addresses = settings->n_addresses,
+		.source = source_of(settings),
+		.links = links,
+		.n_links = live_links(gateway, links),
 		.audit_ms = options->audit_ms,
 		.on_expired = on_expired,
 		.on_change = on_change,

@@ -70,6 +70,7 @@ bool member_settled(const struct member *member)
 	if (!desired || !installed)
 		return desired == installed;
 	return member->desired.limit == member->installed.limit &&
+	       address_equal(&member->desired.value, &member->installed.value) &&
 	       policy_same_end(member->desired.expires_at, member->installed.expires_at);
 }
 

@@ -38,8 +38,9 @@ struct member_key {
 
 /* What an element says beside its key. */
 struct member_terms {
-	uint32_t limit;     /* of the element's own statement; 0 where its set has none */
-	int64_t expires_at; /* Unix seconds; 0: never */
+	struct address value; /* where its set leads numbers to addresses; else none */
+	uint32_t limit;       /* of the element's own statement; 0 where its set has none */
+	int64_t expires_at;   /* Unix seconds; 0: never */
 };
 
 struct member {

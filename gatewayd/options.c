@@ -7,6 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "gatewayd/source.h"
 #include "lib/file.h"
 #include "proto/report.h"
 
@@ -59,8 +60,8 @@ static const struct option_spec specs[] = {
 	  .offset = offsetof(struct options, source),
 	  .fallback = "masquerade",
 	  .not_empty = true,
-	  .argument = "masquerade|preserve",
-	  .help = "What hosts see: the gateway's address, or the client's (route back by us)." },
+	  .argument = "MODE",
+	  .help = "What hosts see: masquerade, \"snat ADDRESS,…\", or preserve (the client's)." },
 	{ .name = "map-size",
 	  .type = OPTION_UINT,
 	  .offset = offsetof(struct options, map_size),
@@ -160,14 +161,66 @@ static int resolve_addresses(const struct options *options, struct settings *set
 	return 0;
 }
 
+/* One address of "snat ADDRESS,ADDRESS…". */
+static int add_source(struct settings *settings, const char *text, struct error *err)
+{
+	struct address *address = &settings->sources[settings->n_sources];
+	struct source source = { .addresses = settings->sources };
+
+	if (address_parse(text, address) < 0 || !address_is_unicast(address) ||
+	    address_is_loopback(address))
+		return error_set(err, -EINVAL, "invalid", "source",
+				 "source: \"%s\" is not an address that hosts can answer", text);
+	for (size_t i = 0; i < settings->n_sources; i++)
+		if (address_equal(&settings->sources[i], address))
+			return error_set(err, -EINVAL, "invalid", "source",
+					 "source: \"%s\" is named twice", text);
+	source.n_addresses = ++settings->n_sources;
+	if (source_count(&source, address->family) > SHAPE_SOURCES_MAX)
+		return error_set(err, -EINVAL, "invalid", "source",
+				 "source: more than %d addresses of one family", SHAPE_SOURCES_MAX);
+	return 0;
+}
+
+static int resolve_sources(const char *list, struct settings *settings, struct error *err)
+{
+	_cleanup_free_ char *copy = strdup(list);
+	char *rest = copy, *word;
+	int r = 0;
+
+	/* two families, and the one too many */
+	settings->sources = calloc(2 * SHAPE_SOURCES_MAX + 1, sizeof(*settings->sources));
+	if (!copy || !settings->sources)
+		return error_set(err, -ENOMEM, "internal", NULL, "out of memory");
+	while (r == 0 && (word = strsep(&rest, ", \t")))
+		if (*word)
+			r = add_source(settings, word, err);
+	if (r == 0 && settings->n_sources == 0)
+		return error_set(err, -EINVAL, "missing", "source",
+				 "source: name the addresses, as in \"snat 10.0.0.1,10.0.0.2\"");
+	return r;
+}
+
+/* "MODE", or "snat ADDRESS,ADDRESS…". */
 static int resolve_source(const struct options *options, struct settings *settings,
 			  struct error *err)
 {
-	settings->masquerade = strcmp(options->source, "masquerade") == 0;
-	if (!settings->masquerade && strcmp(options->source, "preserve") != 0)
-		return error_set(err, -EINVAL, "invalid", "source",
-				 "source: \"%s\" is neither masquerade nor preserve",
-				 options->source);
+	size_t length = strcspn(options->source, " \t");
+	const char *rest = options->source + length;
+	_cleanup_free_ char *mode = strndup(options->source, length);
+
+	if (!mode)
+		return error_set(err, -ENOMEM, "internal", NULL, "out of memory");
+	settings->source = source_mode_parse(mode);
+	if (settings->source == SOURCE_MODE_INVALID)
+		return error_set(
+			err, -EINVAL, "invalid", "source",
+			"source: \"%s\" is none of masquerade, snat ADDRESS,… and preserve", mode);
+	if (settings->source == SOURCE_SNAT)
+		return resolve_sources(rest, settings, err);
+	if (rest[strspn(rest, " \t")])
+		return error_set(err, -EINVAL, "invalid", "source", "source: %s takes no addresses",
+				 mode);
 	return 0;
 }
 
@@ -223,6 +276,7 @@ void settings_clear(struct settings *settings)
 {
 	free(settings->name);
 	free(settings->addresses);
+	free(settings->sources);
 	if (settings->token)
 		explicit_bzero(settings->token, strlen(settings->token));
 	free(settings->token);

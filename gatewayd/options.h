@@ -2,6 +2,7 @@
 /* gatewayd's options: the table, and their validation into what the modules take. */
 #pragma once
 
+#include "gatewayd/shape_set.h"
 #include "lib/address.h"
 #include "lib/config.h"
 #include "lib/log.h"
@@ -21,7 +22,9 @@ struct settings {
 	struct address *addresses; /* owned; none: to be found */
 	size_t n_addresses;
 	char *token; /* owned; NULL: none */
-	bool masquerade;
+	enum source_mode source;
+	struct address *sources; /* owned; of SOURCE_SNAT */
+	size_t n_sources;
 	bool metrics; /* there is a TCP listener */
 	struct endpoint metrics_listen;
 	enum log_level log_level;

@@ -339,14 +339,27 @@ static void on_audit(evutil_socket_t fd, short what, void *userdata)
 	(void)loop_timer_arm(&reconciler->audit, reconciler->config.audit_ms);
 }
 
+/* At the end of this turn: what else is ready to be read now joins the transaction. */
+static void commit_soon(struct reconciler *reconciler)
+{
+	if (!evtimer_pending(&reconciler->commit, NULL))
+		(void)loop_timer_arm(&reconciler->commit, 0);
+}
+
 void reconciler_submit(struct reconciler *reconciler, struct changeset *changeset)
 {
 	changeset->next = NULL;
 	*reconciler->queue_tail = changeset;
 	reconciler->queue_tail = &changeset->next;
-	/* At the end of this turn: what else is ready to be read now joins the transaction. */
-	if (!evtimer_pending(&reconciler->commit, NULL))
-		(void)loop_timer_arm(&reconciler->commit, 0);
+	commit_soon(reconciler);
+}
+
+void reconciler_set_links(struct reconciler *reconciler, const int *links, size_t n_links)
+{
+	if (source_desire(&reconciler->config.source, links, n_links, &reconciler->ledger.members) <
+	    0)
+		log_error(SUBJECT, "out of memory while taking in links");
+	commit_soon(reconciler);
 }
 
 void reconciler_doubt(struct reconciler *reconciler)
@@ -398,6 +411,10 @@ static int start(struct reconciler *reconciler, struct error *err)
 	r = applier_read(&reconciler->applier, adopt, reconciler, err);
 	if (r < 0)
 		return r;
+	r = source_desire(&reconciler->config.source, reconciler->config.links,
+			  reconciler->config.n_links, &reconciler->ledger.members);
+	if (r < 0)
+		return error_set(err, r, "internal", NULL, "out of memory");
 	adopted = reconciler->ledger.n_desired;
 	if (run(reconciler, &result))
 		log_info(SUBJECT, "adopted mappings=%zu changes=%zu structure=%s", adopted,

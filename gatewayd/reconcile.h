@@ -10,6 +10,7 @@
 #include "gatewayd/applier.h"
 #include "gatewayd/changeset.h"
 #include "gatewayd/conntrack.h"
+#include "gatewayd/source.h"
 #include "lib/error.h"
 #include "lib/metrics.h"
 
@@ -19,6 +20,9 @@ struct reconciler_config {
 	struct shape shape;
 	const struct address *addresses; /* borrowed for the lifetime: whose mappings to adopt */
 	size_t n_addresses;              /* 0: of every address */
+	struct source source;            /* its addresses are borrowed for the lifetime */
+	const int *links; /* indexes; borrowed for reconciler_new, see reconciler_set_links */
+	size_t n_links;
 	uint64_t audit_ms;
 	/* A mapping has reached its expires_at and is no longer desired. May be NULL. */
 	void (*on_expired)(const struct mapping_key *key, int64_t expires_at, void *userdata);
@@ -51,6 +55,9 @@ struct reconciler_status {
 	size_t conntrack_pending; /* mappings whose connections wait to be looked through again */
 };
 void reconciler_status(const struct reconciler *reconciler, struct reconciler_status *ret);
+
+/* The links of this network namespace have changed: these are their indexes. */
+void reconciler_set_links(struct reconciler *reconciler, const int *links, size_t n_links);
 
 /* Someone else may have changed the table: look soon. */
 void reconciler_doubt(struct reconciler *reconciler);

@@ -41,7 +41,8 @@ enum shape_chain shape_chain_parse(const char *name)
 
 bool shape_has_chain(const struct shape *shape, shape_sets sets, enum shape_chain chain)
 {
-	return chain != SHAPE_POSTROUTING || shape->masquerade;
+	return chain != SHAPE_POSTROUTING || shape->source != SOURCE_PRESERVE ||
+	       (sets & SHAPE_BIT(SHAPE_HAIRPIN));
 }
 
 unsigned shape_chains(const struct shape *shape, shape_sets sets)
@@ -80,7 +81,12 @@ struct nftnl_chain *shape_make_chain(enum shape_chain chain)
 	return TAKE_PTR(made);
 }
 
-static int add_mark_set(struct nftnl_rule *rule)
+static int add_syn_only(struct nftnl_rule *rule, const struct shape *shape)
+{
+	return rule_add_syn_only(rule);
+}
+
+static int add_mark_set(struct nftnl_rule *rule, const struct shape *shape)
 {
 	return rule_add_mark(rule, ~SHAPE_MARK, SHAPE_MARK);
 }
@@ -90,41 +96,74 @@ static int add_dnat(struct nftnl_rule *rule, int family, enum shape_set map)
 	return rule_add_dnat(rule, family, shape_set_name(map), shape_set_id(map));
 }
 
-static int add_dnat4(struct nftnl_rule *rule)
+static int add_dnat4(struct nftnl_rule *rule, const struct shape *shape)
 {
 	return add_dnat(rule, AF_INET, SHAPE_MAPPING4);
 }
 
-static int add_dnat6(struct nftnl_rule *rule)
+static int add_dnat6(struct nftnl_rule *rule, const struct shape *shape)
 {
 	return add_dnat(rule, AF_INET6, SHAPE_MAPPING6);
 }
 
-static int add_dnat_expiring4(struct nftnl_rule *rule)
+static int add_dnat_expiring4(struct nftnl_rule *rule, const struct shape *shape)
 {
 	return add_dnat(rule, AF_INET, SHAPE_EXPIRING4);
 }
 
-static int add_dnat_expiring6(struct nftnl_rule *rule)
+static int add_dnat_expiring6(struct nftnl_rule *rule, const struct shape *shape)
 {
 	return add_dnat(rule, AF_INET6, SHAPE_EXPIRING6);
 }
 
-static int add_mark_clear(struct nftnl_rule *rule)
+static int add_mark_clear(struct nftnl_rule *rule, const struct shape *shape)
 {
 	return rule_add_mark(rule, ~SHAPE_MARK, 0);
 }
 
-static int add_masquerade(struct nftnl_rule *rule)
+static int add_masquerade(struct nftnl_rule *rule, const struct shape *shape)
 {
-	return rule_add_masquerade(rule, SHAPE_MARK);
+	int r = rule_add_translated(rule, SHAPE_MARK);
+
+	return r == 0 ? rule_add_masquerade(rule) : r;
+}
+
+static int add_snat(struct nftnl_rule *rule, int family, uint32_t modulus, enum shape_set map)
+{
+	int r = rule_add_translated(rule, SHAPE_MARK);
+
+	return r == 0 ? rule_add_snat(rule, family, modulus, shape_set_name(map), shape_set_id(map))
+		      : r;
+}
+
+static int add_snat4(struct nftnl_rule *rule, const struct shape *shape)
+{
+	return add_snat(rule, AF_INET, shape->n_sources4, SHAPE_SOURCE4);
+}
+
+static int add_snat6(struct nftnl_rule *rule, const struct shape *shape)
+{
+	return add_snat(rule, AF_INET6, shape->n_sources6, SHAPE_SOURCE6);
+}
+
+static int add_hairpin(struct nftnl_rule *rule, const struct shape *shape)
+{
+	int r = rule_add_translated(rule, SHAPE_MARK);
+
+	if (r == 0)
+		r = rule_add_links(rule, shape_set_name(SHAPE_HAIRPIN),
+				   shape_set_id(SHAPE_HAIRPIN));
+	return r == 0 ? rule_add_masquerade(rule) : r;
 }
 
 struct rule_spec {
-	int (*add)(struct nftnl_rule *rule);
+	int (*add)(struct nftnl_rule *rule, const struct shape *shape);
 	const char *comment;
 	shape_sets needs; /* the rule is there while the table has one of these sets; 0: always */
+	unsigned sources; /* … and in these of enum source_mode, as bits; 0: in all */
 };
+
+#define SOURCE_BIT(mode) (1u << (mode))
 
 #define RULES_MAX 8
 
@@ -133,26 +172,37 @@ struct rule_spec {
  * rule, one that finds something ends the chain. */
 #define TRANSLATE                                                                                  \
 	{                                                                                          \
-		{ rule_add_syn_only, "only a SYN starts a TCP connection", 0 },                    \
+		{ add_syn_only, "only a SYN starts a TCP connection", 0 },                         \
 			{ add_mark_set, NULL, 0 }, { add_dnat4, NULL, 0 }, { add_dnat6, NULL, 0 }, \
 			{ add_dnat_expiring4, NULL, SHAPE_BIT(SHAPE_EXPIRING4) },                  \
 			{ add_dnat_expiring6, NULL, SHAPE_BIT(SHAPE_EXPIRING6) },                  \
 			{ add_mark_clear, "reached only by what no map has", 0 },                  \
 	}
 
+#define REPLIES "replies come back through this gateway"
+
 static const struct rule_spec rules[SHAPE_CHAIN_MAX][RULES_MAX] = {
 	[SHAPE_PREROUTING] = TRANSLATE,
 	[SHAPE_OUTPUT] = TRANSLATE,
-	[SHAPE_POSTROUTING] = { { add_masquerade, "replies come back through this gateway", 0 } },
+	[SHAPE_POSTROUTING] = {
+		{ add_snat4, REPLIES, SHAPE_BIT(SHAPE_SOURCE4), SOURCE_BIT(SOURCE_SNAT) },
+		{ add_snat6, REPLIES, SHAPE_BIT(SHAPE_SOURCE6), SOURCE_BIT(SOURCE_SNAT) },
+		{ add_masquerade, REPLIES, 0,
+		  SOURCE_BIT(SOURCE_MASQUERADE) | SOURCE_BIT(SOURCE_SNAT) },
+		{ add_hairpin, "client and host behind the same link",
+		  SHAPE_BIT(SHAPE_HAIRPIN), SOURCE_BIT(SOURCE_PRESERVE) },
+	},
 };
 
 /* Rule number index among those that a table with these sets has; NULL behind the last. */
-static const struct rule_spec *find_rule(shape_sets sets, enum shape_chain chain, unsigned index)
+static const struct rule_spec *find_rule(const struct shape *shape, shape_sets sets,
+					 enum shape_chain chain, unsigned index)
 {
 	for (size_t i = 0; i < RULES_MAX && rules[chain][i].add; i++) {
 		const struct rule_spec *spec = &rules[chain][i];
 
-		if (spec->needs != 0 && !(spec->needs & sets))
+		if ((spec->needs != 0 && !(spec->needs & sets)) ||
+		    (spec->sources != 0 && !(spec->sources & SOURCE_BIT(shape->source))))
 			continue;
 		if (index == 0)
 			return spec;
@@ -174,11 +224,11 @@ static int set_rule_comment(struct nftnl_rule *rule, const char *comment)
 				   nftnl_udata_buf_len(udata));
 }
 
-struct nftnl_rule *shape_make_rule(shape_sets sets, enum shape_chain chain, unsigned index,
-				   bool *ret_end)
+struct nftnl_rule *shape_make_rule(const struct shape *shape, shape_sets sets,
+				   enum shape_chain chain, unsigned index, bool *ret_end)
 {
 	_cleanup_(cleanup_nftnl_rule) struct nftnl_rule *rule = NULL;
-	const struct rule_spec *spec = find_rule(sets, chain, index);
+	const struct rule_spec *spec = find_rule(shape, sets, chain, index);
 
 	*ret_end = !spec;
 	if (!spec)
@@ -188,7 +238,7 @@ struct nftnl_rule *shape_make_rule(shape_sets sets, enum shape_chain chain, unsi
 	    nftnl_rule_set_str(rule, NFTNL_RULE_CHAIN, chains[chain].name) < 0)
 		return NULL;
 	nftnl_rule_set_u32(rule, NFTNL_RULE_FAMILY, NFPROTO_INET);
-	if (spec->add(rule) < 0 || set_rule_comment(rule, spec->comment) < 0)
+	if (spec->add(rule, shape) < 0 || set_rule_comment(rule, spec->comment) < 0)
 		return NULL;
 	return TAKE_PTR(rule);
 }
@@ -212,12 +262,12 @@ bool shape_chain_matches(enum shape_chain chain, const struct nftnl_chain *actua
 	       nftnl_chain_get_u32(actual, NFTNL_CHAIN_POLICY) == NF_ACCEPT;
 }
 
-bool shape_rule_matches(shape_sets sets, enum shape_chain chain, unsigned index,
-			const struct nftnl_rule *actual)
+bool shape_rule_matches(const struct shape *shape, shape_sets sets, enum shape_chain chain,
+			unsigned index, const struct nftnl_rule *actual)
 {
 	bool end;
 	_cleanup_(cleanup_nftnl_rule) struct nftnl_rule *made =
-		shape_make_rule(sets, chain, index, &end);
+		shape_make_rule(shape, sets, chain, index, &end);
 
 	return made && rule_equal(made, actual);
 }

@@ -23,7 +23,7 @@
 enum shape_chain {
 	SHAPE_PREROUTING,
 	SHAPE_OUTPUT,
-	SHAPE_POSTROUTING, /* only where shape.masquerade */
+	SHAPE_POSTROUTING, /* where sources are translated */
 	SHAPE_CHAIN_MAX,
 	SHAPE_CHAIN_INVALID = -1,
 };
@@ -42,15 +42,15 @@ unsigned shape_chains(const struct shape *shape, shape_sets sets);
  * rule. */
 struct nftnl_table *shape_make_table(void);
 struct nftnl_chain *shape_make_chain(enum shape_chain chain);
-struct nftnl_rule *shape_make_rule(shape_sets sets, enum shape_chain chain, unsigned index,
-				   bool *ret_end);
+struct nftnl_rule *shape_make_rule(const struct shape *shape, shape_sets sets,
+				   enum shape_chain chain, unsigned index, bool *ret_end);
 
 /* Whether an object that was read from the kernel is what shape_make_* makes, but for handles,
  * comments and counters. */
 bool shape_table_matches(const struct nftnl_table *table);
 bool shape_chain_matches(enum shape_chain chain, const struct nftnl_chain *actual);
-bool shape_rule_matches(shape_sets sets, enum shape_chain chain, unsigned index,
-			const struct nftnl_rule *actual);
+bool shape_rule_matches(const struct shape *shape, shape_sets sets, enum shape_chain chain,
+			unsigned index, const struct nftnl_rule *actual);
 
 /* An element's comment says whose mapping it is: "ENVIRONMENT SERVICE", with "." for what is
  * unknown and " drain" behind it where removal should leave connections alone. */

@@ -140,7 +140,7 @@ static int add_lookup(struct nftnl_rule *rule, const char *map, uint32_t map_id)
 	return nftnl_expr_set_str(e, NFTNL_EXPR_LOOKUP_SET, map);
 }
 
-static int add_nat(struct nftnl_rule *rule, uint32_t family, uint32_t port_reg)
+static int add_dnat(struct nftnl_rule *rule, uint32_t family, uint32_t port_reg)
 {
 	struct nftnl_expr *e = add(rule, "nat");
 
@@ -158,18 +158,31 @@ static int add_nat(struct nftnl_rule *rule, uint32_t family, uint32_t port_reg)
 	return 0;
 }
 
+static uint8_t nfproto_of(int family)
+{
+	return family == AF_INET6 ? NFPROTO_IPV6 : NFPROTO_IPV4;
+}
+
+/* What an operator writes as "ip" in front of an address. */
+static int add_family(struct nftnl_rule *rule, int family)
+{
+	const uint8_t nfproto = nfproto_of(family);
+
+	if (add_meta(rule, NFT_META_NFPROTO, NFT_REG_1) < 0)
+		return -ENOMEM;
+	return add_compare(rule, NFT_CMP_EQ, &nfproto, 1);
+}
+
 int rule_add_dnat(struct nftnl_rule *rule, int family, const char *map, uint32_t map_id)
 {
 	bool v6 = family == AF_INET6;
-	const uint8_t nfproto = v6 ? NFPROTO_IPV6 : NFPROTO_IPV4;
 	/* The parts of a key lie side by side in 32-bit registers, and so do those of a value. The
 	 * kernel reports a register on a 128-bit boundary by its old number. */
 	uint32_t protocol_reg = v6 ? NFT_REG_2 : NFT_REG32_01;
 	uint32_t port_reg = v6 ? NFT_REG32_05 : NFT_REG32_02;
 	uint32_t target_port_reg = v6 ? NFT_REG_2 : NFT_REG32_01;
 
-	if (add_meta(rule, NFT_META_NFPROTO, NFT_REG_1) < 0 ||
-	    add_compare(rule, NFT_CMP_EQ, &nfproto, 1) < 0 ||
+	if (add_family(rule, family) < 0 ||
 	    add_payload(rule, NFT_PAYLOAD_NETWORK_HEADER, v6 ? IPV6_DESTINATION : IPV4_DESTINATION,
 			v6 ? 16 : 4, NFT_REG_1) < 0 ||
 	    add_meta(rule, NFT_META_L4PROTO, protocol_reg) < 0 ||
@@ -177,10 +190,10 @@ int rule_add_dnat(struct nftnl_rule *rule, int family, const char *map, uint32_t
 			port_reg) < 0 ||
 	    add_lookup(rule, map, map_id) < 0)
 		return -ENOMEM;
-	return add_nat(rule, nfproto, target_port_reg);
+	return add_dnat(rule, nfproto_of(family), target_port_reg);
 }
 
-int rule_add_masquerade(struct nftnl_rule *rule, uint32_t bits)
+int rule_add_translated(struct nftnl_rule *rule, uint32_t bits)
 {
 	const uint32_t none = 0, status = IPS_DST_NAT;
 	struct nftnl_expr *e;
@@ -197,7 +210,60 @@ int rule_add_masquerade(struct nftnl_rule *rule, uint32_t bits)
 	if (add_bitwise(rule, &status, &none, sizeof(status)) < 0 ||
 	    add_compare(rule, NFT_CMP_NEQ, &none, sizeof(none)) < 0)
 		return -ENOMEM;
+	return 0;
+}
+
+int rule_add_masquerade(struct nftnl_rule *rule)
+{
 	return add(rule, "masq") ? 0 : -ENOMEM;
+}
+
+static int add_numgen(struct nftnl_rule *rule, uint32_t modulus)
+{
+	struct nftnl_expr *e = add(rule, "numgen");
+
+	if (!e)
+		return -ENOMEM;
+	nftnl_expr_set_u32(e, NFTNL_EXPR_NG_TYPE, NFT_NG_INCREMENTAL);
+	nftnl_expr_set_u32(e, NFTNL_EXPR_NG_MODULUS, modulus);
+	nftnl_expr_set_u32(e, NFTNL_EXPR_NG_OFFSET, 0); /* as the kernel says it back */
+	nftnl_expr_set_u32(e, NFTNL_EXPR_NG_DREG, NFT_REG_1);
+	return 0;
+}
+
+int rule_add_snat(struct nftnl_rule *rule, int family, uint32_t modulus, const char *map,
+		  uint32_t map_id)
+{
+	struct nftnl_expr *e;
+
+	if (add_numgen(rule, modulus) < 0 || add_lookup(rule, map, map_id) < 0)
+		return -ENOMEM;
+	e = add(rule, "nat");
+	if (!e)
+		return -ENOMEM;
+	nftnl_expr_set_u32(e, NFTNL_EXPR_NAT_TYPE, NFT_NAT_SNAT);
+	nftnl_expr_set_u32(e, NFTNL_EXPR_NAT_FAMILY, nfproto_of(family));
+	nftnl_expr_set_u32(e, NFTNL_EXPR_NAT_REG_ADDR_MIN, NFT_REG_1);
+	/* What follows is implied; the kernel says it back. */
+	nftnl_expr_set_u32(e, NFTNL_EXPR_NAT_REG_ADDR_MAX, NFT_REG_1);
+	nftnl_expr_set_u32(e, NFTNL_EXPR_NAT_FLAGS, NF_NAT_RANGE_MAP_IPS);
+	return 0;
+}
+
+int rule_add_links(struct nftnl_rule *rule, const char *set, uint32_t set_id)
+{
+	struct nftnl_expr *e;
+
+	if (add_meta(rule, NFT_META_IIF, NFT_REG_1) < 0 ||
+	    add_meta(rule, NFT_META_OIF, NFT_REG32_01) < 0)
+		return -ENOMEM;
+	e = add(rule, "lookup");
+	if (!e)
+		return -ENOMEM;
+	nftnl_expr_set_u32(e, NFTNL_EXPR_LOOKUP_SREG, NFT_REG_1);
+	nftnl_expr_set_u32(e, NFTNL_EXPR_LOOKUP_SET_ID, set_id);
+	nftnl_expr_set_u32(e, NFTNL_EXPR_LOOKUP_FLAGS, 0);
+	return nftnl_expr_set_str(e, NFTNL_EXPR_LOOKUP_SET, set);
 }
 
 /* An expression's text has all its registers, keys and constants, and neither handles nor numbers

@@ -16,8 +16,15 @@ int rule_add_mark(struct nftnl_rule *rule, uint32_t mask, uint32_t bits) _must_c
 /* dnat ip to ip daddr . meta l4proto . th dport map @map; ip6 for AF_INET6 */
 int rule_add_dnat(struct nftnl_rule *rule, int family, const char *map, uint32_t map_id)
 	_must_check_;
-/* meta mark & bits == bits ct status dnat masquerade */
-int rule_add_masquerade(struct nftnl_rule *rule, uint32_t bits) _must_check_;
+/* meta mark & bits == bits ct status dnat: what a map of ours has translated */
+int rule_add_translated(struct nftnl_rule *rule, uint32_t bits) _must_check_;
+/* masquerade */
+int rule_add_masquerade(struct nftnl_rule *rule) _must_check_;
+/* snat ip to numgen inc mod modulus map @map; ip6 for AF_INET6 */
+int rule_add_snat(struct nftnl_rule *rule, int family, uint32_t modulus, const char *map,
+		  uint32_t map_id) _must_check_;
+/* iif . oif @set */
+int rule_add_links(struct nftnl_rule *rule, const char *set, uint32_t set_id) _must_check_;
 
 /* Whether both have the same expressions. */
 bool rule_equal(const struct nftnl_rule *a, const struct nftnl_rule *b);

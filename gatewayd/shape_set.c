@@ -17,10 +17,12 @@
 /* nft's numbers for its data types, of which a concatenation has six bits each; with them it prints
  * keys as addresses, protocols and ports. */
 enum nft_type {
+	NFT_TYPE_INTEGER = 4,
 	NFT_TYPE_IPV4_ADDRESS = 7,
 	NFT_TYPE_IPV6_ADDRESS = 8,
 	NFT_TYPE_PROTOCOL = 12,
 	NFT_TYPE_SERVICE = 13,
+	NFT_TYPE_LINK = 20,
 };
 #define NFT_TYPE_BITS 6
 
@@ -32,6 +34,17 @@ enum nft_type {
 #define KEY6 KEY_TYPE(NFT_TYPE_IPV6_ADDRESS), 24
 #define VALUE4 VALUE_TYPE(NFT_TYPE_IPV4_ADDRESS), 8
 #define VALUE6 VALUE_TYPE(NFT_TYPE_IPV6_ADDRESS), 20
+
+/* nft's numbers for the expressions that a set of no named type is typed by: "typeof numgen inc mod
+ * 2 : ip saddr". */
+enum nft_expression {
+	NFT_EXPRESSION_PAYLOAD = 7,
+	NFT_EXPRESSION_NUMGEN = 23,
+};
+enum nft_byte_order {
+	NFT_BYTE_ORDER_HOST = 1,
+	NFT_BYTE_ORDER_NETWORK = 2,
+};
 
 struct set_spec {
 	const char *name;
@@ -49,7 +62,32 @@ static const struct set_spec sets[SHAPE_SET_MAX] = {
 			      0 },
 	[SHAPE_EXPIRING6] = { "expiring6", AF_INET6, KEY6, VALUE6, NFT_SET_MAP | NFT_SET_TIMEOUT,
 			      0 },
+	[SHAPE_SOURCE4] = { "source4", AF_INET, NFT_TYPE_INTEGER, 4, NFT_TYPE_IPV4_ADDRESS, 4,
+			    NFT_SET_MAP, SHAPE_SOURCES_MAX },
+	[SHAPE_SOURCE6] = { "source6", AF_INET6, NFT_TYPE_INTEGER, 4, NFT_TYPE_IPV6_ADDRESS, 16,
+			    NFT_SET_MAP, SHAPE_SOURCES_MAX },
+	[SHAPE_HAIRPIN] = { "hairpin", AF_UNSPEC, (NFT_TYPE_LINK << NFT_TYPE_BITS) | NFT_TYPE_LINK,
+			    8, 0, 0, 0, SHAPE_LINKS_MAX },
 };
+
+const char *source_mode_name(enum source_mode mode)
+{
+	static const char *const names[SOURCE_MODE_MAX] = {
+		[SOURCE_MASQUERADE] = "masquerade",
+		[SOURCE_SNAT] = "snat",
+		[SOURCE_PRESERVE] = "preserve",
+	};
+
+	return names[mode];
+}
+
+enum source_mode source_mode_parse(const char *name)
+{
+	for (int i = 0; i < SOURCE_MODE_MAX; i++)
+		if (strcmp(source_mode_name(i), name) == 0)
+			return i;
+	return SOURCE_MODE_INVALID;
+}
 
 shape_sets shape_sets_always(void)
 {
@@ -76,7 +114,8 @@ uint32_t shape_set_id(enum shape_set set)
 
 bool shape_set_is_map(enum shape_set set)
 {
-	return sets[set].value_length > 0;
+	/* an address with a port */
+	return sets[set].value_type >> NFT_TYPE_BITS;
 }
 
 bool shape_set_has_timeout(enum shape_set set)
@@ -91,16 +130,58 @@ enum shape_set shape_map_of(const struct mapping_key *key, bool expires)
 	return expires ? SHAPE_EXPIRING4 : SHAPE_MAPPING4;
 }
 
-/* nft notes the byte order of keys and values beside the set, for its own listing. */
-static int set_byte_order(struct nftnl_set *set)
+/* An expression by which nft types a key or value: its number, and its own fields in their order.
+ */
+static bool put_expression(struct nftnl_udata_buf *udata, uint8_t type, uint32_t expression,
+			   const uint32_t *fields, uint8_t n_fields)
 {
+	struct nftnl_udata *outer = nftnl_udata_nest_start(udata, type), *inner;
+
+	if (!outer || !nftnl_udata_put_u32(udata, NFTNL_UDATA_SET_TYPEOF_EXPR, expression))
+		return false;
+	inner = nftnl_udata_nest_start(udata, NFTNL_UDATA_SET_TYPEOF_DATA);
+	if (!inner)
+		return false;
+	for (uint8_t i = 0; i < n_fields; i++)
+		if (!nftnl_udata_put_u32(udata, i, fields[i]))
+			return false;
+	nftnl_udata_nest_end(udata, inner);
+	nftnl_udata_nest_end(udata, outer);
+	return true;
+}
+
+/* "typeof numgen inc mod N : ip saddr" */
+static bool put_source_types(struct nftnl_udata_buf *udata, const struct shape *shape,
+			     enum shape_set set)
+{
+	bool v6 = set == SHAPE_SOURCE6;
+	const uint32_t key[] = { NFT_NG_INCREMENTAL, v6 ? shape->n_sources6 : shape->n_sources4,
+				 0 };
+	/* nft's numbers of a header and of the source address in it */
+	const uint32_t value4[] = { 12, 11 }, value6[] = { 13, 8 };
+
+	return put_expression(udata, NFTNL_UDATA_SET_KEY_TYPEOF, NFT_EXPRESSION_NUMGEN, key,
+			      ARRAY_SIZE(key)) &&
+	       put_expression(udata, NFTNL_UDATA_SET_DATA_TYPEOF, NFT_EXPRESSION_PAYLOAD,
+			      v6 ? value6 : value4, ARRAY_SIZE(value4));
+}
+
+/* nft notes types and byte order of keys and values beside the set, for its own listing. */
+static int set_user_data(struct nftnl_set *made, const struct shape *shape, enum shape_set set)
+{
+	bool source = set == SHAPE_SOURCE4 || set == SHAPE_SOURCE6;
 	_cleanup_(cleanup_nftnl_udata) struct nftnl_udata_buf *udata =
 		nftnl_udata_buf_alloc(NFT_USERDATA_MAXLEN);
 
-	if (!udata || !nftnl_udata_put_u32(udata, NFTNL_UDATA_SET_KEYBYTEORDER, 0) ||
-	    !nftnl_udata_put_u32(udata, NFTNL_UDATA_SET_DATABYTEORDER, 0))
+	if (!udata ||
+	    !nftnl_udata_put_u32(udata, NFTNL_UDATA_SET_KEYBYTEORDER,
+				 source ? NFT_BYTE_ORDER_HOST : 0) ||
+	    !nftnl_udata_put_u32(udata, NFTNL_UDATA_SET_DATABYTEORDER,
+				 source ? NFT_BYTE_ORDER_NETWORK : 0))
 		return -ENOMEM;
-	return nftnl_set_set_data(set, NFTNL_SET_USERDATA, nftnl_udata_buf_data(udata),
+	if (source && !put_source_types(udata, shape, set))
+		return -ENOMEM;
+	return nftnl_set_set_data(made, NFTNL_SET_USERDATA, nftnl_udata_buf_data(udata),
 				  nftnl_udata_buf_len(udata));
 }
 
@@ -115,7 +196,8 @@ struct nftnl_set *shape_make_set(const struct shape *shape, enum shape_set set)
 	_cleanup_(cleanup_nftnl_set) struct nftnl_set *made = nftnl_set_alloc();
 
 	if (!made || nftnl_set_set_str(made, NFTNL_SET_TABLE, SHAPE_TABLE) < 0 ||
-	    nftnl_set_set_str(made, NFTNL_SET_NAME, spec->name) < 0 || set_byte_order(made) < 0)
+	    nftnl_set_set_str(made, NFTNL_SET_NAME, spec->name) < 0 ||
+	    set_user_data(made, shape, set) < 0)
 		return NULL;
 	nftnl_set_set_u32(made, NFTNL_SET_FAMILY, NFPROTO_INET);
 	nftnl_set_set_u32(made, NFTNL_SET_FLAGS, spec->flags);

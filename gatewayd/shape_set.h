@@ -19,9 +19,23 @@
 #define SHAPE_KEY_MAX 40
 #define SHAPE_VALUE_MAX 20
 
+/* What hosts see as the source of a connection. */
+enum source_mode {
+	SOURCE_MASQUERADE, /* the gateway's address on the way to them */
+	SOURCE_SNAT,       /* one of several addresses of the gateway, in turn */
+	SOURCE_PRESERVE,   /* the client's; they route back through us */
+	SOURCE_MODE_MAX,
+	SOURCE_MODE_INVALID = -1,
+};
+
+/* "masquerade", …; SOURCE_MODE_INVALID for any other name. */
+const char *source_mode_name(enum source_mode mode);
+enum source_mode source_mode_parse(const char *name);
+
 struct shape {
-	bool masquerade;   /* false: hosts see the client's address and route back through us */
-	uint32_t map_size; /* elements that each map can hold */
+	enum source_mode source;
+	uint32_t n_sources4, n_sources6; /* SOURCE_SNAT: addresses to take in turn */
+	uint32_t map_size;               /* elements that each map can hold */
 };
 
 /* All sets and maps that the table may have. Only those of shape_sets_always are there when nobody
@@ -31,9 +45,16 @@ enum shape_set {
 	SHAPE_MAPPING6,
 	SHAPE_EXPIRING4, /* mappings that end by themselves */
 	SHAPE_EXPIRING6,
+	SHAPE_SOURCE4, /* numbers to the addresses of SOURCE_SNAT */
+	SHAPE_SOURCE6,
+	SHAPE_HAIRPIN, /* each link with itself: where SOURCE_PRESERVE needs a translation */
 	SHAPE_SET_MAX,
 	SHAPE_SET_INVALID = -1,
 };
+
+/* Of the sets that source handling uses. */
+#define SHAPE_SOURCES_MAX 64
+#define SHAPE_LINKS_MAX 1024
 
 /* Sets of the table as bits. */
 typedef uint64_t shape_sets;

@@ -150,7 +150,8 @@ void undesire(struct ledger *ledger, const char *key)
 
 void open_applier(struct applier *ret, struct ledger *ledger, bool masquerade)
 {
-	const struct shape shape = { .masquerade = masquerade, .map_size = TEST_MAP_SIZE };
+	const struct shape shape = { .source = masquerade ? SOURCE_MASQUERADE : SOURCE_PRESERVE,
+				     .map_size = TEST_MAP_SIZE };
 	struct error err = ERROR_INIT;
 
 	cr_assert_eq(applier_open(ret, &shape, ledger, NULL, &err), 0, "%s", err.message);

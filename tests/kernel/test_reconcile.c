@@ -27,7 +27,7 @@ static struct monitor *monitor;
 static void open_reconciler(void)
 {
 	struct reconciler_config config = {
-		.shape = { .masquerade = true, .map_size = 1000 },
+		.shape = { .map_size = 1000 },
 		.addresses = &public_address,
 		.n_addresses = 1,
 		.audit_ms = 3600000,

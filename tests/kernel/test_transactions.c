@@ -322,7 +322,7 @@ static void drop_net_admin(void)
 
 Test(transactions, without_privilege_nothing_opens)
 {
-	const struct shape shape = { .masquerade = true, .map_size = TEST_MAP_SIZE };
+	const struct shape shape = { .map_size = TEST_MAP_SIZE };
 	struct applier bare;
 	struct error err = ERROR_INIT;
 

@@ -21,7 +21,7 @@
 #define MESSAGES_MAX 8192
 #define NFT(type) (NFNL_SUBSYS_NFTABLES << 8 | (type))
 
-static const struct shape shape = { .masquerade = true, .map_size = 1000 };
+static const struct shape shape = { .map_size = 1000 };
 static struct ledger ledger;
 static struct structure actual;
 static struct plan plan;

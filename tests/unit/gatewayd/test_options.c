@@ -60,7 +60,7 @@ Test(options, have_defaults)
 {
 	cr_assert_eq(load("--addresses 203.0.113.10"), 0, "%s", err.message);
 	cr_assert_eq(settings.n_addresses, 1);
-	cr_assert(settings.masquerade);
+	cr_assert_eq(settings.source, SOURCE_MASQUERADE);
 	cr_assert(settings.metrics);
 	cr_assert_eq(settings.metrics_listen.port, 9469);
 	cr_assert_eq(settings.log_level, LOG_LEVEL_INFO);
@@ -87,11 +87,35 @@ Test(options, mean_what_they_say)
 	cr_assert_str_eq(settings.name, "gw1");
 	cr_assert_eq(settings.n_addresses, 2);
 	cr_assert_str_eq(address_format(&settings.addresses[1], text), "2001:db8::10");
-	cr_assert_not(settings.masquerade);
+	cr_assert_eq(settings.source, SOURCE_PRESERVE);
 	cr_assert_not(settings.metrics);
 	cr_assert_eq(options.map_size, 5);
 	cr_assert_eq(options.audit_ms, 120000);
 	cr_assert_eq(settings.log_level, LOG_LEVEL_DEBUG);
+}
+
+Test(options, name_addresses_for_sources)
+{
+	cr_assert_eq(load("--source snat\t10.0.0.1,2001:db8::1,10.0.0.2 --addresses 203.0.113.10"),
+		     0, "%s", err.message);
+	cr_assert_eq(settings.source, SOURCE_SNAT);
+	cr_assert_eq(settings.n_sources, 3);
+	cr_assert_eq(settings.sources[1].family, AF_INET6);
+}
+
+/* The one too many is named. */
+Test(options, name_no_more_addresses_for_sources_than_there_is_room_for)
+{
+	char words[2048] = "--addresses 203.0.113.10 --source snat\t";
+	size_t length = strlen(words);
+
+	for (int i = 1; i <= SHAPE_SOURCES_MAX; i++)
+		length += (size_t)snprintf(words + length, sizeof(words) - length, "10.0.0.%d,", i);
+	cr_assert_eq(load(words), 0, "%s", err.message);
+	cr_assert_eq(settings.n_sources, SHAPE_SOURCES_MAX);
+	(void)snprintf(words + length, sizeof(words) - length, "10.0.1.1");
+	cr_assert_eq(load(words), -EINVAL);
+	cr_assert(strstr(err.message, "more than 64"), "%s", err.message);
 }
 
 struct row {
@@ -107,7 +131,13 @@ static const struct row rows[] = {
 	{ "--addresses 127.0.0.1", "addresses", "\"127.0.0.1\"" },
 	{ "--addresses ::1", "addresses", "\"::1\"" },
 	{ "--addresses 203.0.113.10,203.0.113.10", "addresses", "is named twice" },
-	{ OURS "--source both", "source", "\"both\" is neither masquerade nor preserve" },
+	{ OURS "--source both", "source",
+	  "\"both\" is none of masquerade, snat ADDRESS,… and preserve" },
+	{ OURS "--source snat", "source", "name the addresses" },
+	{ OURS "--source preserve\t10.0.0.1", "source", "preserve takes no addresses" },
+	{ OURS "--source snat\t10.0.0", "source", "\"10.0.0\" is not an address" },
+	{ OURS "--source snat\t10.0.0.1,127.0.0.1", "source", "\"127.0.0.1\" is not an address" },
+	{ OURS "--source snat\t10.0.0.1,10.0.0.1", "source", "\"10.0.0.1\" is named twice" },
 	{ OURS "--metrics-listen 9469", "metrics-listen", "\"9469\" is not ADDRESS:PORT" },
 	{ OURS "--metrics-listen 127.0.0.1:0", "metrics-listen", "is not ADDRESS:PORT" },
 	{ OURS "--log-level loud", "log-level", "loud" },
@@ -157,6 +187,6 @@ Test(options, come_from_a_file_and_the_command_line_wins)
 	close(token);
 	cr_assert_eq(r, 0, "%s", err.message);
 	cr_assert_str_eq(settings.name, "from-file");
-	cr_assert(settings.masquerade);
+	cr_assert_eq(settings.source, SOURCE_MASQUERADE);
 	cr_assert_str_eq(settings.token, "secret");
 }

@@ -36,7 +36,7 @@ static void make(struct structure *actual, unsigned ways)
 	cr_assert_eq(plan_make(&ledger, actual, ways, &plan), 0);
 }
 
-static const struct shape shape = { .masquerade = true, .map_size = 1000 };
+static const struct shape shape = { .map_size = 1000 };
 #define WHOLE                                                             \
 	{                                                                 \
 		.table = true, .sets = ALWAYS, .chains = 7, .rules = true \

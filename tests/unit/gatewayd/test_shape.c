@@ -137,16 +137,23 @@ Test(shape, others_comments_are_no_labels)
 
 #define ALL_SETS (SHAPE_BIT(SHAPE_SET_MAX) - 1)
 
-static unsigned count_rules(shape_sets sets, enum shape_chain chain)
+static const struct shape shape = { .source = SOURCE_MASQUERADE };
+
+static unsigned count_rules_of(const struct shape *of, shape_sets sets, enum shape_chain chain)
 {
 	for (unsigned i = 0;; i++) {
 		bool end;
 		_cleanup_(cleanup_nftnl_rule) struct nftnl_rule *rule =
-			shape_make_rule(sets, chain, i, &end);
+			shape_make_rule(of, sets, chain, i, &end);
 
 		if (end)
 			return i;
 	}
+}
+
+static unsigned count_rules(shape_sets sets, enum shape_chain chain)
+{
+	return count_rules_of(&shape, sets, chain);
 }
 
 Test(shape, each_rule_is_the_same_as_itself_and_as_no_other)
@@ -157,12 +164,13 @@ Test(shape, each_rule_is_the_same_as_itself_and_as_no_other)
 	for (unsigned i = 0; i < n; i++) {
 		bool end;
 		_cleanup_(cleanup_nftnl_rule) struct nftnl_rule *rule =
-			shape_make_rule(ALL_SETS, SHAPE_PREROUTING, i, &end);
+			shape_make_rule(&shape, ALL_SETS, SHAPE_PREROUTING, i, &end);
 
 		for (unsigned j = 0; j < n; j++)
-			cr_assert_eq(shape_rule_matches(ALL_SETS, SHAPE_PREROUTING, j, rule),
-				     i == j, "%u and %u", i, j);
-		cr_assert_not(shape_rule_matches(ALL_SETS, SHAPE_POSTROUTING, 0, rule));
+			cr_assert_eq(
+				shape_rule_matches(&shape, ALL_SETS, SHAPE_PREROUTING, j, rule),
+				i == j, "%u and %u", i, j);
+		cr_assert_not(shape_rule_matches(&shape, ALL_SETS, SHAPE_POSTROUTING, 0, rule));
 	}
 }
 
@@ -176,10 +184,11 @@ Test(shape, a_rule_is_there_only_while_its_set_is)
 	for (unsigned i = 0; i < few; i++) {
 		bool end;
 		_cleanup_(cleanup_nftnl_rule) struct nftnl_rule *rule =
-			shape_make_rule(shape_sets_always(), SHAPE_OUTPUT, i, &end);
+			shape_make_rule(&shape, shape_sets_always(), SHAPE_OUTPUT, i, &end);
 
 		/* The one more stands behind the maps that are always there. */
-		cr_assert(shape_rule_matches(sets, SHAPE_OUTPUT, i < 4 ? i : i + 1, rule), "%u", i);
+		cr_assert(shape_rule_matches(&shape, sets, SHAPE_OUTPUT, i < 4 ? i : i + 1, rule),
+			  "%u", i);
 	}
 }
 
@@ -188,11 +197,11 @@ Test(shape, a_rule_with_something_behind_it_is_another)
 	for (unsigned i = 0; i < count_rules(ALL_SETS, SHAPE_PREROUTING); i++) {
 		bool end;
 		_cleanup_(cleanup_nftnl_rule) struct nftnl_rule *rule =
-			shape_make_rule(ALL_SETS, SHAPE_PREROUTING, i, &end);
+			shape_make_rule(&shape, ALL_SETS, SHAPE_PREROUTING, i, &end);
 
 		nftnl_rule_add_expr(rule, nftnl_expr_alloc("counter"));
-		cr_assert_not(shape_rule_matches(ALL_SETS, SHAPE_PREROUTING, i, rule), "rule %u",
-			      i);
+		cr_assert_not(shape_rule_matches(&shape, ALL_SETS, SHAPE_PREROUTING, i, rule),
+			      "rule %u", i);
 	}
 }
 
@@ -226,10 +235,35 @@ Test(shape, a_map_is_told_from_one_of_another_size_or_type)
 	nftnl_set_free(set);
 }
 
-Test(shape, only_masquerading_has_a_chain_behind_routing)
+Test(shape, has_a_chain_behind_routing_where_sources_are_translated)
 {
-	cr_assert(shape_has_chain(&(struct shape){ .masquerade = true }, 0, SHAPE_POSTROUTING));
-	cr_assert_not(
-		shape_has_chain(&(struct shape){ .masquerade = false }, 0, SHAPE_POSTROUTING));
-	cr_assert(shape_has_chain(&(struct shape){ .masquerade = false }, 0, SHAPE_OUTPUT));
+	const struct shape masquerade = { .source = SOURCE_MASQUERADE };
+	const struct shape snat = { .source = SOURCE_SNAT };
+	const struct shape preserve = { .source = SOURCE_PRESERVE };
+
+	cr_assert(shape_has_chain(&masquerade, 0, SHAPE_POSTROUTING));
+	cr_assert(shape_has_chain(&snat, 0, SHAPE_POSTROUTING));
+	cr_assert_not(shape_has_chain(&preserve, 0, SHAPE_POSTROUTING));
+	cr_assert(shape_has_chain(&preserve, SHAPE_BIT(SHAPE_HAIRPIN), SHAPE_POSTROUTING));
+	cr_assert(shape_has_chain(&preserve, 0, SHAPE_OUTPUT));
+}
+
+Test(shape, rules_for_sources_are_those_of_the_mode)
+{
+	const struct shape masquerade = { .source = SOURCE_MASQUERADE };
+	const struct shape snat = { .source = SOURCE_SNAT, .n_sources4 = 2 };
+	const struct shape preserve = { .source = SOURCE_PRESERVE };
+
+	cr_assert_eq(count_rules_of(&masquerade, ALL_SETS, SHAPE_POSTROUTING), 1);
+	cr_assert_eq(count_rules_of(&snat, ALL_SETS, SHAPE_POSTROUTING), 3);
+	cr_assert_eq(count_rules_of(&snat, SHAPE_BIT(SHAPE_SOURCE4), SHAPE_POSTROUTING), 2);
+	cr_assert_eq(count_rules_of(&preserve, ALL_SETS, SHAPE_POSTROUTING), 1);
+	cr_assert_eq(count_rules_of(&preserve, 0, SHAPE_POSTROUTING), 0);
+}
+
+Test(shape, source_modes_have_names)
+{
+	for (int mode = 0; mode < SOURCE_MODE_MAX; mode++)
+		cr_assert_eq(source_mode_parse(source_mode_name(mode)), mode);
+	cr_assert_eq(source_mode_parse("both"), SOURCE_MODE_INVALID);
 }
