@@ -175,6 +175,7 @@ static void handle_status(struct http_request *request, void *userdata)
 		.shape = &api->config.shape,
 		.reconciler = api->config.reconciler,
 		.upstream = api->config.upstream,
+		.state = api->config.state,
 	};
 
 	reply_or_fail(request, encode_status(&view));

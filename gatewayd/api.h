@@ -26,6 +26,7 @@ struct api_config {
 	struct reconciler *reconciler;
 	struct guard *guard;
 	struct upstream *upstream; /* NULL: standalone; else mappings are not written here */
+	const struct state *state; /* NULL: none is kept */
 	struct metrics *registry;
 };
 

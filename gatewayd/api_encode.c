@@ -4,6 +4,7 @@
 
 #include <string.h>
 
+#include "gatewayd/entry_mapping.h"
 #include "gatewayd/findings.h"
 
 /* ---- mappings ---- */
@@ -31,24 +32,10 @@ static int compare_entries(const void *a, const void *b)
 
 static json_t *encode_entry(const struct entry *entry)
 {
-	const struct policy *policy = entry_policy(entry);
-	struct shape_label label;
-	struct mapping mapping = {
-		.key = entry->key,
-		.target = entry->target,
-		.revision = entry->revision,
-		.allow = policy->allow,
-		.n_allow = policy->n_allow,
-		.max_connections = policy->max_connections,
-		.new_connections_per_minute = policy->new_connections_per_minute,
-		.expires_at = policy->expires_at,
-	};
+	struct entry_view view;
 
-	shape_label_parse(entry->label, &label);
-	mapping.environment = label.environment[0] ? label.environment : NULL;
-	mapping.service = label.service[0] ? label.service : NULL;
-	mapping.on_remove = label.drain ? ON_REMOVE_DRAIN : ON_REMOVE_REVOKE;
-	return mapping_encode(&mapping);
+	entry_view(entry, &view);
+	return mapping_encode(&view.mapping);
 }
 
 static json_t *encode_entries(const struct entry **entries, size_t n)
@@ -133,6 +120,8 @@ static json_t *encode_findings(const struct status_view *view)
 				    reconciler_ledger(view->reconciler));
 	json_t *array = json_array();
 
+	if (view->state)
+		n = state_findings(view->state, findings, n);
 	for (size_t i = 0; array && i < n; i++) {
 		json_t *item = json_pack("{s:s, s:s, s:s}", "level",
 					 findings[i].error ? "error" : "warning", "message",

@@ -6,6 +6,7 @@
 
 #include "gatewayd/public_addresses.h"
 #include "gatewayd/reconcile.h"
+#include "gatewayd/state.h"
 #include "gatewayd/upstream.h"
 
 struct mapping_filter {
@@ -23,6 +24,7 @@ struct status_view {
 	const struct shape *shape;
 	const struct reconciler *reconciler;
 	const struct upstream *upstream; /* NULL: standalone */
+	const struct state *state;       /* NULL: none is kept */
 };
 
 /* The body of GET /v1/status. NULL: out of memory. */

@@ -59,14 +59,19 @@ int changeset_new(struct changeset **ret, size_t n_changes)
 	return 0;
 }
 
+void change_clear(struct change *change)
+{
+	free(change->label);
+	free_policy(change->policy);
+	*change = (struct change){ 0 };
+}
+
 void changeset_free(struct changeset *changeset)
 {
 	if (!changeset)
 		return;
-	for (size_t i = 0; i < changeset->n_changes; i++) {
-		free(changeset->changes[i].label);
-		free_policy(changeset->changes[i].policy);
-	}
+	for (size_t i = 0; i < changeset->n_changes; i++)
+		change_clear(&changeset->changes[i]);
 	free(changeset->changes);
 	free(changeset->refusals);
 	free(changeset);
@@ -131,6 +136,11 @@ void journal_clear(struct journal *journal)
 	}
 	free(journal->records);
 	memset(journal, 0, sizeof(*journal));
+}
+
+const struct mapping_key *journal_key(const struct journal *journal, size_t index)
+{
+	return &journal->records[index].key;
 }
 
 /* Notes the desired side of a key as it is now. */

@@ -48,6 +48,7 @@ DEFINE_CLEANUP(struct changeset *, changeset_free, cleanup_changeset)
  * for an element's comment. */
 int change_put(struct change *change, const struct mapping *mapping, const char *path,
 	       struct error *err) _must_check_;
+void change_clear(struct change *change); /* frees what it owns; changeset_free does it too */
 void change_remove(struct change *change, const struct mapping_key *key);
 
 /* What the desired side was before a change, so that it can be restored. */
@@ -56,6 +57,8 @@ struct journal {
 	size_t n, allocated;
 };
 void journal_clear(struct journal *journal);
+/* The key of record number index, below n. */
+const struct mapping_key *journal_key(const struct journal *journal, size_t index);
 
 /* Applies the changes to the ledger's desired side, noting the old one in journal. Puts beyond
  * map_size mappings of one family are refused. revision is used where neither mapping nor changeset

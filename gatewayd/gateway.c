@@ -17,6 +17,7 @@
 #include "gatewayd/public_addresses.h"
 #include "gatewayd/reconcile.h"
 #include "gatewayd/route.h"
+#include "gatewayd/state.h"
 #include "gatewayd/telemetry.h"
 #include "gatewayd/upstream.h"
 #include "lib/http_client.h"
@@ -28,6 +29,7 @@ struct gateway {
 	struct routes routes;
 	struct public_addresses *addresses;
 	struct metrics *metrics;
+	struct state *state;
 	struct reconciler *reconciler;
 	struct monitor *monitor;
 	struct guard *guard;
@@ -129,6 +131,18 @@ static int open_network(struct gateway *gateway, struct event_base *base,
 	return 0;
 }
 
+static int open_state(struct gateway *gateway, struct event_base *base,
+		      const struct options *options, struct error *err)
+{
+	const struct state_config config = {
+		.folder = options->state_directory,
+		.run_folder = options->run_directory,
+		.metrics = gateway->metrics,
+	};
+
+	return state_new(&gateway->state, base, &config, err);
+}
+
 static int open_kernel(struct gateway *gateway, struct event_base *base,
 		       const struct options *options, const struct settings *settings,
 		       struct error *err)
@@ -143,6 +157,7 @@ static int open_kernel(struct gateway *gateway, struct event_base *base,
 		.n_links = live_links(gateway, links),
 		.audit_ms = options->audit_ms,
 		.on_expired = on_expired,
+		.state = gateway->state,
 		.on_change = on_change,
 		.userdata = gateway,
 	};
@@ -172,6 +187,7 @@ static int follow(struct gateway *gateway, struct event_base *base, const struct
 		.admission = public_addresses_admission(gateway->addresses),
 		.reconciler = gateway->reconciler,
 		.guard = gateway->guard,
+		.state = gateway->state,
 	};
 	int r;
 
@@ -200,6 +216,7 @@ static int serve(struct gateway *gateway, struct event_base *base, const struct 
 		.reconciler = gateway->reconciler,
 		.guard = gateway->guard,
 		.upstream = gateway->upstream,
+		.state = gateway->state,
 		.registry = gateway->metrics,
 	};
 	int r;
@@ -241,6 +258,8 @@ int gateway_new(struct gateway **ret, struct event_base *base, const struct opti
 		return error_set(err, r, "internal", NULL, "out of memory");
 	r = open_network(gateway, base, settings, err);
 	if (r == 0)
+		r = open_state(gateway, base, options, err);
+	if (r == 0)
 		r = open_kernel(gateway, base, options, settings, err);
 	if (r == 0)
 		r = follow(gateway, base, options, settings, err);
@@ -264,6 +283,7 @@ void gateway_free(struct gateway *gateway)
 	http_client_free(gateway->client);
 	guard_free(gateway->guard);
 	monitor_free(gateway->monitor);
+	state_free(gateway->state);
 	metrics_free(gateway->metrics);
 	telemetry_free(gateway->telemetry);
 	network_free(gateway->network);

@@ -6,17 +6,18 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <limits.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <time.h>
 
 #define PID_TEXT_MAX 16
+#define LOCK_STEPS 100
 #define FOLDER_MODE 0755
 #define FILE_MODE 0644
 
-static int lock_path(const char *folder, char path[PATH_MAX], struct error *err)
+int lock_file_path(const char *folder, const char *suffix, char path[PATH_MAX], struct error *err)
 {
 	struct stat namespace;
 	int n;
@@ -24,7 +25,8 @@ static int lock_path(const char *folder, char path[PATH_MAX], struct error *err)
 	if (stat("/proc/self/ns/net", &namespace) < 0)
 		return error_set(err, -errno, "internal", NULL, "/proc/self/ns/net: %s",
 				 strerror(errno));
-	n = snprintf(path, PATH_MAX, "%s/gatewayd-%ju.lock", folder, (uintmax_t) namespace.st_ino);
+	n = snprintf(path, PATH_MAX, "%s/gatewayd-%ju.%s", folder, (uintmax_t) namespace.st_ino,
+		     suffix);
 	if (n < 0 || n >= PATH_MAX)
 		return error_set(err, -ENAMETOOLONG, "invalid", "run-directory",
 				 "run-directory: the path is too long");
@@ -54,13 +56,27 @@ static int note_holder(int fd, const char *path, struct error *err)
 	return 0;
 }
 
+int lock_wait(int fd)
+{
+	const struct timespec step = { .tv_nsec = 10000000 };
+
+	for (unsigned i = 0; flock(fd, LOCK_EX | LOCK_NB) < 0; i++) {
+		if (errno != EWOULDBLOCK)
+			return -errno;
+		if (i == LOCK_STEPS)
+			return -EBUSY;
+		(void)nanosleep(&step, NULL);
+	}
+	return 0;
+}
+
 int lock_take(const char *folder, int *ret_fd, struct error *err)
 {
 	_cleanup_close_ int fd = -1;
 	char path[PATH_MAX];
 	int r;
 
-	r = lock_path(folder, path, err);
+	r = lock_file_path(folder, "lock", path, err);
 	if (r < 0)
 		return r;
 	if (mkdir(folder, FOLDER_MODE) < 0 && errno != EEXIST)

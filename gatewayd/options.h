@@ -10,7 +10,7 @@
 /* As they stand in file and command line. */
 struct options {
 	char *name, *server, *token_file, *ca_file, *server_pin, *socket, *metrics_listen, *source,
-		*run_directory, *log_level;
+		*run_directory, *state_directory, *log_level;
 	struct string_list addresses;
 	uint64_t audit_ms, heartbeat_ms, map_size;
 	bool check;

@@ -9,6 +9,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "gatewayd/entry_mapping.h"
+#include "gatewayd/restore.h"
 #include "gatewayd/sweeper.h"
 #include "lib/backoff.h"
 #include "lib/clock.h"
@@ -32,6 +34,7 @@ struct reconciler {
 	struct changeset *queue, **queue_tail;
 	struct journal journal;
 	uint64_t revision;
+	bool intended; /* the journal's keys are noted in the state file */
 	bool in_sync;
 	char reason[ERROR_MESSAGE_MAX];
 	struct event commit, audit, retry, expiry;
@@ -47,12 +50,37 @@ static void touch(struct reconciler *reconciler)
 		reconciler->config.on_change(reconciler->config.userdata);
 }
 
+/* ---- what is kept ---- */
+
+/* Before the kernel gets it, so that nothing is lost by dying between its commit and ours. */
+static void intend(struct reconciler *reconciler)
+{
+	struct state *state = reconciler->config.state;
+
+	if (!state || reconciler->intended)
+		return;
+	for (size_t i = 0; i < reconciler->journal.n; i++)
+		state_note(state, journal_key(&reconciler->journal, i));
+	state_intend(state);
+	reconciler->intended = true;
+}
+
+/* Before anybody is answered: what was answered is not lost with this process. */
+static void keep(struct reconciler *reconciler)
+{
+	intend(reconciler); /* what the kernel need not know of */
+	if (reconciler->config.state)
+		state_commit(reconciler->config.state, reconciler->revision);
+	reconciler->intended = false;
+}
+
 /* ---- hooks of the applier ---- */
 
 static void on_plan(const struct plan *plan, void *userdata)
 {
 	struct reconciler *reconciler = userdata;
 
+	intend(reconciler);
 	sweeper_note(reconciler->sweeper, plan);
 }
 
@@ -86,10 +114,21 @@ static void apply_queue(struct reconciler *reconciler)
 	}
 }
 
+/* What was noted as intended is not. */
 static void roll_back(struct reconciler *reconciler)
 {
-	if (journal_rollback(&reconciler->journal, 0, &reconciler->ledger) < 0)
+	struct journal *journal = &reconciler->journal;
+	size_t n = journal->n;
+	struct mapping_key *keys = calloc(n + 1, sizeof(*keys));
+
+	for (size_t i = 0; keys && i < n; i++)
+		keys[i] = *journal_key(journal, i);
+	if (journal_rollback(journal, 0, &reconciler->ledger) < 0 || !keys)
 		log_error(SUBJECT, "out of memory while taking changes back");
+	for (size_t i = 0; reconciler->intended && keys && i < n; i++)
+		state_note(reconciler->config.state, &keys[i]);
+	reconciler->intended = false;
+	free(keys);
 }
 
 /* A mapping that the kernel refuses and that no queued changeset brought: adopted, or of a time
@@ -102,6 +141,8 @@ static void give_up(struct reconciler *reconciler, const struct apply_refusal *r
 	log_error(mapping_key_format(&refusal->key, name), "given up: %s", refusal->reason);
 	if (entry)
 		ledger_undesire(&reconciler->ledger, entry);
+	if (reconciler->config.state)
+		state_note(reconciler->config.state, &refusal->key);
 }
 
 /* A member that the kernel refuses: nobody waits for it. */
@@ -208,6 +249,7 @@ static void set_reason(struct reconciler *reconciler, const char *reason)
 static void on_done(struct reconciler *reconciler)
 {
 	advance_revision(reconciler);
+	keep(reconciler);
 	journal_clear(&reconciler->journal);
 	set_reason(reconciler, "");
 	backoff_reset(&reconciler->backoff);
@@ -249,6 +291,8 @@ static void expire(struct reconciler *reconciler)
 		int64_t end = entry_desired_end(entry);
 
 		ledger_undesire(&reconciler->ledger, entry);
+		if (reconciler->config.state)
+			state_note(reconciler->config.state, &entry->key);
 		if (reconciler->config.on_expired)
 			reconciler->config.on_expired(&entry->key, end,
 						      reconciler->config.userdata);
@@ -370,26 +414,43 @@ void reconciler_doubt(struct reconciler *reconciler)
 
 /* ---- start ---- */
 
-static bool is_ours(const struct reconciler *reconciler, const struct address *address)
+static size_t write_mapping(const struct mapping_key *key, char buffer[MAPPING_TEXT_MAX],
+			    void *userdata)
 {
-	for (size_t i = 0; i < reconciler->config.n_addresses; i++)
-		if (address_equal(&reconciler->config.addresses[i], address))
-			return true;
-	return reconciler->config.n_addresses == 0;
+	struct reconciler *reconciler = userdata;
+	const struct entry *entry = ledger_find(&reconciler->ledger, key);
+
+	return entry && (entry->flags & ENTRY_DESIRED) ? entry_write(entry, buffer) : 0;
 }
 
-static bool adopt(const struct dump_element *element, void *userdata)
+static size_t count_desired(void *userdata)
 {
 	const struct reconciler *reconciler = userdata;
-	char name[MAPPING_STRING_MAX];
 
-	if (is_ours(reconciler, &element->key.address) &&
-	    protocol_name(element->key.protocol) != NULL && element->key.port > 0 &&
-	    element->target.port > 0)
-		return true;
-	log_warning(mapping_key_format(&element->key, name),
-		    "not adopted: not a port of this gateway's addresses");
-	return false;
+	return reconciler->ledger.n_desired;
+}
+
+static int restore(struct reconciler *reconciler, struct restore_result *ret, struct error *err)
+{
+	const struct restore_config config = {
+		.applier = &reconciler->applier,
+		.ledger = &reconciler->ledger,
+		.addresses = reconciler->config.addresses,
+		.n_addresses = reconciler->config.n_addresses,
+		.map_size = reconciler->config.shape.map_size,
+		.state = reconciler->config.state,
+	};
+	const struct state_source source = { .write_mapping = write_mapping,
+					     .count = count_desired,
+					     .userdata = reconciler };
+	int r;
+
+	r = restore_run(&config, ret, err);
+	if (r < 0 || !config.state)
+		return r;
+	reconciler->revision = state_revision(config.state);
+	state_start(config.state, &source, restore_differs(ret));
+	return 0;
 }
 
 static int start(struct reconciler *reconciler, struct error *err)
@@ -400,25 +461,26 @@ static int start(struct reconciler *reconciler, struct error *err)
 		.on_socket = on_socket,
 		.userdata = reconciler,
 	};
+	struct restore_result restored;
 	struct apply_result result;
-	size_t adopted;
 	int r;
 
 	r = applier_open(&reconciler->applier, &reconciler->config.shape, &reconciler->ledger,
 			 &hooks, err);
 	if (r < 0)
 		return r;
-	r = applier_read(&reconciler->applier, adopt, reconciler, err);
+	r = restore(reconciler, &restored, err);
 	if (r < 0)
 		return r;
 	r = source_desire(&reconciler->config.source, reconciler->config.links,
 			  reconciler->config.n_links, &reconciler->ledger.members);
 	if (r < 0)
 		return error_set(err, r, "internal", NULL, "out of memory");
-	adopted = reconciler->ledger.n_desired;
 	if (run(reconciler, &result))
-		log_info(SUBJECT, "adopted mappings=%zu changes=%zu structure=%s", adopted,
-			 result.n_changes, result.restructured ? "made" : "intact");
+		log_info(SUBJECT,
+			 "adopted mappings=%zu changes=%zu structure=%s from_state_file=%zu",
+			 restored.adopted + restored.restored, result.n_changes,
+			 result.restructured ? "made" : "intact", restored.restored);
 	return 0;
 }
 

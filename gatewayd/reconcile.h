@@ -11,6 +11,7 @@
 #include "gatewayd/changeset.h"
 #include "gatewayd/conntrack.h"
 #include "gatewayd/source.h"
+#include "gatewayd/state.h"
 #include "lib/error.h"
 #include "lib/metrics.h"
 
@@ -26,6 +27,7 @@ struct reconciler_config {
 	uint64_t audit_ms;
 	/* A mapping has reached its expires_at and is no longer desired. May be NULL. */
 	void (*on_expired)(const struct mapping_key *key, int64_t expires_at, void *userdata);
+	struct state *state; /* borrowed; NULL: nothing is kept */
 	/* Called when something that /v1/status or a report shows has changed. May be NULL. */
 	void (*on_change)(void *userdata);
 	void *userdata;

@@ -106,6 +106,13 @@ static bool on_taken(size_t index, const char *reason, void *userdata)
 	return true;
 }
 
+/* As soon as it is seen: what an older leader says is refused from here on. */
+static void keep_epoch(struct upstream *upstream, uint64_t epoch)
+{
+	if (upstream->config.state)
+		state_note_epoch(upstream->config.state, epoch);
+}
+
 static void submit(struct upstream *upstream, struct changeset *changeset, uint64_t epoch,
 		   uint64_t revision)
 {
@@ -118,6 +125,7 @@ static void submit(struct upstream *upstream, struct changeset *changeset, uint6
 		return;
 	}
 	guard_examine(upstream->config.guard, changeset, on_taken, &examination);
+	keep_epoch(upstream, epoch);
 	*delivery = (struct delivery){ .upstream = upstream, .epoch = epoch };
 	changeset->revision = revision;
 	changeset->on_done = on_done;
@@ -241,6 +249,7 @@ static void on_bookmark(void *userdata, uint64_t epoch, uint64_t revision)
 {
 	struct upstream *upstream = userdata;
 
+	keep_epoch(upstream, epoch);
 	upstream->desired_revision = revision;
 	if (!upstream->applied || upstream->in_flight > 0)
 		return;
@@ -331,6 +340,7 @@ int upstream_new(struct upstream **ret, struct event_base *base, struct http_cli
 		.name = config->name,
 		.token = config->token,
 		.heartbeat_ms = config->heartbeat_ms,
+		.min_epoch = config->state ? state_epoch(config->state) : 0,
 	};
 	_cleanup_(cleanup_upstream) struct upstream *upstream = calloc(1, sizeof(*upstream));
 	int r;
@@ -338,6 +348,9 @@ int upstream_new(struct upstream **ret, struct event_base *base, struct http_cli
 	if (!upstream)
 		return -ENOMEM;
 	upstream->config = *config;
+	/* What the kernel has until schedd says more. */
+	if (config->state)
+		upstream->applied_revision = state_revision(config->state);
 	r = follower_new(&upstream->follower, base, client, &follower_config, &events, upstream);
 	if (r < 0)
 		return r;

@@ -9,6 +9,7 @@
 #include "gatewayd/admit.h"
 #include "gatewayd/guard.h"
 #include "gatewayd/reconcile.h"
+#include "gatewayd/state.h"
 #include "lib/error.h"
 #include "lib/http_client.h"
 
@@ -22,6 +23,7 @@ struct upstream_config {
 	const struct admission *admission; /* borrowed; see upstream_reregister */
 	struct reconciler *reconciler;
 	struct guard *guard;
+	struct state *state; /* borrowed: where epochs are kept; NULL: nowhere */
 };
 
 int upstream_new(struct upstream **ret, struct event_base *base, struct http_client *client,

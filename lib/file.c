@@ -9,6 +9,7 @@
 #include <sys/stat.h>
 
 #define SECRET_MAX 4096
+#define PARENT_MODE 0755
 
 static int fail(struct error *err, int errnum, const char *verb, const char *path)
 {
@@ -165,4 +166,19 @@ int file_write_atomic(const char *path, const void *data, size_t length, mode_t 
 	}
 	r = sync_folder(path);
 	return r < 0 ? fail(err, r, "sync the folder of", path) : 0;
+}
+
+int folder_make(const char *path, mode_t mode)
+{
+	_cleanup_free_ char *copy = strdup(path);
+
+	if (!copy)
+		return -ENOMEM;
+	for (char *slash = strchr(copy + 1, '/'); slash; slash = strchr(slash + 1, '/')) {
+		*slash = '\0';
+		if (mkdir(copy, PARENT_MODE) < 0 && errno != EEXIST)
+			return -errno;
+		*slash = '/';
+	}
+	return mkdir(copy, mode) < 0 && errno != EEXIST ? -errno : 0;
 }

@@ -68,7 +68,7 @@ static void read_target(struct json_reader *reader, struct mapping *mapping)
 	reader->status = json_reader_finish(&target);
 }
 
-static bool is_name(const char *text)
+bool mapping_is_name(const char *text)
 {
 	for (const char *c = text; *c; c++)
 		if (!(*c >= 'a' && *c <= 'z') && !(*c >= '0' && *c <= '9') && *c != '-')
@@ -83,7 +83,7 @@ static void read_name(struct json_reader *reader, const char *field, char **ret)
 	json_read_string(reader, field, JSON_OPTIONAL, MAPPING_NAME_MAX, &text);
 	if (!text)
 		return;
-	if (!is_name(text)) {
+	if (!mapping_is_name(text)) {
 		json_reader_fail(reader, -EINVAL, "invalid", field,
 				 "\"%s\" may consist of a-z, 0-9 and - only", text);
 		return;
@@ -182,55 +182,16 @@ int mapping_key_decode(json_t *json, const char *path, const struct address *def
 
 json_t *mapping_key_encode(const struct mapping_key *key)
 {
-	char address[ADDRESS_STRING_MAX];
+	char text[MAPPING_TEXT_MAX];
 
-	return json_pack("{s:s, s:s, s:i}", "address", address_format(&key->address, address),
-			 "protocol", protocol_name(key->protocol), "port", (int)key->port);
-}
-
-static json_t *encode_allow(const struct mapping *mapping)
-{
-	_cleanup_json_ json_t *array = json_array();
-	char text[PREFIX_STRING_MAX];
-
-	for (size_t i = 0; array && i < mapping->n_allow; i++)
-		if (json_array_append_new(array,
-					  json_string(prefix_format(&mapping->allow[i], text))) < 0)
-			return NULL;
-	return TAKE_PTR(array);
+	return json_loadb(text, mapping_key_write(key, text), 0, NULL);
 }
 
 json_t *mapping_encode(const struct mapping *mapping)
 {
-	_cleanup_json_ json_t *object = mapping_key_encode(&mapping->key);
-	char address[ADDRESS_STRING_MAX];
-	int r = object ? 0 : -1;
+	char text[MAPPING_TEXT_MAX];
 
-	r |= json_object_set_new(object, "target",
-				 json_pack("{s:s, s:i}", "address",
-					   address_format(&mapping->target.address, address),
-					   "port", (int)mapping->target.port));
-	if (mapping->environment)
-		r |= json_object_set_new(object, "environment", json_string(mapping->environment));
-	if (mapping->service)
-		r |= json_object_set_new(object, "service", json_string(mapping->service));
-	if (mapping->revision)
-		r |= json_object_set_new(object, "revision",
-					 json_integer((json_int_t)mapping->revision));
-	if (mapping->n_allow)
-		r |= json_object_set_new(object, "allow", encode_allow(mapping));
-	if (mapping->max_connections)
-		r |= json_object_set_new(object, "max_connections",
-					 json_integer(mapping->max_connections));
-	if (mapping->new_connections_per_minute)
-		r |= json_object_set_new(object, "new_connections_per_minute",
-					 json_integer(mapping->new_connections_per_minute));
-	if (mapping->expires_at)
-		r |= json_object_set_new(object, "expires_at", json_time(mapping->expires_at));
-	r |= json_object_set_new(
-		object, "on_remove",
-		json_string(mapping->on_remove == ON_REMOVE_DRAIN ? "drain" : "revoke"));
-	return r == 0 ? TAKE_PTR(object) : NULL;
+	return json_loadb(text, mapping_write(mapping, text), 0, NULL);
 }
 
 int mapping_copy(const struct mapping *mapping, struct mapping *ret)

@@ -60,6 +60,17 @@ int mapping_key_decode(json_t *json, const char *path, const struct address *def
 	_must_check_;
 json_t *mapping_key_encode(const struct mapping_key *key);
 
+/* The same as text, compact and zero-terminated: for files and long lists, without the objects
+ * between. Returns its length. */
+#define MAPPING_TEXT_MAX ((size_t)16 << 10) /* MAPPING_ALLOW_MAX prefixes, and all the rest */
+size_t mapping_write(const struct mapping *mapping, char buffer[MAPPING_TEXT_MAX]);
+size_t mapping_key_write(const struct mapping_key *key, char buffer[MAPPING_TEXT_MAX]);
+/* The other way, for any JSON of a mapping, at its quickest for what mapping_write makes. Rules and
+ * errors are mapping_decode's. */
+int mapping_read(const char *text, struct mapping *ret, struct error *err) _must_check_;
+/* Whether this can be an environment's or a service's name. */
+bool mapping_is_name(const char *text);
+
 int mapping_copy(const struct mapping *mapping, struct mapping *ret) _must_check_; /* deep */
 void mapping_clear(struct mapping *mapping); /* frees what it owns and zeroes it */
 bool mapping_equal(const struct mapping *a, const struct mapping *b); /* but for revision */

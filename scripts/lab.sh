@@ -198,7 +198,9 @@ lab_schedd() {
 lab_gatewayd() {
 	lab_token gateway gw1
 	lab_start gatewayd gateway "$BUILD_DIR/gatewayd/gatewayd" --name gw1 --addresses "$lab_public" \
-		--server "$lab_server" --ca-file "$lab_ca" --token-file "$lab_dir/tokens/gw1" --socket "$lab_dir/gatewayd.sock" --run-directory "$lab_dir" "$@"
+		--server "$lab_server" --ca-file "$lab_ca" --token-file "$lab_dir/tokens/gw1" \
+		--socket "$lab_dir/gatewayd.sock" \
+		--run-directory "$lab_dir" --state-directory "$lab_dir/gatewayd-state" "$@"
 	lab_wait 30 curl -sf --unix-socket "$lab_dir/gatewayd.sock" http://localhost/readyz
 }
 

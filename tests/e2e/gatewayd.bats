@@ -31,7 +31,7 @@ network6() {
 # gatewayd_start [OPTION...]
 gatewayd_start() {
 	lab_start gatewayd gateway "$BUILD_DIR/gatewayd/gatewayd" --addresses "$lab_public,$PUBLIC6" \
-		--socket "$SOCKET" --run-directory "$lab_dir" "$@"
+		--socket "$SOCKET" --run-directory "$lab_dir" --state-directory "$lab_dir/state" "$@"
 	lab_wait 30 curl -sf --unix-socket "$SOCKET" http://localhost/readyz
 }
 
@@ -295,7 +295,8 @@ many() {
 @test "a second gatewayd in the namespace is refused and does no harm" {
 	apply "$(put 30001 10.0.1.2 7001)"
 	run lab_exec gateway timeout 10 "$BUILD_DIR/gatewayd/gatewayd" --addresses "$lab_public" \
-		--socket "$lab_dir/second.sock" --run-directory "$lab_dir" --metrics-listen ''
+		--socket "$lab_dir/second.sock" --run-directory "$lab_dir" \
+		--state-directory "$lab_dir/second-state" --metrics-listen ''
 	echo "$status $output"
 	[ "$status" -eq 1 ]
 	[[ $output == *"another gatewayd (pid $(lab_pid gatewayd)) holds this network namespace"* ]]
@@ -305,7 +306,7 @@ many() {
 @test "without CAP_NET_ADMIN it says so and ends with 1" {
 	run lab_exec host1 setpriv --bounding-set=-net_admin --inh-caps=-net_admin timeout 10 \
 		"$BUILD_DIR/gatewayd/gatewayd" --addresses "$lab_public" --socket "$lab_dir/bare.sock" \
-		--run-directory "$lab_dir" --metrics-listen ''
+		--run-directory "$lab_dir" --state-directory "$lab_dir/bare-state" --metrics-listen ''
 	echo "$status $output"
 	[ "$status" -eq 1 ]
 	[[ $output == *"CAP_NET_ADMIN is missing"*"run as root, or with AmbientCapabilities=CAP_NET_ADMIN"* ]]
