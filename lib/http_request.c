@@ -489,6 +489,13 @@ int http_stream_send(struct http_stream *stream, const void *data, size_t length
 	return r;
 }
 
+void http_stream_end_with(struct http_stream *stream, struct evbuffer *last)
+{
+	if (last)
+		evhttp_send_reply_chunk(stream->evreq, last);
+	http_stream_end(stream);
+}
+
 void http_stream_end(struct http_stream *stream)
 {
 	struct evhttp_request *evreq = stream->evreq;

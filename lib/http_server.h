@@ -154,5 +154,7 @@ int http_stream_send(struct http_stream *stream, const void *data, size_t length
 int http_stream_send_buffer(struct http_stream *stream, struct evbuffer *data) _must_check_;
 size_t http_stream_unsent(const struct http_stream *stream);
 void http_stream_end(struct http_stream *stream);
+/* The same after some last words, which no limit holds back; last may be NULL. */
+void http_stream_end_with(struct http_stream *stream, struct evbuffer *last);
 
 DEFINE_CLEANUP(struct http_server *, http_server_free, cleanup_http_server)

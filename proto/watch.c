@@ -69,6 +69,12 @@ int watch_write_bookmark(struct evbuffer *out, uint64_t epoch, uint64_t revision
 	return write_mark(out, "bookmark", epoch, revision);
 }
 
+int watch_write_end(struct evbuffer *out, const char *code, const char *message)
+{
+	return write_line(
+		out, json_pack("{s:s, s:s, s:s}", "type", "end", "code", code, "message", message));
+}
+
 /* ---- reading ---- */
 
 struct watch_decoder {
@@ -227,6 +233,17 @@ static int take_bookmark(struct watch_decoder *decoder, struct json_reader *read
 	return 0;
 }
 
+static int take_end(struct watch_decoder *decoder, struct json_reader *reader)
+{
+	const char *code = NULL, *message = NULL;
+	int r;
+
+	json_read_string(reader, "code", JSON_REQUIRED, 64, &code);
+	json_read_string(reader, "message", JSON_REQUIRED, ERROR_MESSAGE_MAX, &message);
+	r = json_reader_finish(reader);
+	return r < 0 ? r : error_set(reader->err, -ECONNRESET, "ended", NULL, "%s", message);
+}
+
 static int take_line(struct watch_decoder *decoder, const char *text, size_t length,
 		     struct error *err)
 {
@@ -235,7 +252,7 @@ static int take_line(struct watch_decoder *decoder, const char *text, size_t len
 		int (*take)(struct watch_decoder *decoder, struct json_reader *reader);
 	} types[] = {
 		{ "change", take_change },     { "bookmark", take_bookmark }, { "item", take_item },
-		{ "snapshot", take_snapshot }, { "synced", take_synced },
+		{ "snapshot", take_snapshot }, { "synced", take_synced },     { "end", take_end },
 	};
 	_cleanup_json_ json_t *line = NULL;
 	struct json_reader reader;

@@ -7,7 +7,9 @@
  *	{"type":"change","epoch":3,"revision":121,"put":[{…}],"delete":[{…}]}
  *	{"type":"bookmark","epoch":3,"revision":125}     nothing changed up to here; sent every
  *	                                                 WATCH_BOOKMARK_MS at least
+ *	{"type":"end","code":"too_slow","message":"…"}   the last line: why the sender ends it
  *
+ * A stream that goes on from a revision begins with a change or a bookmark instead of a snapshot.
  * Items and keys are opaque here: mappings and mapping keys for a gateway, assignments and
  * {"environment":ID} for a host. One change is one revision and is applied as a whole.
  */
@@ -30,6 +32,7 @@ int watch_write_item(struct evbuffer *out, json_t *item) _must_check_;
 int watch_write_synced(struct evbuffer *out, uint64_t epoch, uint64_t revision) _must_check_;
 int watch_write_change(struct evbuffer *out, uint64_t epoch, uint64_t revision, json_t *put,
 		       json_t *deleted) _must_check_;
+int watch_write_end(struct evbuffer *out, const char *code, const char *message) _must_check_;
 int watch_write_bookmark(struct evbuffer *out, uint64_t epoch, uint64_t revision) _must_check_;
 
 struct watch_events {
@@ -49,8 +52,9 @@ int watch_decoder_new(struct watch_decoder **ret, const struct watch_events *eve
 void watch_decoder_free(struct watch_decoder *decoder); /* NULL is fine */
 
 /* Takes the next bytes, in pieces of any size, and calls the events for each complete message. Not
- * 0 ends the stream: -EINVAL (malformed, out of order, a revision that goes back), -ESTALE,
- * -EMSGSIZE over the limits, -ENOMEM. The state before the bad line stays delivered. */
+ * 0 ends the stream: -ECONNRESET where the sender ended it, with its sentence; -EINVAL (malformed,
+ * out of order, a revision that goes back), -ESTALE, -EMSGSIZE over the limits, -ENOMEM. The state
+ * before the bad line stays delivered. */
 int watch_decoder_feed(struct watch_decoder *decoder, const char *data, size_t length,
 		       struct error *err) _must_check_;
 

@@ -298,9 +298,14 @@ static int on_data(const char *data, size_t length, void *userdata)
 	r = watch_decoder_feed(exchange->decoder, data, length, &detail);
 	if (r == 0)
 		return 0;
-	exchange->r = error_set(exchange->err, -EPROTO, "protocol", NULL,
-				"%s sent a stream that makes no sense: %s", exchange->client->peer,
-				error_text(&detail, r));
+	if (r == -ECONNRESET)
+		exchange->r = error_set(exchange->err, -ENOTCONN, "unreachable", NULL,
+					"%s ended the stream: %s", exchange->client->peer,
+					error_text(&detail, r));
+	else
+		exchange->r = error_set(exchange->err, -EPROTO, "protocol", NULL,
+					"%s sent a stream that makes no sense: %s",
+					exchange->client->peer, error_text(&detail, r));
 	return r;
 }
 

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "schedd/api_private.h"
+#include "schedd/auth.h"
 
 struct operation *operation_new(struct api *api, struct http_request *request)
 {
@@ -71,6 +72,8 @@ bool api_wants_watch(struct http_request *request, bool *ret_failed)
 		http_reply_error(request, &err);
 		return false;
 	}
+	if (watch && *watch == '1' && !auth_takes_watch(request))
+		return false;
 	*ret_failed = false;
 	return watch && *watch == '1';
 }

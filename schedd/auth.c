@@ -34,7 +34,16 @@ struct auth {
 	struct scheduler *scheduler;
 	struct event flush;
 	struct source *sources;
-	struct metric *failures;
+	struct limits *limits;
+	struct metric *failures, *refused, *active;
+};
+
+/* What goes with a request, and then with its stream. The caller is first: see access_caller. */
+struct ticket {
+	struct caller caller;
+	struct auth *auth;
+	struct limits_caller *taken;
+	bool watch;
 };
 
 /* ---- sources ---- */
@@ -228,15 +237,89 @@ static bool names_another(const struct caller *caller, const struct http_request
 	       (caller->role == ROLE_HOST || caller->role == ROLE_GATEWAY);
 }
 
+/* ---- limits ---- */
+
+static void refuse_over(struct auth *auth, struct http_request *request, int r, const char *limit,
+			uint64_t wait_ms)
+{
+	struct error err = ERROR_INIT;
+	char seconds[24];
+
+	if (r != -EAGAIN) {
+		error_set(&err, r, "internal", NULL, "out of memory");
+		http_reply_error(request, &err);
+		return;
+	}
+	metric_add(auth->refused, (const char *const[]){ limit }, 1);
+	(void)snprintf(seconds, sizeof(seconds), "%" PRIu64, (wait_ms + 999) / 1000);
+	http_reply_header(request, "Retry-After", seconds);
+	error_set(&err, -EAGAIN, "rate_limited", NULL, "over the limit %s; try again in %s s",
+		  limit, seconds);
+	http_reply_error_details(request, 429, &err, json_pack("{s:s}", "limit", limit));
+}
+
+static void ticket_release(void *data)
+{
+	struct ticket *ticket = data;
+
+	limits_give(ticket->auth->limits, ticket->taken, ticket->watch);
+	free(ticket);
+}
+
+/* Who shares a rate: the token, or the address of who needs none. Root on the Unix socket is held
+ * by no limit of its own: it has to get in when others keep everybody out. */
+static bool take(struct auth *auth, struct http_request *request, const struct caller *caller)
+{
+	const char *key = caller->token[0] ? caller->token : http_request_peer(request);
+	bool exempt = !caller->token[0] && caller->access == ACCESS_ALL;
+	struct ticket *ticket = malloc(sizeof(*ticket));
+	const char *limit = "";
+	uint64_t wait_ms = 0;
+	int r = -ENOMEM;
+
+	if (ticket) {
+		*ticket = (struct ticket){ .caller = *caller, .auth = auth };
+		r = limits_take(auth->limits, key, exempt, clock_monotonic_us(), &ticket->taken,
+				&limit, &wait_ms);
+	}
+	if (r == 0) {
+		http_request_attach(request, ticket, ticket_release);
+		return true;
+	}
+	free(ticket);
+	refuse_over(auth, request, r, limit, wait_ms);
+	return false;
+}
+
+bool auth_takes_watch(struct http_request *request)
+{
+	struct ticket *ticket = http_request_attachment(request);
+	const char *limit = "";
+	uint64_t wait_ms = 0;
+	int r;
+
+	if (!ticket)
+		return true;
+	r = limits_take_watch(ticket->auth->limits, ticket->taken, &limit, &wait_ms);
+	if (r < 0) {
+		refuse_over(ticket->auth, request, r, limit, wait_ms);
+		return false;
+	}
+	ticket->watch = true;
+	return true;
+}
+
+/* ---- the guard ---- */
+
 static bool guard(struct http_request *request, const struct http_route *route, void *userdata)
 {
 	const struct access_rule *rule = access_find(route->method, route->pattern);
+	struct caller caller = { .role = ROLE_INVALID };
 	struct auth *auth = userdata;
 	struct error err = ERROR_INIT;
-	struct caller caller, *kept;
 
 	if (rule && rule->open)
-		return true;
+		return take(auth, request, &caller);
 	if (!scheduler_loaded(auth->scheduler) &&
 	    scheduler_ready(auth->scheduler, &err) < 0) { /* no token is known yet */
 		http_reply_error(request, &err);
@@ -251,15 +334,7 @@ static bool guard(struct http_request *request, const struct http_route *route, 
 		return refuse_role(auth, request, &caller, route);
 	if (names_another(&caller, request))
 		return refuse_subject(auth, request, &caller);
-	kept = malloc(sizeof(*kept));
-	if (!kept) {
-		error_set(&err, -ENOMEM, "internal", NULL, "out of memory");
-		http_reply_error(request, &err);
-		return false;
-	}
-	*kept = caller;
-	http_request_attach(request, kept, free);
-	return true;
+	return take(auth, request, &caller);
 }
 
 /* ---- uses ---- */
@@ -272,21 +347,41 @@ static void flush_due(evutil_socket_t fd, short what, void *userdata)
 	scheduler_write_token_uses(auth->scheduler);
 }
 
-/* ---- the guard ---- */
+static void collect(void *userdata)
+{
+	struct auth *auth = userdata;
+
+	metric_set(auth->active, NULL, limits_requests(auth->limits));
+}
 
 int auth_new(struct auth **ret, struct event_base *base, struct http_server *server,
-	     struct scheduler *scheduler, struct metrics *metrics)
+	     struct scheduler *scheduler, struct metrics *metrics,
+	     const struct limits_config *limits)
 {
-	static const char *const reason[] = { "reason", NULL };
+	static const char *const reason[] = { "reason", NULL }, *const limit[] = { "limit", NULL };
 	struct auth *auth = calloc(1, sizeof(*auth));
 
 	if (!auth)
 		return -ENOMEM;
+	if (limits_new(&auth->limits, limits) < 0) {
+		free(auth);
+		return -ENOMEM;
+	}
 	auth->server = server;
 	auth->scheduler = scheduler;
 	auth->failures =
 		metrics_register(metrics, METRIC_COUNTER, "portico_sched_auth_failures_total",
 				 "Requests that were refused for who sent them.", reason);
+	auth->refused = metrics_register(
+		metrics, METRIC_COUNTER, "portico_sched_http_requests_refused_total",
+		"Requests and watches over a limit, by its option.", limit);
+	auth->active = metrics_register(metrics, METRIC_GAUGE, "portico_sched_http_requests_active",
+					"Requests that wait for their answer.", NULL);
+	if (metrics_on_write(metrics, collect, auth) < 0) {
+		limits_free(auth->limits);
+		free(auth);
+		return -ENOMEM;
+	}
 	(void)evtimer_assign(&auth->flush, base, flush_due, auth);
 	(void)loop_timer_arm(&auth->flush, USES_FLUSH_MS);
 	http_server_set_guard(server, guard, auth);
@@ -306,5 +401,6 @@ void auth_free(struct auth *auth)
 		HASH_DEL(auth->sources, source);
 		free(source);
 	}
+	limits_free(auth->limits);
 	free(auth);
 }

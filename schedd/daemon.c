@@ -76,6 +76,9 @@ static int make_modules(struct daemon *daemon, const struct options *options,
 	const struct http_limits limits = {
 		.body_bytes = options->max_body,
 		.connections = (unsigned)options->max_connections,
+		.request_ms = (uint32_t)options->request_timeout_ms,
+		.idle_ms = (uint32_t)options->idle_timeout_ms,
+		.stream_bytes = options->watch_backlog,
 	};
 	const struct scheduler_config scheduler = {
 		.database = options->database,
@@ -84,6 +87,13 @@ static int make_modules(struct daemon *daemon, const struct options *options,
 		.limits = settings->limits,
 		.offline_after_ms = (uint32_t)options->offline_after_ms,
 		.policy = settings->policy,
+	};
+	const struct limits_config requests = {
+		.rate = (unsigned)options->token_rate,
+		.requests = (unsigned)options->token_requests,
+		.watches = (unsigned)options->token_watches,
+		.all_requests = (unsigned)options->max_requests,
+		.all_watches = (unsigned)options->max_watches,
 	};
 	int r = http_server_new(&daemon->server, base, &limits);
 
@@ -100,7 +110,7 @@ static int make_modules(struct daemon *daemon, const struct options *options,
 				  daemon->feed, daemon->server);
 	if (r == 0)
 		r = auth_new(&daemon->auth, base, daemon->server, daemon->scheduler,
-			     daemon->metrics);
+			     daemon->metrics, &requests);
 	return r;
 }
 
@@ -181,6 +191,8 @@ void daemon_free(struct daemon *daemon)
 	if (!daemon)
 		return;
 	api_free(daemon->api);
+	feed_free(daemon->feed); /* its streams are counted by auth */
+	daemon->feed = NULL;
 	auth_free(daemon->auth);
 	password_hasher_free(daemon->hasher);
 	scheduler_free(daemon->scheduler);

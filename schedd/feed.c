@@ -25,12 +25,25 @@ struct stream {
 	json_t *put, *deleted; /* of the batch */
 };
 
+static const struct {
+	const char *code, *message;
+} ends[FEED_END_MAX] = {
+	[FEED_TOO_SLOW] = { "too_slow", "the reader is too slow: start over with a new snapshot" },
+	[FEED_REVOKED] = { "unauthenticated", "the token was revoked" },
+	[FEED_EXPIRED] = { "unauthenticated", "the token has expired" },
+	[FEED_CHANGED] = { "start_over", "what this stream is about has changed: start over" },
+	[FEED_RESET] = { "start_over", "the state was loaded anew: start over" },
+	[FEED_STOPPED] = { "unavailable", "schedd is stopping" },
+	[FEED_FAILED] = { "internal", "the stream could not be written: start over" },
+};
+
 struct feed {
 	const char *public_name;
 	struct event bookmark;
 	struct stream *streams;
 	struct stream *touched;
 	unsigned n;
+	uint64_t ended[FEED_END_MAX];
 	uint64_t epoch, revision; /* of the last commit that was told */
 };
 
@@ -50,9 +63,18 @@ static void closed(struct http_stream *http, void *userdata)
 	stream_free(userdata);
 }
 
-static void stream_end(struct stream *stream)
+static void stream_end(struct stream *stream, enum feed_end why)
 {
-	http_stream_end(stream->http);
+	struct evbuffer *last = evbuffer_new();
+
+	stream->feed->ended[why]++;
+	if (last && watch_write_end(last, ends[why].code, ends[why].message) < 0) {
+		evbuffer_free(last);
+		last = NULL;
+	}
+	http_stream_end_with(stream->http, last);
+	if (last)
+		evbuffer_free(last);
 	stream_free(stream);
 }
 
@@ -62,7 +84,7 @@ static void stream_send(struct stream *stream, struct evbuffer *out, int r)
 	if (r == 0)
 		r = http_stream_send_buffer(stream->http, out);
 	if (r < 0)
-		stream_end(stream);
+		stream_end(stream, r == -ENOBUFS ? FEED_TOO_SLOW : FEED_FAILED);
 }
 
 static void bookmark_due(evutil_socket_t fd, short what, void *userdata)
@@ -77,7 +99,7 @@ static void bookmark_due(evutil_socket_t fd, short what, void *userdata)
 
 		if (stream->caller.expires_at > 0 &&
 		    stream->caller.expires_at <= clock_unix_seconds()) {
-			stream_end(stream);
+			stream_end(stream, FEED_EXPIRED);
 			continue;
 		}
 		out = evbuffer_new();
@@ -315,7 +337,7 @@ static void end_callers(struct feed *feed, const struct change *change)
 	DL_FOREACH_SAFE(feed->streams, stream, next)
 	{
 		if (strcmp(stream->caller.token, change->entry->id) == 0)
-			stream_end(stream);
+			stream_end(stream, FEED_REVOKED);
 	}
 }
 
@@ -331,7 +353,7 @@ static void end_mappings(struct feed *feed, const struct change *change)
 	DL_FOREACH_SAFE(feed->streams, stream, next)
 	{
 		if (stream->kind == FEED_MAPPINGS && strcmp(stream->id, change->entry->id) == 0)
-			stream_end(stream);
+			stream_end(stream, FEED_CHANGED);
 	}
 }
 
@@ -400,17 +422,22 @@ int feed_new(struct feed **ret, struct event_base *base, const char *public_name
 	return 0;
 }
 
-void feed_reset(struct feed *feed)
+static void end_all(struct feed *feed, enum feed_end why)
 {
 	while (feed->streams)
-		stream_end(feed->streams);
+		stream_end(feed->streams, why);
+}
+
+void feed_reset(struct feed *feed)
+{
+	end_all(feed, FEED_RESET);
 }
 
 void feed_free(struct feed *feed)
 {
 	if (!feed)
 		return;
-	feed_reset(feed);
+	end_all(feed, FEED_STOPPED);
 	(void)event_del(&feed->bookmark);
 	free(feed);
 }
@@ -418,4 +445,21 @@ void feed_free(struct feed *feed)
 unsigned feed_count(const struct feed *feed)
 {
 	return feed->n;
+}
+
+const char *feed_end_name(enum feed_end why)
+{
+	static const char *const names[FEED_END_MAX] = {
+		[FEED_TOO_SLOW] = "too_slow", [FEED_REVOKED] = "revoked",
+		[FEED_EXPIRED] = "expired",   [FEED_CHANGED] = "changed",
+		[FEED_RESET] = "reset",       [FEED_STOPPED] = "stopped",
+		[FEED_FAILED] = "failed",
+	};
+
+	return names[why];
+}
+
+uint64_t feed_ended(const struct feed *feed, enum feed_end why)
+{
+	return feed->ended[why];
 }

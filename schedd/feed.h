@@ -18,6 +18,18 @@ enum feed_kind {
 	FEED_MAPPINGS,     /* desired state of one gateway */
 };
 
+/* Why a stream is ended from this side; its last line says it. */
+enum feed_end {
+	FEED_TOO_SLOW,
+	FEED_REVOKED,
+	FEED_EXPIRED,
+	FEED_CHANGED,
+	FEED_RESET,
+	FEED_STOPPED,
+	FEED_FAILED,
+	FEED_END_MAX,
+};
+
 /* public_name is borrowed: see answer_environment. */
 int feed_new(struct feed **ret, struct event_base *base, const char *public_name) _must_check_;
 /* Ends every stream. NULL is fine. */
@@ -36,5 +48,8 @@ void feed_commit(struct feed *feed, const struct state *state, const struct batc
 void feed_reset(struct feed *feed);
 
 unsigned feed_count(const struct feed *feed);
+/* Streams that were ended from this side, by why. */
+uint64_t feed_ended(const struct feed *feed, enum feed_end why);
+const char *feed_end_name(enum feed_end why);
 
 DEFINE_CLEANUP(struct feed *, feed_free, cleanup_feed)

@@ -12,6 +12,7 @@ struct telemetry {
 	struct metric *cpu, *memory, *epoch, *revision, *watchers;
 	struct metric *placements, *placement_seconds, *commits, *commit_seconds, *rows;
 	struct metric *requests, *connections, *connections_refused, *timeouts, *handshakes;
+	struct metric *watches_ended;
 };
 
 static void set(struct metric *metric, double value)
@@ -118,6 +119,9 @@ static void collect_counters(struct telemetry *telemetry)
 	set(telemetry->timeouts, (double)server.timeouts);
 	set(telemetry->handshakes, (double)server.handshakes_failed);
 	set(telemetry->watchers, feed_count(telemetry->feed));
+	for (int why = 0; why < FEED_END_MAX; why++)
+		set_labelled(telemetry->watches_ended, feed_end_name((enum feed_end)why),
+			     (double)feed_ended(telemetry->feed, (enum feed_end)why));
 }
 
 static void collect(void *userdata)
@@ -140,7 +144,8 @@ int telemetry_new(struct telemetry **ret, struct metrics *metrics,
 {
 	static const char *const phase[] = { "phase", NULL }, *const status[] = { "status", NULL };
 	static const char *const label_state[] = { "state", NULL };
-	static const char *const result[] = { "result", NULL };
+	static const char *const result[] = { "result", NULL }, *const reason[] = { "reason",
+										    NULL };
 	struct telemetry *t = calloc(1, sizeof(*t));
 	const struct {
 		struct metric **metric;
@@ -168,6 +173,8 @@ int telemetry_new(struct telemetry **ret, struct metrics *metrics,
 		  NULL },
 		{ &t->watchers, METRIC_GAUGE, "portico_sched_watchers", "Open watch streams.",
 		  NULL },
+		{ &t->watches_ended, METRIC_COUNTER, "portico_sched_watches_ended_total",
+		  "Watch streams ended by schedd.", reason },
 		{ &t->placements, METRIC_COUNTER, "portico_sched_placements_total",
 		  "Placements by result.", result },
 		{ &t->placement_seconds, METRIC_COUNTER, "portico_sched_placement_seconds_total",

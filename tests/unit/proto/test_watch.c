@@ -91,6 +91,23 @@ Test(watch, read_back_in_pieces_of_any_size)
 #define SYNCED "{\"type\":\"synced\",\"epoch\":3,\"revision\":10}\n"
 #define CHANGE "{\"type\":\"change\",\"epoch\":3,\"revision\":11,\"put\":[]}\n"
 
+Test(watch, the_last_line_says_why)
+{
+	struct watch_decoder *decoder = make(0);
+	struct evbuffer *out = evbuffer_new();
+	struct error err = ERROR_INIT;
+
+	write_stream(out);
+	cr_assert_eq(watch_write_end(out, "too_slow", "start over"), 0);
+	cr_assert_eq(watch_decoder_feed(decoder, (const char *)evbuffer_pullup(out, -1),
+					evbuffer_get_length(out), &err),
+		     -ECONNRESET);
+	cr_assert_str_eq(err.message, "start over");
+	cr_assert(strstr(seen, "bookmark 3/20")); /* what came before was delivered */
+	watch_decoder_free(decoder);
+	evbuffer_free(out);
+}
+
 Test(watch, what_is_wrong_ends_the_stream)
 {
 	const struct {
@@ -101,6 +118,9 @@ Test(watch, what_is_wrong_ends_the_stream)
 		{ "{\"type\":\"other\"}\n", -EINVAL },
 		{ "{}\n", -EINVAL },
 		{ CHANGE, -EINVAL },
+		{ SNAPSHOT SYNCED "{\"type\":\"end\",\"code\":\"too_slow\",\"message\":\"x\"}\n",
+		  -ECONNRESET },
+		{ "{\"type\":\"end\",\"code\":\"too_slow\"}\n", -EINVAL },
 		{ SYNCED, -EINVAL },
 		{ "{\"type\":\"item\",\"item\":{}}\n", -EINVAL },
 		{ "{\"type\":\"bookmark\",\"epoch\":3,\"revision\":10}\n", -EINVAL },

@@ -22,6 +22,7 @@ struct watcher {
 	uint64_t epoch, revision;
 	json_t *items;         /* of the last snapshot */
 	json_t *put, *deleted; /* of the last change */
+	char last_words[ERROR_MESSAGE_MAX];  /* why the stream was ended */
 };
 
 static struct event_base *base;
@@ -141,6 +142,10 @@ static int on_data(const char *data, size_t length, void *userdata)
 	struct error err = ERROR_INIT;
 	int r = watch_decoder_feed(watcher->decoder, data, length, &err);
 
+	if (r == -ECONNRESET) {
+		(void)snprintf(watcher->last_words, sizeof(watcher->last_words), "%s", err.message);
+		return 0;
+	}
 	cr_assert_eq(r, 0, "%s", err.message);
 	return 0;
 }
@@ -456,6 +461,8 @@ Test(feed, a_gateway_with_other_addresses_starts_over)
 		state_open_revision(&state);
 	commit();
 	wait_until(four->ended);
+	cr_assert(strstr(four->last_words, "has changed"), "%s", four->last_words);
+	cr_assert_eq(feed_ended(feed, FEED_CHANGED), 1);
 	cr_assert_not(six->ended);
 	cr_assert_eq(feed_count(feed), 1);
 }
@@ -467,6 +474,9 @@ Test(feed, a_reset_ends_every_stream)
 	feed_reset(feed);
 	cr_assert_eq(feed_count(feed), 0);
 	wait_until(first->ended && second->ended);
+	cr_assert(strstr(first->last_words, "loaded anew"), "%s", first->last_words);
+	cr_assert_str_eq(first->last_words, second->last_words);
+	cr_assert_eq(feed_ended(feed, FEED_RESET), 2);
 }
 
 Test(feed, a_reader_that_leaves_is_forgotten)

@@ -1,0 +1,200 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: GPL-2.0-or-later
+# shellcheck disable=SC2317,SC2154,SC2119 # bats calls the tests; variables come from the lab
+# What schedd's API does not let a client do: ask too often, too much at a time, too slowly, or nonsense.
+
+bats_require_minimum_version 1.5.0
+load fleet
+
+setup_file() {
+	fleet_load
+	lab_init
+	lab_postgres
+	start
+	ctl token create one --role admin --save "$lab_dir/tokens/one"
+	ctl token create two --role admin --save "$lab_dir/tokens/two"
+}
+
+teardown_file() {
+	lab_down
+}
+
+setup() {
+	fleet_load
+}
+
+start() {
+	lab_start schedd - "$BUILD_DIR/schedd/schedd" --database "$lab_database" --listen "" \
+		--socket "$lab_dir/schedd.sock" --port-addresses "$lab_public" --port-range 30001-30999 \
+		--token-rate 10 --token-requests 2 --max-requests 3 --token-watches 2 --max-watches 3 --request-timeout 2s \
+		--idle-timeout 3s --watch-backlog 65536 --max-connections 100
+	lab_wait 20 call GET /readyz -f
+}
+
+ctl() {
+	"$BUILD_DIR/schedctl/schedctl" --server "unix:$lab_dir/schedd.sock" "$@"
+}
+
+call() { # as root
+	local method=$1 path=$2
+	shift 2
+	curl -s -X "$method" --unix-socket "$lab_dir/schedd.sock" "http://localhost$path" "$@"
+}
+
+as() { # TOKEN METHOD PATH [CURL-OPTION...]
+	local token=$1
+	shift
+	call "$@" -H @<(printf 'Authorization: Bearer %s\n' "$(cat "$lab_dir/tokens/$token")")
+}
+
+metric() {
+	call GET /metrics | sed -n "s/^$1 //p"
+}
+
+is() { # METRIC VALUE
+	[ "$(metric "$1")" = "$2" ]
+}
+
+@test "a token that asks too often is told when to come back, and no other is" {
+	local codes i
+	codes=$(for i in {1..40}; do as one GET /v1/hosts -o /dev/null -w '%{http_code}\n' & done; wait)
+	grep -q 200 <<<"$codes"
+	grep -q 429 <<<"$codes"
+	for i in {1..40}; do
+		run as one GET /v1/hosts -D -
+		[[ $output == *'429'* ]] && break
+	done
+	[[ $output == *'Retry-After: '*'"rate_limited"'*'"limit":"token-rate"'* || $output == *'"limit":"token-requests"'* ]]
+	[ "$(as two GET /v1/hosts -o /dev/null -w '%{http_code}')" = 200 ]
+	[ "$(call GET /v1/hosts -o /dev/null -w '%{http_code}')" = 200 ]
+	[ "$(metric 'portico_sched_http_requests_refused_total{limit="token-rate"}')" -gt 0 ]
+	run ctl --token-file "$lab_dir/tokens/two" host list
+	[ "$status" -eq 0 ]
+}
+
+@test "watches of a token and of all have a limit, and ended ones count no more" {
+	local pids=() i
+	watch() { # TOKEN
+		curl -sN --unix-socket "$lab_dir/schedd.sock" 'http://localhost/v1/environments?watch=1' -o /dev/null \
+			-H @<(printf 'Authorization: Bearer %s\n' "$(cat "$lab_dir/tokens/$1")") &
+		pids+=($!)
+	}
+	watch two
+	watch two
+	lab_wait 5 is portico_sched_watchers 2
+	run as two GET '/v1/environments?watch=1' -w ' %{http_code}'
+	[[ $output == *'"limit":"token-watches"'*' 429' ]]
+	curl -sN --unix-socket "$lab_dir/schedd.sock" 'http://localhost/v1/environments?watch=1' -o /dev/null &
+	pids+=($!)
+	lab_wait 5 is portico_sched_watchers 3
+	run call GET '/v1/environments?watch=1' -w ' %{http_code}'
+	[[ $output == *'"limit":"max-watches"'*' 429' ]]
+	kill "${pids[@]}"
+	lab_wait 5 is portico_sched_watchers 0
+	# what waits for no answer any more is free again
+	run as two GET '/v1/environments?watch=1' --max-time 1
+	[[ $output == *'"synced"'* ]]
+}
+
+# All of the database's processes.
+database() { # SIGNAL
+	local pid
+	pid=$(lab_pid postgres)
+	# shellcheck disable=SC2046 # into words
+	kill "-$1" "$pid" $(cat "/proc/$pid/task/$pid/children")
+}
+
+@test "requests that wait have a limit, of a token and of all, and root gets in" {
+	local i pids=()
+	create() { # TOKEN NAME
+		as "$1" POST /v1/customers -d "{\"name\":\"$2\"}" -w ' %{http_code}' >"$lab_dir/waits-$2" &
+		pids+=($!)
+	}
+	as_ok() { [ "$(as one GET /v1/hosts -o /dev/null -w '%{http_code}')" = 200 ]; }
+	lab_wait 5 as_ok
+	database STOP
+	create one a
+	create one b
+	lab_wait 5 is portico_sched_http_requests_active 3 # and the one that asks
+	run as one GET /v1/hosts -w ' %{http_code}'
+	[[ $output == *'"limit":"token-requests"'*' 429' ]]
+	create two c
+	lab_wait 5 waits
+	run as two GET /v1/hosts -w ' %{http_code}'
+	[[ $output == *'"limit":"max-requests"'*' 429' ]]
+	database CONT
+	wait "${pids[@]}"
+	for i in a b c; do
+		[[ $(cat "$lab_dir/waits-$i") == *' 201' ]]
+	done
+}
+
+waits() {
+	[[ $(call GET /healthz) == *'"limit":"max-requests"'* ]]
+}
+
+@test "what is no request is refused, and the next one served" {
+	lab_wait 10 calm
+	run tests/helpers/raw-http "$lab_dir/schedd.sock" malformed
+	echo "$output"
+	[ "$status" -eq 0 ]
+}
+
+calm() {
+	[ "$(call GET /healthz -o /dev/null -w '%{http_code}')" = 200 ]
+}
+
+@test "a request that crawls ends with 408, an idle connection is closed" {
+	run tests/helpers/raw-http "$lab_dir/schedd.sock" slow
+	echo "$output"
+	[ "$status" -eq 0 ]
+	run tests/helpers/raw-http "$lab_dir/schedd.sock" idle
+	[ "$status" -eq 0 ]
+	[ "$(metric portico_sched_http_timeouts_total)" -ge 2 ]
+	lab_wait 10 is portico_sched_http_connections 1
+}
+
+@test "half-open connections keep nobody out" {
+	python3 - "$lab_dir/schedd.sock" <<'END' &
+import socket, sys, time
+open_ones = []
+for _ in range(90):
+    connection = socket.socket(socket.AF_UNIX)
+    connection.connect(sys.argv[1])
+    connection.sendall(b"POST /v1/environments HTTP/1.1\r\nContent-Length: 10\r\n\r\n")
+    open_ones.append(connection)
+for connection in open_ones:
+    connection.settimeout(20)
+    while connection.recv(1000):
+        pass
+END
+	local crowd=$!
+	call GET /v1/hosts -f
+	wait "$crowd" # each was answered or closed by itself
+	lab_wait 10 is portico_sched_http_connections 1
+}
+
+@test "a reader that does not keep up is told to start over" {
+	local big i
+	big=$(head -c 8000 /dev/zero | tr '\0' x)
+	mkfifo "$lab_dir/go"
+	tests/helpers/raw-http "$lab_dir/schedd.sock" reader <"$lab_dir/go" >"$lab_dir/reader" &
+	local reader=$!
+	exec 7>"$lab_dir/go"
+	lab_wait 5 grep -q watching "$lab_dir/reader"
+	for i in {1..30}; do
+		call POST /v1/environments -f -o /dev/null -d @- <<<"{\"name\":\"e$i\",\"image\":\"x\",\"cpu_milli\":100,\"memory_bytes\":16777216,\"env\":{\"A\":\"$big\",\"B\":\"$big\",\"C\":\"$big\",\"D\":\"$big\"}}"
+	done
+	lab_wait 5 is 'portico_sched_watches_ended_total{reason="too_slow"}' 1
+	echo >&7
+	exec 7>&-
+	wait "$reader"
+	[[ $(tail -n 1 "$lab_dir/reader") == *'"type":"end"'*'"too_slow"'*'start over'* ]]
+	run call GET '/v1/environments?watch=1' --max-time 1
+	[[ $output == *'"synced"'* ]]
+}
+
+@test "nothing is wrong with the daemon, to the end" {
+	lab_stop schedd
+	run ! grep -E 'ERROR: (Address|Leak)Sanitizer|runtime error:' "$lab_dir/log/schedd"
+}
