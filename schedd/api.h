@@ -20,8 +20,9 @@ struct api_config {
 	struct feed *feed;
 	struct password_hasher *hasher;
 	struct metrics *metrics;
-	const char *public_name; /* borrowed; NULL: the ports' own addresses */
-	const char *login;       /* borrowed: the user of new environments */
+	const char *public_name;          /* borrowed; NULL: the ports' own addresses */
+	const char *login;                /* borrowed: the user of new environments */
+	const struct string_list *images; /* borrowed: that customers may use; see tenancy_check */
 };
 
 int api_new(struct api **ret, const struct api_config *config) _must_check_;

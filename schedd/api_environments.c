@@ -7,6 +7,7 @@
 #include "lib/random.h"
 #include "schedd/api_private.h"
 #include "schedd/ssh_host_key.h"
+#include "schedd/tenancy.h"
 
 #define ID_RANDOM 16 /* 80 bits */
 
@@ -149,8 +150,10 @@ static int fill_origin(struct environment_origin *origin, const char *login, str
 	return 0;
 }
 
-/* A customer's environments are its own, said or not. */
-static int set_owner(const struct caller *caller, struct environment_spec *spec, struct error *err)
+/* A customer's environments are its own, said or not, and it may not ask for all that an admin may.
+ */
+static int set_owner(const struct caller *caller, const struct string_list *images,
+		     struct environment_spec *spec, struct error *err)
 {
 	if (caller->role != ROLE_CUSTOMER)
 		return 0;
@@ -159,7 +162,9 @@ static int set_owner(const struct caller *caller, struct environment_spec *spec,
 				 "customer: \"%s\" is not who you are", spec->customer);
 	if (!spec->customer)
 		spec->customer = strdup(caller->subject);
-	return spec->customer ? 0 : error_set(err, -ENOMEM, "internal", NULL, "out of memory");
+	if (!spec->customer)
+		return error_set(err, -ENOMEM, "internal", NULL, "out of memory");
+	return tenancy_check(spec, images, err);
 }
 
 static int prepare(struct operation *operation, struct error *err)
@@ -177,7 +182,7 @@ static int prepare(struct operation *operation, struct error *err)
 	if (r == 0)
 		r = environment_spec_decode(body, &operation->environment->origin->spec, err);
 	if (r == 0)
-		r = set_owner(access_caller(operation->request),
+		r = set_owner(access_caller(operation->request), api->config.images,
 			      &operation->environment->origin->spec, err);
 	if (r == 0)
 		r = scheduler_ready(api->config.scheduler, err);

@@ -124,6 +124,7 @@ static int make_api(struct daemon *daemon, const struct options *options)
 		.metrics = daemon->metrics,
 		.public_name = options->public_name,
 		.login = options->user,
+		.images = &options->images,
 	};
 
 	return api_new(&daemon->api, &config);

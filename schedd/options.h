@@ -13,7 +13,7 @@
 struct options {
 	char *database, *listen, *socket, *port_range, *public_name, *user, *policy, *log_level;
 	char *bootstrap_file, *tls_certificate, *tls_key, *state_directory;
-	struct string_list port_addresses;
+	struct string_list port_addresses, images;
 	uint64_t quarantine_ms, withdraw_timeout_ms, unready_grace_ms, offline_after_ms,
 		expiry_warning_ms;
 	uint64_t max_connections, max_body, max_requests, max_watches;

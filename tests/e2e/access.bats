@@ -39,7 +39,7 @@ setup() {
 
 start() {
 	lab_start schedd - "$BUILD_DIR/schedd/schedd" --database "$lab_database" --listen "" \
-		--socket "$lab_dir/schedd.sock" --port-addresses "$lab_public" --port-range 30001-30099
+		--socket "$lab_dir/schedd.sock" --port-addresses "$lab_public" --port-range 30001-30099 --images 'x,team/*'
 	lab_wait 20 curl -sf --unix-socket "$lab_dir/schedd.sock" http://localhost/readyz
 }
 
@@ -137,6 +137,40 @@ environment() { # NAME [MORE]
 	[ "$(status_as admin POST /v1/environments -d "$(environment free)")" = 201 ]
 	[ "$(as admin GET /v1/environments/free | jq -r .customer)" = null ]
 	[ "$(status_as bob GET /v1/environments/free)" = 404 ]
+}
+
+@test "a customer may not have every image and variable, an admin may" {
+	local field
+	refused() { # FIELD MORE
+		run as customer POST /v1/environments -w ' %{http_code}' -d "$(environment tight "$2")"
+		[[ $output == *'"forbidden"'*"\"field\":\"$1\""*' 403' ]] || { echo "$output"; return 1; }
+	}
+	refused env.LD_PRELOAD ',"env":{"LD_PRELOAD":"./x.so"}'
+	refused env.NVIDIA_VISIBLE_DEVICES ',"env":{"NVIDIA_VISIBLE_DEVICES":"all"}'
+	run as customer POST /v1/environments -w ' %{http_code}' -d '{"name":"tight","image":"other/x","cpu_milli":100,"memory_bytes":16777216}'
+	[[ $output == *'"forbidden"'*'"field":"image"'*' 403' ]]
+	# there is no way to name a path of the host
+	for field in ',"mounts":["/etc"]' ',"binds":["/:/host"]' ',"volumes":{"code":"/etc"}' ',"volumes":{"../etc":"local"}' \
+		',"devices":["/dev/mem"]' ',"privileged":true'; do
+		[ "$(status_as customer POST /v1/environments -d "$(environment tight "$field")")" = 400 ]
+		[ "$(status_as admin POST /v1/environments -d "$(environment tight "$field")")" = 400 ]
+	done
+	[ "$(status_as admin POST /v1/environments -d '{"name":"loose","image":"other/x","cpu_milli":100,"memory_bytes":16777216,"env":{"LD_PRELOAD":"x"}}')" = 201 ]
+	as admin DELETE /v1/environments/loose -f >/dev/null
+	[ "$(status_as customer POST /v1/environments -d '{"name":"team","image":"team/x","cpu_milli":100,"memory_bytes":16777216,"env":{"A":"x"}}')" = 201 ]
+	as customer DELETE /v1/environments/team -f >/dev/null
+}
+
+@test "a password is shown once and kept as its hash" {
+	local password dump
+	password=$(as customer POST /v1/environments -f -d "$(environment secret)" | jq -r .password)
+	[ "${#password}" -eq 20 ]
+	dump=$(lab_as_postgres "$lab_postgres_bin/pg_dump" -h "$lab_dir/postgres" -U portico portico)
+	[[ $dump == *'$y$'* ]]
+	run ! grep -qF "$password" <<<"$dump"
+	run ! grep -rqF "$password" "$lab_dir/log"
+	run ! grep -qF "$password" <<<"$(as customer GET /v1/environments/secret)"
+	as customer DELETE /v1/environments/secret -f >/dev/null
 }
 
 @test "a customer's stream has its own alone" {

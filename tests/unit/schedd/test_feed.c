@@ -20,9 +20,9 @@ struct watcher {
 	bool ended;
 	unsigned snapshots, changes, bookmarks;
 	uint64_t epoch, revision;
-	json_t *items;         /* of the last snapshot */
-	json_t *put, *deleted; /* of the last change */
-	char last_words[ERROR_MESSAGE_MAX];  /* why the stream was ended */
+	json_t *items;                      /* of the last snapshot */
+	json_t *put, *deleted;              /* of the last change */
+	char last_words[ERROR_MESSAGE_MAX]; /* why the stream was ended */
 };
 
 static struct event_base *base;
