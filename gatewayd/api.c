@@ -172,10 +172,10 @@ static void handle_status(struct http_request *request, void *userdata)
 	const struct status_view view = {
 		.name = api->config.name,
 		.addresses = api->config.addresses,
+		.inspector = api->config.inspector,
 		.shape = &api->config.shape,
 		.reconciler = api->config.reconciler,
 		.upstream = api->config.upstream,
-		.state = api->config.state,
 	};
 
 	reply_or_fail(request, encode_status(&view));

@@ -8,6 +8,7 @@
 
 #include "gatewayd/admit.h"
 #include "gatewayd/guard.h"
+#include "gatewayd/inspector.h"
 #include "gatewayd/public_addresses.h"
 #include "gatewayd/reconcile.h"
 #include "gatewayd/upstream.h"
@@ -22,11 +23,11 @@ struct api_config {
 	bool metrics;       /* listen on metrics_listen */
 	struct endpoint metrics_listen;
 	const struct public_addresses *addresses; /* borrowed */
+	struct inspector *inspector;
 	struct shape shape;
 	struct reconciler *reconciler;
 	struct guard *guard;
 	struct upstream *upstream; /* NULL: standalone; else mappings are not written here */
-	const struct state *state; /* NULL: none is kept */
 	struct metrics *registry;
 };
 

@@ -5,7 +5,6 @@
 #include <string.h>
 
 #include "gatewayd/entry_mapping.h"
-#include "gatewayd/findings.h"
 
 /* ---- mappings ---- */
 
@@ -113,19 +112,17 @@ static json_t *encode_resyncs(const struct applier_stats *stats)
 	return object;
 }
 
-static json_t *encode_findings(const struct status_view *view)
+static json_t *encode_findings(struct inspector *inspector)
 {
-	struct finding findings[FINDINGS_MAX];
-	size_t n = findings_collect(findings, public_addresses_admission(view->addresses),
-				    reconciler_ledger(view->reconciler));
+	const struct findings *findings = inspector_findings(inspector);
 	json_t *array = json_array();
 
-	if (view->state)
-		n = state_findings(view->state, findings, n);
-	for (size_t i = 0; array && i < n; i++) {
-		json_t *item = json_pack("{s:s, s:s, s:s}", "level",
-					 findings[i].error ? "error" : "warning", "message",
-					 findings[i].message, "remedy", findings[i].remedy);
+	for (size_t i = 0; array && i < findings->n; i++) {
+		const struct finding *finding = &findings->items[i];
+		json_t *item = json_pack("{s:s, s:s, s:s, s:s, s:s}", "level",
+					 finding_level_name(finding->level), "code", finding->code,
+					 "subject", finding->subject, "message", finding->message,
+					 "remedy", finding->remedy);
 
 		if (json_array_append_new(array, item) < 0) {
 			json_decref(array);
@@ -173,24 +170,24 @@ json_t *encode_status(const struct status_view *view)
 	struct reconciler_status status;
 
 	reconciler_status(view->reconciler, &status);
-	return json_pack("{s:s, s:s, s:I, s:I, s:I, s:I, s:b, s:s, s:o, s:o, s:s, s:s, s:I, s:o, "
-			 "s:{s:I, s:I, s:I}, s:o, s:{s:I, s:I}, s:o, s:o}",
-			 "name", view->name, "version", PORTICO_VERSION, "revision",
-			 (json_int_t)revision_of(view, &status), "epoch",
-			 (json_int_t)epoch_of(view->upstream), "mappings",
-			 (json_int_t)status.mappings, "desired", (json_int_t)status.desired,
-			 "in_sync", (int)status.in_sync, "reason", status.reason, "addresses",
-			 encode_addresses(view->addresses, false), "addresses_missing",
-			 encode_addresses(view->addresses, true), "addresses_from",
-			 public_addresses_found(view->addresses) ? "network" : "configuration",
-			 "source", source_mode_name(view->shape->source), "map_size",
-			 (json_int_t)view->shape->map_size, "last_transaction",
-			 encode_last(&status.applier), "transactions", "committed",
-			 (json_int_t)status.applier.transactions[APPLIER_COMMITTED], "rejected",
-			 (json_int_t)status.applier.transactions[APPLIER_REJECTED], "unknown",
-			 (json_int_t)status.applier.transactions[APPLIER_UNKNOWN], "resyncs",
-			 encode_resyncs(&status.applier), "conntrack", "deleted",
-			 (json_int_t)status.conntrack_deleted, "pending",
-			 (json_int_t)status.conntrack_pending, "follower",
-			 encode_follower(view->upstream), "findings", encode_findings(view));
+	return json_pack(
+		"{s:s, s:s, s:I, s:I, s:I, s:I, s:b, s:s, s:o, s:o, s:s, s:s, s:I, s:o, "
+		"s:{s:I, s:I, s:I}, s:o, s:{s:I, s:I}, s:o, s:o}",
+		"name", view->name, "version", PORTICO_VERSION, "revision",
+		(json_int_t)revision_of(view, &status), "epoch",
+		(json_int_t)epoch_of(view->upstream), "mappings", (json_int_t)status.mappings,
+		"desired", (json_int_t)status.desired, "in_sync", (int)status.in_sync, "reason",
+		status.reason, "addresses", encode_addresses(view->addresses, false),
+		"addresses_missing", encode_addresses(view->addresses, true), "addresses_from",
+		public_addresses_found(view->addresses) ? "network" : "configuration", "source",
+		source_mode_name(view->shape->source), "map_size",
+		(json_int_t)view->shape->map_size, "last_transaction", encode_last(&status.applier),
+		"transactions", "committed",
+		(json_int_t)status.applier.transactions[APPLIER_COMMITTED], "rejected",
+		(json_int_t)status.applier.transactions[APPLIER_REJECTED], "unknown",
+		(json_int_t)status.applier.transactions[APPLIER_UNKNOWN], "resyncs",
+		encode_resyncs(&status.applier), "conntrack", "deleted",
+		(json_int_t)status.conntrack_deleted, "pending",
+		(json_int_t)status.conntrack_pending, "follower", encode_follower(view->upstream),
+		"findings", encode_findings(view->inspector));
 }

@@ -4,9 +4,9 @@
 
 #include <jansson.h>
 
+#include "gatewayd/inspector.h"
 #include "gatewayd/public_addresses.h"
 #include "gatewayd/reconcile.h"
-#include "gatewayd/state.h"
 #include "gatewayd/upstream.h"
 
 struct mapping_filter {
@@ -21,10 +21,10 @@ json_t *encode_mappings(const struct ledger *ledger, const struct mapping_filter
 struct status_view {
 	const char *name;
 	const struct public_addresses *addresses;
+	struct inspector *inspector;
 	const struct shape *shape;
 	const struct reconciler *reconciler;
 	const struct upstream *upstream; /* NULL: standalone */
-	const struct state *state;       /* NULL: none is kept */
 };
 
 /* The body of GET /v1/status. NULL: out of memory. */

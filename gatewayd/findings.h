@@ -1,26 +1,50 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* What of the machine keeps the gateway from working well, each with the command that mends it. It
- * looks and says; it changes nothing.
+/* Looks at the machine for what keeps the gateway from working well. It changes nothing.
+ * docs/gatewayd.md has each finding by its code.
  */
 #pragma once
 
-#include "gatewayd/admit.h"
+#include "gatewayd/finding.h"
 #include "gatewayd/ledger.h"
+#include "gatewayd/listeners.h"
+#include "gatewayd/network.h"
+#include "gatewayd/public_addresses.h"
+#include "gatewayd/route.h"
 #include "gatewayd/shape.h"
 
-#define FINDINGS_MAX 8
-
-struct finding {
-	bool error; /* it does not work at all; else: it may */
-	char message[200];
-	char remedy[160];
+/* What is looked at; all borrowed. */
+struct findings_view {
+	const struct public_addresses *addresses;
+	const struct network *network;
+	struct routes *routes;
+	struct listeners *listeners; /* NULL: they cannot be read */
+	const struct ledger *ledger; /* NULL: no mappings are known */
+	const struct shape *shape;
 };
 
-/* Host settings of this network namespace; with a ledger (may be NULL) also what its ports meet.
- * Returns how many there are. */
-size_t findings_collect(struct finding ret[FINDINGS_MAX], const struct admission *admission,
-			const struct ledger *ledger);
+/* The four below, which may change at any time. */
+void findings_collect(struct findings *findings, const struct findings_view *view);
 
-/* Whether the kernel takes our table: it is asked to check it, and to keep nothing of it. Adds what
- * is missing, privilege or feature, to the findings. */
-size_t findings_kernel(struct finding ret[FINDINGS_MAX], size_t n, const struct shape *shape);
+/* Forwarding, reverse path filters, routes to loopback, ports of outgoing connections. */
+void findings_settings(struct findings *findings, const struct findings_view *view);
+/* The size and use of connection tracking. */
+void findings_conntrack(struct findings *findings, const struct findings_view *view);
+/* What it is judged by, which is pure. */
+struct conntrack_size {
+	uint64_t max, count, buckets; /* buckets 0: unknown */
+	size_t mappings;
+};
+void findings_judge_conntrack(struct findings *findings, const struct conntrack_size *size);
+/* Public addresses that are missing, targets that cannot be reached, own services that are mapped
+ * away. */
+void findings_network(struct findings *findings, const struct findings_view *view);
+/* Other tables that drop what is forwarded. */
+void findings_forward(struct findings *findings);
+
+/* What this kernel lacks that gatewayd can do without. It stays so. */
+void findings_features(struct findings *findings);
+/* Whether the kernel takes our table at all: it is asked to check it, and to keep nothing of it. */
+void findings_kernel(struct findings *findings, const struct shape *shape);
+
+/* Whether one of the public addresses is of this family. */
+bool findings_has_family(const struct findings_view *view, uint8_t family);

@@ -11,6 +11,7 @@
 #include "gatewayd/api.h"
 #include "gatewayd/findings.h"
 #include "gatewayd/guard.h"
+#include "gatewayd/inspector.h"
 #include "gatewayd/lock.h"
 #include "gatewayd/monitor.h"
 #include "gatewayd/network.h"
@@ -28,6 +29,8 @@ struct gateway {
 	struct network *network;
 	struct routes routes;
 	struct public_addresses *addresses;
+	struct shape shape;
+	struct inspector *inspector;
 	struct metrics *metrics;
 	struct state *state;
 	struct reconciler *reconciler;
@@ -109,6 +112,7 @@ static void on_network_change(unsigned what, void *userdata)
 	if (public_addresses_refresh(gateway->addresses, reconciler_ledger(gateway->reconciler)) &&
 	    gateway->upstream)
 		upstream_reregister(gateway->upstream);
+	inspector_doubt(gateway->inspector);
 }
 
 /* base NULL: for a look only. */
@@ -212,11 +216,11 @@ static int serve(struct gateway *gateway, struct event_base *base, const struct 
 		.metrics = settings->metrics,
 		.metrics_listen = settings->metrics_listen,
 		.addresses = gateway->addresses,
+		.inspector = gateway->inspector,
 		.shape = shape_of(options, settings),
 		.reconciler = gateway->reconciler,
 		.guard = gateway->guard,
 		.upstream = gateway->upstream,
-		.state = gateway->state,
 		.registry = gateway->metrics,
 	};
 	int r;
@@ -230,14 +234,34 @@ static int serve(struct gateway *gateway, struct event_base *base, const struct 
 	return api_new(&gateway->api, base, &config, err);
 }
 
-static void log_findings(const struct gateway *gateway)
+static struct findings_view view_of(struct gateway *gateway, const struct shape *shape)
 {
-	struct finding findings[FINDINGS_MAX];
-	size_t n = findings_collect(findings, public_addresses_admission(gateway->addresses),
-				    reconciler_ledger(gateway->reconciler));
+	return (struct findings_view){ .addresses = gateway->addresses,
+				       .network = gateway->network,
+				       .routes = &gateway->routes,
+				       .shape = shape };
+}
 
-	for (size_t i = 0; i < n; i++)
-		log_warning("host", "%s remedy=\"%s\"", findings[i].message, findings[i].remedy);
+static void on_collect(struct findings *findings, void *userdata)
+{
+	const struct gateway *gateway = userdata;
+
+	if (gateway->state)
+		state_findings(gateway->state, findings);
+}
+
+static int inspect(struct gateway *gateway, struct event_base *base,
+		   const struct settings *settings, struct error *err)
+{
+	struct inspector_config config = { .view = view_of(gateway, &gateway->shape),
+					   .set = settings->set_host,
+					   .on_collect = on_collect,
+					   .userdata = gateway };
+	int r;
+
+	config.view.ledger = reconciler_ledger(gateway->reconciler);
+	r = inspector_new(&gateway->inspector, base, &config, gateway->metrics);
+	return r == 0 ? 0 : error_set(err, r, "internal", NULL, "out of memory");
 }
 
 int gateway_new(struct gateway **ret, struct event_base *base, const struct options *options,
@@ -250,6 +274,7 @@ int gateway_new(struct gateway **ret, struct event_base *base, const struct opti
 		return error_set(err, -ENOMEM, "internal", NULL, "out of memory");
 	gateway->lock = -1;
 	gateway->routes = ROUTES_INIT;
+	gateway->shape = shape_of(options, settings);
 	r = lock_take(options->run_directory, &gateway->lock, err);
 	if (r < 0)
 		return r;
@@ -264,10 +289,11 @@ int gateway_new(struct gateway **ret, struct event_base *base, const struct opti
 	if (r == 0)
 		r = follow(gateway, base, options, settings, err);
 	if (r == 0)
+		r = inspect(gateway, base, settings, err);
+	if (r == 0)
 		r = serve(gateway, base, options, settings, err);
 	if (r < 0)
 		return r;
-	log_findings(gateway);
 	*ret = TAKE_PTR(gateway);
 	return 0;
 }
@@ -284,6 +310,7 @@ void gateway_free(struct gateway *gateway)
 	guard_free(gateway->guard);
 	monitor_free(gateway->monitor);
 	state_free(gateway->state);
+	inspector_free(gateway->inspector);
 	metrics_free(gateway->metrics);
 	telemetry_free(gateway->telemetry);
 	network_free(gateway->network);
@@ -297,13 +324,14 @@ void gateway_free(struct gateway *gateway)
 bool gateway_check(const struct options *options, const struct settings *settings)
 {
 	_cleanup_(cleanup_gateway) struct gateway *gateway = calloc(1, sizeof(*gateway));
+	_cleanup_free_ struct findings *findings = calloc(1, sizeof(*findings));
 	const struct shape shape = shape_of(options, settings);
-	struct finding findings[FINDINGS_MAX];
+	struct findings_view view;
 	struct error err = ERROR_INIT;
-	size_t n;
+	bool fine = true;
 	int r;
 
-	if (!gateway)
+	if (!gateway || !findings)
 		return false;
 	gateway->lock = -1;
 	gateway->routes = ROUTES_INIT;
@@ -312,12 +340,18 @@ bool gateway_check(const struct options *options, const struct settings *setting
 		(void)printf("error: %s\n", error_text(&err, r));
 		return false;
 	}
-	n = findings_collect(findings, public_addresses_admission(gateway->addresses), NULL);
-	n = findings_kernel(findings, n, &shape);
-	for (size_t i = 0; i < n; i++)
-		(void)printf("%s: %s\n  remedy: %s\n", findings[i].error ? "error" : "warning",
-			     findings[i].message, findings[i].remedy);
-	if (n == 0)
+	view = view_of(gateway, &shape);
+	findings_kernel(findings, &shape);
+	findings_features(findings);
+	findings_collect(findings, &view);
+	for (size_t i = 0; i < findings->n; i++) {
+		const struct finding *finding = &findings->items[i];
+
+		(void)printf("%s: %s\n  remedy: %s\n", finding_level_name(finding->level),
+			     finding->message, finding->remedy);
+		fine &= finding->level == FINDING_INFO;
+	}
+	if (fine)
 		(void)printf("configuration and machine are fine\n");
-	return n == 0;
+	return fine;
 }

@@ -86,6 +86,13 @@ static const struct option_spec specs[] = {
 	  .min = 100,
 	  .max = 3600000,
 	  .help = "A report to schedd at least this often." },
+	{ .name = "host-settings",
+	  .type = OPTION_STRING,
+	  .offset = offsetof(struct options, host_settings),
+	  .fallback = "check",
+	  .not_empty = true,
+	  .argument = "check|set",
+	  .help = "Say which host settings are wrong, or set them (and log the old values)." },
 	{ .name = "run-directory",
 	  .type = OPTION_STRING,
 	  .offset = offsetof(struct options, run_directory),
@@ -231,6 +238,17 @@ static int resolve_source(const struct options *options, struct settings *settin
 	return 0;
 }
 
+static int resolve_host_settings(const struct options *options, struct settings *settings,
+				 struct error *err)
+{
+	settings->set_host = strcmp(options->host_settings, "set") == 0;
+	if (!settings->set_host && strcmp(options->host_settings, "check") != 0)
+		return error_set(err, -EINVAL, "invalid", "host-settings",
+				 "host-settings: \"%s\" is neither check nor set",
+				 options->host_settings);
+	return 0;
+}
+
 static int resolve_listen(const struct options *options, struct settings *settings,
 			  struct error *err)
 {
@@ -267,6 +285,8 @@ int options_resolve(const struct options *options, struct settings *ret, struct 
 		r = resolve_addresses(options, &settings, err);
 	if (r == 0)
 		r = resolve_source(options, &settings, err);
+	if (r == 0)
+		r = resolve_host_settings(options, &settings, err);
 	if (r == 0)
 		r = resolve_listen(options, &settings, err);
 	if (r == 0)

@@ -10,7 +10,7 @@
 /* As they stand in file and command line. */
 struct options {
 	char *name, *server, *token_file, *ca_file, *server_pin, *socket, *metrics_listen, *source,
-		*run_directory, *state_directory, *log_level;
+		*host_settings, *run_directory, *state_directory, *log_level;
 	struct string_list addresses;
 	uint64_t audit_ms, heartbeat_ms, map_size;
 	bool check;
@@ -25,7 +25,8 @@ struct settings {
 	enum source_mode source;
 	struct address *sources; /* owned; of SOURCE_SNAT */
 	size_t n_sources;
-	bool metrics; /* there is a TCP listener */
+	bool set_host; /* host settings that mend a finding */
+	bool metrics;  /* there is a TCP listener */
 	struct endpoint metrics_listen;
 	enum log_level log_level;
 };

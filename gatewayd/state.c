@@ -482,30 +482,16 @@ void state_note_ban(struct state *state, const char *json, bool lifted)
 
 /* ---- looking ---- */
 
-static size_t add_finding(struct finding ret[FINDINGS_MAX], size_t n, const char *message,
-			  const char *remedy)
+void state_findings(const struct state *state, struct findings *findings)
 {
-	if (n == FINDINGS_MAX)
-		return n;
-	ret[n] = (struct finding){ 0 };
-	(void)snprintf(ret[n].message, sizeof(ret[n].message), "%s", message);
-	(void)snprintf(ret[n].remedy, sizeof(ret[n].remedy), "%s", remedy);
-	return n + 1;
-}
-
-size_t state_findings(const struct state *state, struct finding ret[FINDINGS_MAX], size_t n)
-{
-	char remedy[sizeof(ret->remedy)];
-
-	if (state->reason[0]) {
-		(void)snprintf(remedy, sizeof(remedy), "df -h %s; ls -ld %s", state->config.folder,
-			       state->config.folder);
-		n = add_finding(ret, n, state->reason, remedy);
-	}
+	if (state->reason[0])
+		finding_remedy(findings_add(findings, FINDING_WARNING, "state_file", "", "%s",
+					    state->reason),
+			       "df -h %s; ls -ld %s", state->config.folder, state->config.folder);
 	if (state->set_aside[0])
-		n = add_finding(ret, n, state->set_aside,
-				"look at the file, then remove it and restart gatewayd");
-	return n;
+		finding_remedy(findings_add(findings, FINDING_WARNING, "state_set_aside", "", "%s",
+					    state->set_aside),
+			       "look at the file, then remove it and restart gatewayd");
 }
 
 void state_status(const struct state *state, struct state_status *ret)

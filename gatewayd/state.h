@@ -8,7 +8,7 @@
 
 #include <event2/event.h>
 
-#include "gatewayd/findings.h"
+#include "gatewayd/finding.h"
 #include "gatewayd/state_file.h"
 #include "lib/metrics.h"
 
@@ -89,7 +89,7 @@ struct state_status {
 };
 void state_status(const struct state *state, struct state_status *ret);
 
-/* What is wrong with the file, behind n findings. Returns how many there are then. */
-size_t state_findings(const struct state *state, struct finding ret[FINDINGS_MAX], size_t n);
+/* Adds what is wrong with the file. */
+void state_findings(const struct state *state, struct findings *findings);
 
 DEFINE_CLEANUP(struct state *, state_free, cleanup_state)

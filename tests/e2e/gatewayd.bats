@@ -430,7 +430,7 @@ bad() {
 	run lab_exec host1 "$BUILD_DIR/gatewayd/gatewayd" --addresses "$lab_public" --check
 	echo "$status $output"
 	[ "$status" -eq 1 ]
-	[[ $output == *'warning: IPv4 forwarding is off'*'remedy: sysctl -w net.ipv4.ip_forward=1'* ]]
+	[[ $output == *'error: IPv4 forwarding is off'*'remedy: sysctl -w net.ipv4.ip_forward=1'* ]]
 	[ -z "$(lab_exec host1 nft list ruleset)" ]
 	run lab_exec gateway "$BUILD_DIR/gatewayd/gatewayd" --addresses "$lab_public" --check
 	echo "$status $output"

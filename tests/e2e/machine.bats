@@ -167,3 +167,58 @@ status_is() {
 	lab_wait 5 status_is .addresses_missing '[]'
 	[ "$(greet 30001)" = "7001 10.0.1.1" ]
 }
+
+# ---- findings ----
+
+# found CODE: LEVEL and subject of the findings with this code.
+found() {
+	api GET /v1/status | jq -r --arg code "$1" '.findings[] | select(.code == $code) | .level + " " + .subject'
+}
+
+finds() { # finds CODE TEXT
+	[ "$(found "$1")" = "$2" ]
+}
+
+@test "what keeps it from working is found while it runs, with the command that mends it, and is logged once" {
+	local remedy count
+	lab_exec gateway nft 'table inet strict { chain f { type filter hook forward priority 0; policy drop; }; }'
+	lab_exec gateway sysctl -q -w net.ipv4.ip_forward=0
+	lab_wait 5 finds ip_forward 'error ipv4'
+	lab_wait 5 finds forward_policy 'warning strict f'
+	count=$(grep -c 'finding=ip_forward remedy="sysctl -w net.ipv4.ip_forward=1"' "$lab_dir/log/gatewayd")
+	[ "$count" = 1 ]
+	for remedy in ip_forward forward_policy; do
+		lab_exec gateway sh -c "$(api GET /v1/status |
+			jq -r --arg code $remedy '.findings[] | select(.code == $code).remedy')"
+	done
+	lab_wait 5 finds ip_forward ''
+	lab_wait 5 finds forward_policy ''
+	grep -q 'no longer: IPv4 forwarding is off' "$lab_dir/log/gatewayd"
+	lab_exec gateway nft delete table inet strict
+}
+
+@test "host settings are set where the configuration says so, and the old values are said" {
+	lab_exec gateway sysctl -q -w net.ipv4.ip_forward=0
+	lab_stop gatewayd
+	gatewayd_start --addresses "$lab_public"
+	[ "$(lab_exec gateway sysctl -n net.ipv4.ip_forward)" = 0 ]
+	lab_stop gatewayd
+	gatewayd_start --addresses "$lab_public" --host-settings set
+	[ "$(lab_exec gateway sysctl -n net.ipv4.ip_forward)" = 1 ]
+	grep -q 'set net.ipv4.ip_forward=1 old="0" finding=ip_forward' "$lab_dir/log/gatewayd"
+	finds ip_forward ''
+	lab_stop gatewayd
+	gatewayd_start --addresses "$lab_public"
+}
+
+@test "check prints each finding with its level and remedy" {
+	run lab_exec host1 "$BUILD_DIR/gatewayd/gatewayd" --addresses "$lab_public" --check
+	echo "$status $output"
+	[ "$status" -eq 1 ]
+	[[ $output == *'error: IPv4 forwarding is off'*$'\n  remedy: sysctl -w net.ipv4.ip_forward=1\n'* ]]
+	[[ $output == *"warning: public address $lab_public is not on this machine"*'  remedy: ip address add'* ]]
+	run lab_exec gateway "$BUILD_DIR/gatewayd/gatewayd" --check
+	echo "$status $output"
+	[ "$status" -eq 0 ]
+	[[ $output == *'configuration and machine are fine' ]]
+}

@@ -138,6 +138,7 @@ static const struct row rows[] = {
 	{ OURS "--source snat\t10.0.0", "source", "\"10.0.0\" is not an address" },
 	{ OURS "--source snat\t10.0.0.1,127.0.0.1", "source", "\"127.0.0.1\" is not an address" },
 	{ OURS "--source snat\t10.0.0.1,10.0.0.1", "source", "\"10.0.0.1\" is named twice" },
+	{ OURS "--host-settings maybe", "host-settings", "\"maybe\" is neither check nor set" },
 	{ OURS "--metrics-listen 9469", "metrics-listen", "\"9469\" is not ADDRESS:PORT" },
 	{ OURS "--metrics-listen 127.0.0.1:0", "metrics-listen", "is not ADDRESS:PORT" },
 	{ OURS "--log-level loud", "log-level", "loud" },

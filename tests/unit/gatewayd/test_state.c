@@ -366,13 +366,15 @@ static unsigned count_set_aside(void)
 
 static void expect_set_aside(const char *why)
 {
-	struct finding findings[FINDINGS_MAX];
+	struct findings findings = { 0 };
 
 	reopen();
 	cr_expect_eq(read_back.n, 0);
 	cr_expect_eq(count_set_aside(), 1);
-	cr_assert_eq(state_findings(state, findings, 0), 1);
-	cr_expect_not_null(strstr(findings[0].message, why), "%s", findings[0].message);
+	findings.n = 0;
+	state_findings(state, &findings);
+	cr_assert_eq(findings.n, 1);
+	cr_expect_not_null(strstr(findings.items[0].message, why), "%s", findings.items[0].message);
 	cr_expect_neq(access(file, F_OK), 0);
 	start(false);
 	change(9, 9);
@@ -503,7 +505,7 @@ static void limit_files(rlim_t bytes)
 
 Test(state, a_file_that_takes_no_more)
 {
-	struct finding findings[FINDINGS_MAX];
+	struct findings findings = { 0 };
 	struct model kept;
 
 	start(false);
@@ -516,9 +518,12 @@ Test(state, a_file_that_takes_no_more)
 	state_commit(state, 2);
 	cr_expect(status_now().failing);
 	cr_expect_eq(status_now().errors, 1);
-	cr_assert_eq(state_findings(state, findings, 0), 1);
-	cr_expect_not_null(strstr(findings[0].message, "state cannot be written: File too large"),
-			   "%s", findings[0].message);
+	findings.n = 0;
+	state_findings(state, &findings);
+	cr_assert_eq(findings.n, 1);
+	cr_expect_not_null(
+		strstr(findings.items[0].message, "state cannot be written: File too large"), "%s",
+		findings.items[0].message);
 	change(4, 6);
 	state_commit(state, 3);
 	/* A restart meanwhile: the kernel's table knows better, and without one this is all. */
@@ -530,7 +535,9 @@ Test(state, a_file_that_takes_no_more)
 	limit_files(RLIM_INFINITY);
 	while (status_now().failing)
 		cr_assert_eq(event_base_loop(base, EVLOOP_ONCE), 0);
-	cr_expect_eq(state_findings(state, findings, 0), 0);
+	findings.n = 0;
+	state_findings(state, &findings);
+	cr_expect_eq(findings.n, 0);
 	reopen();
 	cr_expect_not(state_behind(state));
 	cr_expect(same(&model, &read_back));
@@ -541,7 +548,7 @@ Test(state, a_folder_is_for_one_gatewayd)
 	const struct state_config config = { .folder = folder,
 					     .run_folder = "/nonexistent",
 					     .metrics = metrics };
-	struct finding findings[FINDINGS_MAX];
+	struct findings findings = { 0 };
 	struct state *second;
 
 	start(false);
@@ -549,9 +556,11 @@ Test(state, a_folder_is_for_one_gatewayd)
 	state_commit(state, 1);
 	cr_assert_eq(state_new(&second, base, &config, NULL), 0);
 	cr_expect_eq(state_revision(second), 0);
-	cr_assert_eq(state_findings(second, findings, 0), 1);
-	cr_expect_not_null(strstr(findings[0].message, "another gatewayd uses it"), "%s",
-			   findings[0].message);
+	findings.n = 0;
+	state_findings(second, &findings);
+	cr_assert_eq(findings.n, 1);
+	cr_expect_not_null(strstr(findings.items[0].message, "another gatewayd uses it"), "%s",
+			   findings.items[0].message);
 	state_free(second);
 	reopen();
 	cr_expect(same(&model, &read_back));
