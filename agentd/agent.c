@@ -10,6 +10,7 @@
 #include "agentd/agent_metrics.h"
 #include "agentd/docker_driver.h"
 #include "agentd/epoch_file.h"
+#include "agentd/lease.h"
 #include "agentd/reconcile.h"
 #include "agentd/resources.h"
 #include "lib/http_client.h"
@@ -27,6 +28,7 @@ struct agent {
 	struct reconcile *reconcile;
 	struct follower *follower;
 	struct capacity capacity;
+	struct lease lease;
 	uint64_t min_epoch;       /* from the file */
 	uint64_t epoch, revision; /* received last */
 };
@@ -119,6 +121,23 @@ static json_t *make_report(void *userdata)
 	report.engine_error = NULL;
 	host_report_clear(&report);
 	return json;
+}
+
+/* Where the disk refuses, the lease holds for as long as we run. */
+static void on_answer(void *userdata, const json_t *answer, uint64_t sent_ms)
+{
+	const json_t *length = json_object_get(answer, "lease_ms");
+	struct agent *agent = userdata;
+	struct error err = ERROR_INIT;
+	int r;
+
+	if (!json_is_integer(length) || json_integer_value(length) < 0)
+		return;
+	r = lease_renew(&agent->lease, sent_ms, (uint64_t)json_integer_value(length), &err);
+	if (r < 0)
+		log_warning("scheduler", "its lease cannot be kept across a restart: %s",
+			    error_text(&err, r));
+	reconcile_renew(agent->reconcile);
 }
 
 static void on_state(void *userdata, enum follower_state state, const char *reason)
@@ -245,6 +264,7 @@ static int start_driver(struct agent *agent, struct event_base *base, struct err
 				      .host = options->name,
 				      .address = options->host_address,
 				      .data_dir = options->data_dir,
+				      .shared_dir = options->shared_dir,
 				      .errors = agent->metrics.docker_errors,
 			      },
 			      err);
@@ -254,6 +274,7 @@ static int start_driver(struct agent *agent, struct event_base *base, struct err
 							.base = base,
 							.driver = agent->driver,
 							.parallel = (unsigned)options->parallel,
+							.lease = &agent->lease,
 							.seconds = agent->metrics.reconcile_seconds,
 							.on_change = on_reconciled,
 							.userdata = agent,
@@ -270,6 +291,7 @@ static int start_follower(struct agent *agent, struct event_base *base)
 		},
 		.registration = make_registration,
 		.report = make_report,
+		.on_answer = on_answer,
 		.on_state = on_state,
 	};
 	const struct follower_config config = {
@@ -303,6 +325,9 @@ static int start(struct agent *agent, struct event_base *base, struct error *err
 		return r;
 	/* Makes the data folder, in which the epoch is kept. */
 	r = start_driver(agent, base, err);
+	if (r < 0)
+		return r;
+	r = lease_init(&agent->lease, agent->options->data_dir, err);
 	if (r < 0)
 		return r;
 	r = epoch_file_read(agent->options->data_dir, &agent->min_epoch, err);
@@ -340,6 +365,7 @@ void agent_free(struct agent *agent)
 	reconcile_free(agent->reconcile);
 	driver_free(agent->driver);
 	http_client_free(agent->client);
+	lease_clear(&agent->lease);
 	agent_metrics_release(&agent->metrics);
 	capacity_release(&agent->capacity);
 	free(agent);

@@ -10,6 +10,7 @@
 
 #include "agentd/docker_api.h"
 #include "agentd/resources.h"
+#include "agentd/volumes.h"
 #include "lib/file.h"
 #include "lib/loop.h"
 #include "proto/report.h"
@@ -72,6 +73,19 @@ static unsigned check_data_dir(const struct options *options)
 		return 0;
 	return finding("make the folder, owned by root, on a file system with room for volumes",
 		       "data-dir: cannot write to %s: %s", folder, strerror(errno));
+}
+
+static unsigned check_shared_dir(const struct options *options)
+{
+	_cleanup_free_ char *mark = NULL;
+
+	if (!options->shared_dir ||
+	    asprintf(&mark, "%s/" VOLUMES_MOUNTED_MARK, options->shared_dir) < 0)
+		return 0;
+	if (access(mark, F_OK) == 0)
+		return 0;
+	return finding("mount the shared file system there, and make the file once with touch",
+		       "shared-dir: %s: %s", mark, strerror(errno));
 }
 
 /* Without it, packets between two containers of a bridge never meet the rule that drops them. */
@@ -161,6 +175,7 @@ unsigned check_machine(const struct options *options)
 
 	findings += check_address(options);
 	findings += check_data_dir(options);
+	findings += check_shared_dir(options);
 	findings += check_bridge_filter();
 	findings += check_capacity(options);
 	findings += check_docker(options);

@@ -29,10 +29,13 @@ static json_t *environment_variables(const struct environment_spec *spec)
 
 static json_t *labels(const struct docker_container_config *config)
 {
-	return json_pack("{s:s, s:s, s:o, s:o, s:s}", LABEL_ENVIRONMENT,
+	bool movable = environment_spec_is_movable(&config->assignment->spec);
+
+	return json_pack("{s:s, s:s, s:o, s:o, s:s, s:s}", LABEL_ENVIRONMENT,
 			 config->assignment->environment, LABEL_HOST, config->host, LABEL_REVISION,
 			 json_sprintf("%" PRIu64, config->assignment->revision), LABEL_EPOCH,
-			 json_sprintf("%" PRIu64, config->epoch), LABEL_DIGEST, config->digest);
+			 json_sprintf("%" PRIu64, config->epoch), LABEL_DIGEST, config->digest,
+			 LABEL_MOVABLE, movable ? "yes" : "no");
 }
 
 static json_t *exposed_ports(const struct environment_spec *spec)
@@ -72,9 +75,12 @@ static json_t *port_bindings(const struct docker_container_config *config)
 
 /* Docker restarts what ends by itself, so that containers live without agentd. "unless-stopped" and
  * not "always": what was stopped on request stays so when Docker starts anew. */
-static const char *restart_policy_name(enum restart_policy restart)
+static const char *restart_policy_name(const struct environment_spec *spec)
 {
-	switch (restart) {
+	/* What can run on another host may do so by now: only agentd knows, and starts it. */
+	if (environment_spec_is_movable(spec))
+		return "no";
+	switch (spec->restart) {
 	case RESTART_ALWAYS:
 		return "unless-stopped";
 	case RESTART_ON_FAILURE:
@@ -98,7 +104,7 @@ static json_t *host_config(const struct docker_container_config *config)
 		/* Docker's 64 MiB stop data loaders; it counts as memory all the same. */
 		"ShmSize", memory / 2, "NetworkMode", DOCKER_NETWORK, "PortBindings",
 		port_bindings(config), "Binds", config->binds, "RestartPolicy", "Name",
-		restart_policy_name(spec->restart),
+		restart_policy_name(spec),
 		/* Raw sockets could forge a neighbour's address on the bridge. */
 		"CapDrop", "NET_RAW",
 		/* What an environment prints must not fill the host's disk. */

@@ -9,6 +9,7 @@
 #define LABEL_REVISION "portico.revision"
 #define LABEL_EPOCH "portico.epoch"
 #define LABEL_DIGEST "portico.digest"
+#define LABEL_MOVABLE "portico.movable"
 
 #define DOCKER_NETWORK "portico"
 

@@ -167,8 +167,8 @@ static json_t *make_volumes(struct driver_operation *operation, struct error *er
 	json_object_foreach (assignment->spec.volumes, name, kind) {
 		_cleanup_free_ char *path = NULL;
 
-		if (volumes_make(operation->driver->volumes, assignment->environment, name, &path,
-				 err) < 0)
+		if (volumes_make(operation->driver->volumes, assignment->environment, name,
+				 volume_kind_parse(json_string_value(kind)), &path, err) < 0)
 			return NULL;
 		if (json_array_append_new(binds,
 					  json_sprintf("%s:" VOLUME_FOLDER "/%s", path, name)) < 0)
@@ -429,15 +429,16 @@ static int docker_validate(struct driver *driver, const struct assignment *assig
 		return error_set(err, -EINVAL, "invalid", "environment",
 				 "'%s' is no name of a container", assignment->environment);
 	json_object_foreach (spec->volumes, name, kind) {
-		const char *text = json_string_value(kind);
+		enum volume_kind of = volume_kind_parse(json_string_value(kind));
 
 		if (!volumes_name_valid(name))
 			return error_set(err, -EINVAL, "invalid", "volumes",
 					 "'%s' is no name of a volume", name);
-		if (!text || strcmp(text, "local") != 0)
+		if (of == VOLUME_INVALID ||
+		    (of == VOLUME_SHARED && !volumes_has_shared(docker_of(driver)->volumes)))
 			return error_set(err, -ENOTSUP, "unsupported", "volumes",
 					 "volume '%s' is %s, and this host has local volumes only",
-					 name, text ? text : "of no known kind");
+					 name, of == VOLUME_SHARED ? "shared" : "of no known kind");
 	}
 	return 0;
 }
@@ -501,7 +502,7 @@ int docker_driver_new(struct driver **ret, const struct docker_driver_config *co
 				 config->docker);
 	if (r < 0)
 		return r;
-	r = volumes_new(&docker->volumes, config->data_dir, err);
+	r = volumes_new(&docker->volumes, config->data_dir, config->shared_dir, err);
 	if (r < 0)
 		return r;
 	*ret = TAKE_PTR(driver);

@@ -16,7 +16,8 @@ struct docker_driver_config {
 	const char *host;       /* name of this host */
 	struct address address; /* services are published on it */
 	const char *data_dir;
-	struct metric *errors; /* docker_errors_total{operation}; may be NULL */
+	const char *shared_dir; /* NULL: no shared volumes */
+	struct metric *errors;  /* docker_errors_total{operation}; may be NULL */
 };
 
 int docker_driver_new(struct driver **ret, const struct docker_driver_config *config,

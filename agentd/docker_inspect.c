@@ -134,6 +134,7 @@ static int parse(json_t *json, struct instance *instance)
 	instance->id = strdup(text_of(json, "Id"));
 	if (!instance->environment || !instance->digest || !instance->id)
 		return -ENOMEM;
+	instance->movable = strcmp(text_of(labels, LABEL_MOVABLE), "yes") == 0;
 	instance->revision = parse_revision(text_of(labels, LABEL_REVISION));
 	r = parse_state(json, instance);
 	if (r < 0 || instance->status != INSTANCE_RUNNING)

@@ -147,7 +147,8 @@ static int give_volumes(struct docker_seed *seed, struct error *err)
 
 	json_object_foreach (seed->assignment->spec.volumes, name, kind) {
 		r = volumes_give(seed->volumes, seed->assignment->environment, name,
-				 seed->account.uid, seed->account.gid, err);
+				 volume_kind_parse(json_string_value(kind)), seed->account.uid,
+				 seed->account.gid, err);
 		if (r < 0)
 			return r;
 	}

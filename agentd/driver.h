@@ -36,6 +36,7 @@ struct instance {
 	uint64_t revision;
 	enum instance_status status;
 	int exit_code;
+	bool movable; /* it can run on another host, and runs here by a lease */
 	bool out_of_memory;
 	bool stopped_on_request; /* it was STOP that ended it, with hold set */
 	unsigned restarts;       /* by the engine, since it was started */

@@ -79,11 +79,18 @@ bool ends_observe(struct ends *ends, const struct instance *instance)
 	if (is_end(instance) && !is_counted(ends, instance))
 		count(ends, instance);
 	ends->restarts = instance->restarts;
-	ends->next_try = 0;
+	if (instance->status != INSTANCE_EXITED)
+		ends->next_try = 0;
 	if (instance->status == INSTANCE_RESTARTING)
 		ends->next_try = instance->finished_at + (ends->delay_ms + 999) / 1000;
 	return before.count != ends->count || before.exit_code != ends->exit_code ||
 	       before.next_try != ends->next_try;
+}
+
+void ends_wait(struct ends *ends, int64_t now, uint64_t delay_ms)
+{
+	if (ends->count > 0)
+		ends->next_try = now + (int64_t)(delay_ms + 999) / 1000;
 }
 
 void ends_forgive(struct ends *ends)

@@ -24,5 +24,7 @@ void ends_clear(struct ends *ends);
 
 /* Takes what was just observed. True where something has changed that is told. */
 bool ends_observe(struct ends *ends, const struct instance *instance);
+/* It is started again by us, after this time. */
+void ends_wait(struct ends *ends, int64_t now, uint64_t delay_ms);
 /* It has run well for ENDS_FORGIVEN_MS, or something else is wanted of it. */
 void ends_forgive(struct ends *ends);

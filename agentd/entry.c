@@ -47,6 +47,7 @@ static void on_well(evutil_socket_t fd, short what, void *userdata)
 	struct entry *entry = userdata;
 
 	ends_forgive(&entry->ends);
+	backoff_reset(&entry->restarts);
 	entry->context->on_change(entry->context);
 }
 
@@ -71,8 +72,8 @@ static void tell_health(struct entry *entry)
 		return;
 	}
 	if (health_ready(entry->health)) {
-		backoff_reset(&entry->restarts);
-		if (entry->ends.count > 0 && !event_pending(&entry->well, EV_TIMEOUT, NULL))
+		if ((entry->ends.count > 0 || entry->restarts.attempts > 0) &&
+		    !event_pending(&entry->well, EV_TIMEOUT, NULL))
 			(void)loop_timer_arm(&entry->well, ENDS_FORGIVEN_MS);
 		tell(entry, CONTAINER_READY, "");
 		return;
@@ -109,6 +110,11 @@ static void on_retry(evutil_socket_t fd, short what, void *userdata)
 static void delay(struct entry *entry, uint64_t ms)
 {
 	entry->delayed = loop_timer_arm(&entry->retry, ms) == 0;
+}
+
+static void on_lapse(evutil_socket_t fd, short what, void *userdata)
+{
+	entry_hurry(userdata);
 }
 
 /* What is told of an environment whose step has to wait. */
@@ -310,18 +316,51 @@ static bool may_begin(struct entry *entry, const struct plan *plan)
 	}
 	if (!entry->delayed && action == DRIVER_START && now < entry->not_before_ms) {
 		delay(entry, entry->not_before_ms - now);
+		ends_wait(&entry->ends, clock_unix_seconds(), entry->not_before_ms - now);
 		snprintf(entry->failure, sizeof(entry->failure), "%s", plan->reason);
 	}
 	if (entry->delayed) {
 		tell(entry, waiting_state(plan), entry->failure);
 		return false;
 	}
-	if (*slots_of(entry, action) >= entry->context->parallel) {
+	/* What may run elsewhere in a moment stops now. */
+	if (!entry->lapsed && *slots_of(entry, action) >= entry->context->parallel) {
 		entry->queued = true;
 		tell(entry, waiting_state(plan), "waits for other environments of this host");
 		return false;
 	}
 	return true;
+}
+
+/* What can run on another host runs here by a lease: known from the assignment, and of a container
+ * that was found from its label. */
+static bool is_leased(const struct entry *entry)
+{
+	if (entry->desired && !entry->desired->refusal)
+		return environment_spec_is_movable(&entry->desired->assignment.spec);
+	return entry->exists && entry->instance.movable;
+}
+
+/* Whether its lease is over; looks again when it will be. */
+static bool check_lease(struct entry *entry)
+{
+	uint64_t left = UINT64_MAX;
+
+	event_del(&entry->lapse);
+	if (is_leased(entry))
+		left = lease_left_ms(entry->context->lease, clock_boottime_ms());
+	if (left == 0 && !entry->lapsed)
+		log_warning(entry->subject, "its lease is over: it may run elsewhere by now");
+	else if (left > 0 && left < UINT64_MAX)
+		(void)loop_timer_arm(&entry->lapse, left);
+	entry->lapsed = left == 0;
+	return entry->lapsed;
+}
+
+void entry_renew(struct entry *entry)
+{
+	if (entry->lapsed)
+		entry_hurry(entry);
 }
 
 bool entry_step(struct entry *entry)
@@ -332,6 +371,7 @@ bool entry_step(struct entry *entry)
 		.digest = entry->desired ? entry->desired->digest : NULL,
 		.instance = entry->exists ? &entry->instance : NULL,
 		.complete = entry->context->complete,
+		.lapsed = check_lease(entry),
 	};
 	struct plan plan;
 
@@ -371,6 +411,7 @@ int entry_new(struct entry **ret, struct entry_context *context, const char *env
 	entry->restarts = entry->failures;
 	snprintf(entry->subject, sizeof(entry->subject), "environment %s", environment);
 	evtimer_assign(&entry->retry, context->base, on_retry, entry);
+	evtimer_assign(&entry->lapse, context->base, on_lapse, entry);
 	evtimer_assign(&entry->well, context->base, on_well, entry);
 	ends_init(&entry->ends);
 	*ret = entry;
@@ -387,6 +428,7 @@ void entry_free(struct entry *entry)
 	desired_unref(entry->desired);
 	drop_health(entry);
 	event_del(&entry->retry);
+	event_del(&entry->lapse);
 	instance_clear(&entry->instance);
 	ends_clear(&entry->ends);
 	free(entry->operated_instance);

@@ -13,6 +13,7 @@
 #include "agentd/driver.h"
 #include "agentd/ends.h"
 #include "agentd/health.h"
+#include "agentd/lease.h"
 #include "agentd/plan.h"
 #include "lib/backoff.h"
 
@@ -41,6 +42,8 @@ struct entry {
 	char failure[REASON_MAX];
 
 	struct ends ends;
+	struct event lapse; /* runs to the end of its lease */
+	bool lapsed;
 	struct event well; /* runs while it answers, until its ends are forgiven */
 
 	struct health *health;
@@ -61,6 +64,7 @@ struct entry_context {
 	unsigned parallel;
 	unsigned making, ending; /* steps under way: CREATE and START, STOP and REMOVE */
 	uint64_t epoch;
+	const struct lease *lease;
 	bool complete;                           /* a complete list of assignments has arrived */
 	bool able;                               /* the engine answers and has been seen in full */
 	void (*look_again)(struct entry *entry); /* puts it into the list */
@@ -81,6 +85,9 @@ void entry_gone(struct entry *entry, const char *id);
 /* The next step, if one is due. False: the environment is neither wanted nor there, and the caller
  * frees the entry. */
 bool entry_step(struct entry *entry) _must_check_;
+
+/* The scheduler was reached: what stood still for its lease goes on. */
+void entry_renew(struct entry *entry);
 
 /* Drops the delay after a failure: something has changed that may mend it. */
 void entry_hurry(struct entry *entry);

@@ -27,6 +27,8 @@ static const struct option_spec specs[] = {
 	  "URL", "the Docker Engine", .not_empty = true },
 	{ "data-dir", OPTION_STRING, offsetof(struct options, data_dir), "/data", "FOLDER",
 	  "folder of the environments' local volumes", .not_empty = true },
+	{ "shared-dir", OPTION_STRING, offsetof(struct options, shared_dir), NULL, "FOLDER",
+	  "folder of shared volumes, mounted on all hosts of the pool (default: none)" },
 	{ "pool", OPTION_STRING, offsetof(struct options, pool), "default", "NAME",
 	  "pool of hosts that this one belongs to", .not_empty = true },
 	{ "labels", OPTION_LIST, offsetof(struct options, labels), NULL, "KEY=VALUE",
@@ -138,6 +140,9 @@ int options_resolve(struct options *options, struct error *err)
 	if (options->data_dir[0] != '/')
 		return error_set(err, -EINVAL, "invalid", "data-dir",
 				 "data-dir '%s' is no absolute path", options->data_dir);
+	if (options->shared_dir && options->shared_dir[0] != '/')
+		return error_set(err, -EINVAL, "invalid", "shared-dir",
+				 "shared-dir '%s' is no absolute path", options->shared_dir);
 	r = default_name(options);
 	if (r == 0)
 		r = resolve_address(options, err);

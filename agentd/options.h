@@ -10,7 +10,7 @@
 
 struct options {
 	char *name, *address, *server, *token_file, *ca_file, *server_pin;
-	char *docker, *data_dir, *pool, *metrics_listen, *log_level;
+	char *docker, *data_dir, *shared_dir, *pool, *metrics_listen, *log_level;
 	struct string_list labels;
 	uint64_t cpu_milli, memory_bytes, cpu_reserve, memory_reserve;
 	uint64_t heartbeat_ms, parallel;

@@ -41,10 +41,30 @@ static void plan_removal(const struct instance *instance, struct plan *plan)
 	}
 }
 
+/* Nothing is made and nothing is removed: when the scheduler is heard again it says what is to be.
+ */
+static void plan_lapsed(const struct instance *instance, struct plan *plan)
+{
+	bool running = instance && (instance->status == INSTANCE_RUNNING ||
+				    instance->status == INSTANCE_RESTARTING ||
+				    instance->status == INSTANCE_PAUSED);
+
+	plan->hold = running;
+	set(plan, running ? PLAN_STOP : PLAN_NOTHING,
+	    running ? CONTAINER_STOPPING : CONTAINER_WAITING);
+	because(plan,
+		"the scheduler was not reached for the time of its lease: it may run on another "
+		"host by now");
+}
+
 static void plan_unassigned(const struct plan_input *input, struct plan *plan)
 {
 	if (!input->instance) {
 		set(plan, PLAN_FORGET, CONTAINER_WAITING);
+		return;
+	}
+	if (!input->complete && input->lapsed) {
+		plan_lapsed(input->instance, plan);
 		return;
 	}
 	if (!input->complete) {
@@ -154,6 +174,10 @@ void plan_next(const struct plan_input *input, struct plan *ret)
 	if (input->refusal) {
 		set(ret, PLAN_NOTHING, CONTAINER_FAILED);
 		because(ret, "%s", input->refusal);
+		return;
+	}
+	if (input->lapsed) {
+		plan_lapsed(input->instance, ret);
 		return;
 	}
 	if (!input->instance) {

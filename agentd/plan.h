@@ -23,6 +23,8 @@ struct plan_input {
 	/* A complete list of this host's assignments has arrived: only then is an instance that is
 	 * not assigned known to be unwanted. */
 	bool complete;
+	/* Its lease is over: it may run elsewhere by now, and must not run here. */
+	bool lapsed;
 };
 
 struct plan {

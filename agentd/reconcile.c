@@ -237,6 +237,14 @@ void reconcile_apply(struct reconcile *reconcile, uint64_t epoch, json_t *put, j
 	reconcile->on_change(reconcile->userdata);
 }
 
+void reconcile_renew(struct reconcile *reconcile)
+{
+	struct entry *entry, *next;
+
+	HASH_ITER (hh, reconcile->entries, entry, next)
+		entry_renew(entry);
+}
+
 /* ---- what is told ---- */
 
 bool reconcile_looked(const struct reconcile *reconcile)
@@ -337,6 +345,7 @@ int reconcile_new(struct reconcile **ret, const struct reconcile_config *config)
 		.base = config->base,
 		.driver = config->driver,
 		.seconds = config->seconds,
+		.lease = config->lease,
 		.parallel = config->parallel,
 		.look_again = look_again,
 		.on_turn = on_turn,

@@ -19,9 +19,10 @@ struct reconcile;
 
 struct reconcile_config {
 	struct event_base *base;
-	struct driver *driver;  /* borrowed; must outlive it, and is started by it */
-	unsigned parallel;      /* steps that make and start, and as many that stop and remove */
-	struct metric *seconds; /* histogram by action; may be NULL */
+	struct driver *driver;     /* borrowed; must outlive it, and is started by it */
+	unsigned parallel;         /* steps that make and start, and as many that stop and remove */
+	const struct lease *lease; /* borrowed */
+	struct metric *seconds;    /* histogram by action; may be NULL */
 	/* Something that a report would tell has changed. */
 	void (*on_change)(void *userdata);
 	void *userdata;
@@ -34,6 +35,9 @@ void reconcile_free(struct reconcile *reconcile);
 /* What arrives on the watch stream; see proto/watch.h. */
 void reconcile_snapshot(struct reconcile *reconcile, uint64_t epoch, json_t *items);
 void reconcile_apply(struct reconcile *reconcile, uint64_t epoch, json_t *put, json_t *deleted);
+
+/* The lease was renewed. */
+void reconcile_renew(struct reconcile *reconcile);
 
 /* Whether the engine has been seen in full at least once. */
 bool reconcile_looked(const struct reconcile *reconcile);

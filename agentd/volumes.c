@@ -21,7 +21,8 @@
 #define STOPPED_MARK ".stopped"
 
 struct volumes {
-	char *path; /* DATA/environments */
+	char *path;   /* DATA/environments */
+	char *shared; /* SHARED; NULL: there is none */
 	int environments, trash;
 	pthread_t janitor;
 	bool started;
@@ -145,7 +146,8 @@ static int open_folders(struct volumes *volumes, const char *data_dir)
 	return 0;
 }
 
-int volumes_new(struct volumes **ret, const char *data_dir, struct error *err)
+int volumes_new(struct volumes **ret, const char *data_dir, const char *shared_dir,
+		struct error *err)
 {
 	_cleanup_(cleanup_volumes) struct volumes *volumes = NULL;
 	int r;
@@ -162,6 +164,11 @@ int volumes_new(struct volumes **ret, const char *data_dir, struct error *err)
 	pthread_cond_init(&volumes->wake, NULL);
 	if (asprintf(&volumes->path, "%s/environments", data_dir) < 0)
 		return -ENOMEM;
+	if (shared_dir) {
+		volumes->shared = strdup(shared_dir);
+		if (!volumes->shared)
+			return -ENOMEM;
+	}
 	r = open_folders(volumes, data_dir);
 	if (r < 0)
 		return error_set(err, r, "invalid", "data-dir", "data-dir '%s': %s", data_dir,
@@ -189,6 +196,7 @@ void volumes_free(struct volumes *volumes)
 	pthread_cond_destroy(&volumes->wake);
 	pthread_mutex_destroy(&volumes->mutex);
 	free(volumes->path);
+	free(volumes->shared);
 	free(volumes);
 }
 
@@ -209,43 +217,96 @@ static int fail(struct error *err, int r, const char *verb, const char *environm
 			 environment, strerror(-r));
 }
 
-int volumes_make(struct volumes *volumes, const char *environment, const char *name,
-		 char **ret_path, struct error *err)
+enum volume_kind volume_kind_parse(const char *text)
 {
-	_cleanup_close_ int folder = -1, volume = -1;
+	if (text && strcmp(text, "local") == 0)
+		return VOLUME_LOCAL;
+	return text && strcmp(text, "shared") == 0 ? VOLUME_SHARED : VOLUME_INVALID;
+}
+
+bool volumes_has_shared(const struct volumes *volumes)
+{
+	return volumes->shared != NULL;
+}
+
+/* Opened anew each time: what is mounted there may have changed. */
+static int open_shared(struct volumes *volumes, struct error *err)
+{
+	_cleanup_close_ int shared = -1;
+
+	if (!volumes->shared)
+		return error_set(err, -ENOTSUP, "unsupported", "volumes",
+				 "this host has no shared volumes");
+	shared = open(volumes->shared, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (shared < 0)
+		return error_set(err, -errno, "internal", NULL, "shared-dir %s: %s",
+				 volumes->shared, strerror(errno));
+	if (faccessat(shared, VOLUMES_MOUNTED_MARK, F_OK, AT_SYMLINK_NOFOLLOW) < 0)
+		return error_set(err, -ENODEV, "unavailable", NULL,
+				 "shared-dir %s has no file " VOLUMES_MOUNTED_MARK
+				 ": is it mounted?",
+				 volumes->shared);
+	return open_or_make(shared, "environments", 0700);
+}
+
+/* The folder of the environment's volumes of a kind. */
+static int open_environment(struct volumes *volumes, const char *environment, enum volume_kind kind,
+			    struct error *err)
+{
+	_cleanup_close_ int shared = -1;
+
+	if (kind == VOLUME_LOCAL)
+		return open_or_make(volumes->environments, environment, 0700);
+	shared = open_shared(volumes, err);
+	return shared < 0 ? shared : open_or_make(shared, environment, 0700);
+}
+
+static int open_volume(struct volumes *volumes, const char *environment, const char *name,
+		       enum volume_kind kind, struct error *err)
+{
+	_cleanup_close_ int folder = -1;
 	int r;
 
 	r = check_names(environment, name, err);
 	if (r < 0)
 		return r;
-	r = open_or_make(volumes->environments, environment, 0700);
-	if (r < 0)
-		return fail(err, r, "make", environment);
-	folder = r;
-	r = open_or_make(folder, name, 0750);
-	if (r < 0)
-		return fail(err, r, "make", environment);
-	volume = r;
-	return asprintf(ret_path, "%s/%s/%s", volumes->path, environment, name) < 0 ? -ENOMEM : 0;
+	r = open_environment(volumes, environment, kind, err);
+	if (r >= 0) {
+		folder = r;
+		r = open_or_make(folder, name, 0750);
+	}
+	if (r < 0 && (!err || err->errnum == 0))
+		return fail(err, r, "open", environment);
+	return r;
 }
 
-int volumes_give(struct volumes *volumes, const char *environment, const char *name, uid_t uid,
-		 gid_t gid, struct error *err)
+int volumes_make(struct volumes *volumes, const char *environment, const char *name,
+		 enum volume_kind kind, char **ret_path, struct error *err)
 {
-	_cleanup_close_ int folder = -1, volume = -1;
+	_cleanup_close_ int volume = -1;
+	int r;
+
+	r = open_volume(volumes, environment, name, kind, err);
+	if (r < 0)
+		return r;
+	volume = r;
+	if (kind == VOLUME_LOCAL)
+		r = asprintf(ret_path, "%s/%s/%s", volumes->path, environment, name);
+	else
+		r = asprintf(ret_path, "%s/environments/%s/%s", volumes->shared, environment, name);
+	return r < 0 ? -ENOMEM : 0;
+}
+
+int volumes_give(struct volumes *volumes, const char *environment, const char *name,
+		 enum volume_kind kind, uid_t uid, gid_t gid, struct error *err)
+{
+	_cleanup_close_ int volume = -1;
 	struct stat status;
 	int r;
 
-	r = check_names(environment, name, err);
+	r = open_volume(volumes, environment, name, kind, err);
 	if (r < 0)
 		return r;
-	r = open_or_make(volumes->environments, environment, 0700);
-	if (r < 0)
-		return fail(err, r, "open", environment);
-	folder = r;
-	r = open_or_make(folder, name, 0750);
-	if (r < 0)
-		return fail(err, r, "open", environment);
 	volume = r;
 	if (fstat(volume, &status) < 0)
 		return fail(err, -errno, "open", environment);

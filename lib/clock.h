@@ -7,6 +7,7 @@
 #define TIME_STRING_MAX sizeof("2027-01-01T00:00:00Z")
 
 uint64_t clock_monotonic_ms(void); /* CLOCK_MONOTONIC */
+uint64_t clock_boottime_ms(void);  /* CLOCK_BOOTTIME: it goes on while the machine sleeps */
 uint64_t clock_monotonic_us(void); /* the same clock, for measuring */
 int64_t clock_unix_seconds(void);  /* CLOCK_REALTIME */
 int64_t clock_unix_ms(void);       /* the same clock */

@@ -13,6 +13,7 @@
 #include <string.h>
 
 #include "lib/backoff.h"
+#include "lib/clock.h"
 #include "proto/report.h"
 
 #define CALL_TIMEOUT_MS 10000
@@ -35,6 +36,7 @@ struct follower {
 	struct backoff backoff;
 	struct event retry, report;
 	uint64_t registering, watching, reporting; /* ids of calls; 0: none */
+	uint64_t sent_ms;                          /* when the report on its way was made */
 	bool touched; /* something is new since the report on its way was made */
 	bool register_again;
 	struct watch_decoder *decoder;
@@ -114,6 +116,17 @@ static int call(struct follower *follower, const char *method, const char *path,
 
 static void send_report(struct follower *follower);
 
+static void tell_answer(struct follower *follower, const struct http_response *response)
+{
+	_cleanup_json_ json_t *body = NULL;
+
+	if (!follower->events.on_answer)
+		return;
+	body = json_loadb(response->body, response->length, 0, NULL);
+	if (body)
+		follower->events.on_answer(follower->userdata, body, follower->sent_ms);
+}
+
 static void report_done(const struct http_response *response, void *userdata)
 {
 	struct follower *follower = userdata;
@@ -125,6 +138,7 @@ static void report_done(const struct http_response *response, void *userdata)
 		start_over(follower, describe(response, "report", reason, sizeof(reason)));
 		return;
 	}
+	tell_answer(follower, response);
 	if (follower->touched)
 		send_report(follower);
 	else
@@ -139,6 +153,7 @@ static void send_report(struct follower *follower)
 	json_t *body;
 
 	follower->touched = false;
+	follower->sent_ms = clock_boottime_ms();
 	body = follower->events.report(follower->userdata);
 	snprintf(path, sizeof(path), "/%s/status", follower->name);
 	if (!body || call(follower, "POST", path, body, &wanted, &follower->reporting) < 0)

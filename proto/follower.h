@@ -37,6 +37,9 @@ struct follower_events {
 	json_t *(*registration)(void *userdata);
 	/* The report's body, a new reference; NULL: nothing to report yet. */
 	json_t *(*report)(void *userdata);
+	/* The answer to a report that was sent at this time (CLOCK_BOOTTIME); borrowed. May be
+	 * NULL. */
+	void (*on_answer)(void *userdata, const json_t *answer, uint64_t sent_ms);
 	/* At each change of state, for the log. reason is a sentence for WAITING, else "". */
 	void (*on_state)(void *userdata, enum follower_state state, const char *reason);
 };

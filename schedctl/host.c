@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* The noun "host": hosts listed and shown. */
+/* The noun "host": hosts listed and shown; host_mode.c holds what changes them. */
 
 #include <inttypes.h>
 #include <string.h>
 
-#include "schedctl/command.h"
+#include "schedctl/host_mode.h"
 #include "schedctl/quantity.h"
 #include "schedctl/show.h"
 #include "schedctl/text.h"
 
-#define COLLECTION "/v1/hosts"
+#define COLLECTION HOST_COLLECTION
 
 static const struct table_column columns[] = {
 	{ .title = "NAME" },
@@ -95,6 +95,16 @@ static void add_free(struct table *table, const char *key, const char *available
 	table_cellf(table, "%s free of %s", available, all);
 }
 
+static void add_drain(struct table *table, const json_t *drain)
+{
+	if (!json_is_object(drain))
+		return;
+	table_cellf(table, "Drain:");
+	table_cellf(table, "%" PRIu64 " left, %" PRIu64 " moving, %" PRIu64 " cannot move",
+		    number_field(drain, "left"), number_field(drain, "moving"),
+		    number_field(drain, "staying"));
+}
+
 static int print_details(const struct output *output, json_t *host)
 {
 	_cleanup_(cleanup_table) struct table *table = NULL;
@@ -110,6 +120,10 @@ static int print_details(const struct output *output, json_t *host)
 	show_text(table, "Name", text_field(host, "id"));
 	table_cell(table, STYLE_PLAIN, "Status:");
 	table_cell(table, status_style(status), status);
+	show_time(table, "Since", text_field(host, "status_since"));
+	if (strcmp(text_field(host, "mode"), "active") != 0)
+		show_text(table, "Mode", text_field(host, "mode"));
+	add_drain(table, json_object_get(host, "drain"));
 	show_optional(table, "Problem", text_field(host, "engine_error"));
 	show_text(table, "Pool", text_field(host, "pool"));
 	show_text(table, "Address", text_field(host, "address"));
@@ -143,6 +157,37 @@ static const struct command commands[] = {
 	  .max_arguments = 1,
 	  .sides = SIDE_SCHEDD,
 	  .run = run_show },
+	{ .verb = "cordon",
+	  .arguments = "HOST…",
+	  .summary = "Let hosts take nothing new",
+	  .min_arguments = 1,
+	  .max_arguments = SIZE_MAX,
+	  .sides = SIDE_SCHEDD,
+	  .run = host_cordon },
+	{ .verb = "drain",
+	  .arguments = "HOST…",
+	  .summary =
+		  "Empty hosts: what can move does, the rest stays until it is stopped or deleted",
+	  .options = &host_drain_options,
+	  .min_arguments = 1,
+	  .max_arguments = SIZE_MAX,
+	  .sides = SIDE_SCHEDD,
+	  .run = host_drain },
+	{ .verb = "maintenance",
+	  .arguments = "HOST…",
+	  .summary =
+		  "Expect hosts to be away; their environments say so and are not placed elsewhere",
+	  .min_arguments = 1,
+	  .max_arguments = SIZE_MAX,
+	  .sides = SIDE_SCHEDD,
+	  .run = host_maintenance },
+	{ .verb = "uncordon",
+	  .arguments = "HOST…",
+	  .summary = "Let hosts take environments again",
+	  .min_arguments = 1,
+	  .max_arguments = SIZE_MAX,
+	  .sides = SIDE_SCHEDD,
+	  .run = host_uncordon },
 };
 
 const struct noun noun_host = {

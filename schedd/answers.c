@@ -157,6 +157,29 @@ static uint64_t left(uint64_t capacity, uint64_t used)
 	return capacity > used ? capacity - used : 0;
 }
 
+/* How far a drain has come: what is left, of it what moves, and what cannot. Null where none is. */
+static json_t *encode_drain(const struct host_entry *entry)
+{
+	const struct environment_entry *one;
+	int left = 0, moving = 0, staying = 0;
+
+	if (host_committed(entry)->mode != HOST_DRAINING)
+		return json_null();
+	DL_FOREACH2(entry->environments, one, host_next)
+	{
+		const struct environment *row = environment_committed(one);
+
+		if (!row || strcmp(row->host, entry->entry.id) != 0)
+			continue;
+		left++;
+		if (row->action == ACTION_MOVE)
+			moving++;
+		else if (!environment_spec_is_movable(&row->origin->spec))
+			staying++;
+	}
+	return json_pack("{s:i, s:i, s:i}", "left", left, "moving", moving, "staying", staying);
+}
+
 json_t *answer_host(const struct host_entry *entry)
 {
 	const struct host *host = host_committed(entry);
@@ -171,6 +194,7 @@ json_t *answer_host(const struct host_entry *entry)
 	set(object, "mode", json_string(host_mode_name(host->mode)), &r);
 	set(object, "mode_since", json_time(host->mode_since), &r);
 	set(object, "heard", json_boolean(host->online), &r);
+	set(object, "drain", encode_drain(entry), &r);
 	set(object, "free",
 	    json_pack(
 		    "{s:I, s:I, s:o}", "cpu_milli",

@@ -161,13 +161,18 @@ void api_registered(void *userdata, const struct error *err, const char *id)
 	operation_free(operation);
 }
 
-void api_reply_report(struct api *api, struct http_request *request)
+void api_reply_report(struct api *api, struct http_request *request, json_t *more)
 {
 	const struct state *state = scheduler_state(api->config.scheduler);
+	json_t *answer = json_pack("{s:I, s:I}", "epoch", (json_int_t)state->epoch, "revision",
+				   (json_int_t)state->revision);
 
-	api_reply_item(request, 200,
-		       json_pack("{s:I, s:I}", "epoch", (json_int_t)state->epoch, "revision",
-				 (json_int_t)state->revision));
+	if (answer && more && json_object_update(answer, more) < 0) {
+		json_decref(answer);
+		answer = NULL;
+	}
+	json_decref(more);
+	api_reply_item(request, 200, answer);
 }
 
 int api_new(struct api **ret, const struct api_config *config)

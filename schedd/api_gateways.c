@@ -118,7 +118,7 @@ static void report(struct http_request *request, void *userdata)
 	if (r < 0)
 		http_reply_error(request, &err);
 	else
-		api_reply_report(api, request);
+		api_reply_report(api, request, NULL);
 }
 
 static const struct http_route routes[] = {

@@ -97,6 +97,17 @@ static void watch(struct http_request *request, void *userdata)
 	}
 }
 
+/* How long what can run elsewhere may run on without another report. Without it nothing is said:
+ * the host goes by what it was told before. */
+static json_t *lease(const struct api *api)
+{
+	uint64_t lease_ms;
+
+	if (!scheduler_grants_lease(api->config.scheduler, &lease_ms))
+		return NULL;
+	return json_pack("{s:I}", "lease_ms", (json_int_t)lease_ms);
+}
+
 static void report(struct http_request *request, void *userdata)
 {
 	struct api *api = userdata;
@@ -117,7 +128,7 @@ static void report(struct http_request *request, void *userdata)
 	if (r < 0)
 		http_reply_error(request, &err);
 	else
-		api_reply_report(api, request);
+		api_reply_report(api, request, lease(api));
 }
 
 static const struct http_route routes[] = {

@@ -68,5 +68,5 @@ struct host_entry *api_find_host(struct api *api, const char *id);
 
 /* The done callback of a registration: {"id","epoch","revision"}. */
 void api_registered(void *userdata, const struct error *err, const char *id);
-/* {"epoch","revision"}, the answer to a report. */
-void api_reply_report(struct api *api, struct http_request *request);
+/* {"epoch","revision"}, the answer to a report; with more (taken over; may be NULL). */
+void api_reply_report(struct api *api, struct http_request *request, json_t *more);

@@ -86,6 +86,8 @@ static int make_modules(struct daemon *daemon, const struct options *options,
 		.pool = &settings->pool,
 		.limits = settings->limits,
 		.offline_after_ms = (uint32_t)options->offline_after_ms,
+		.lease_ms = options->lease_ms,
+		.lease_margin_ms = options->lease_margin_ms,
 		.policy = settings->policy,
 	};
 	const struct limits_config requests = {

@@ -197,6 +197,7 @@ static void decide_unreachable(const struct lifecycle_input *input,
 		return;
 	}
 	decision->phase = PHASE_UNREACHABLE;
+	lifecycle_await_lease(input, decision);
 	lifecycle_offline_reason(input, decision);
 }
 

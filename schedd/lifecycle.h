@@ -23,8 +23,8 @@ struct lifecycle_host {
 	enum host_mode mode;
 	bool online;
 	int64_t status_since;
-	/* It was not heard of for so long that it has stopped what may run elsewhere. */
-	bool lease_over;
+	/* Until it has stopped what may run elsewhere, if it is not heard of; 0: it has. */
+	uint64_t lease_left_ms;
 	bool reported;            /* there is a report of this epoch; the rest is from it */
 	uint64_t revision;        /* desired revision that it has received */
 	const char *engine_error; /* NULL: none */

@@ -17,8 +17,18 @@ bool lifecycle_is_lost(const struct lifecycle_input *input)
 {
 	const struct lifecycle_host *host = input->host;
 
-	return host && !host->online && host->lease_over && host->mode != HOST_MAINTENANCE &&
+	return host && !host->online && host->lease_left_ms == 0 &&
+	       host->mode != HOST_MAINTENANCE &&
 	       environment_spec_is_movable(&input->environment->origin->spec);
+}
+
+void lifecycle_await_lease(const struct lifecycle_input *input, struct lifecycle_decision *decision)
+{
+	const struct lifecycle_host *host = input->host;
+
+	if (host->lease_left_ms > 0 && host->lease_left_ms < UINT64_MAX &&
+	    environment_spec_is_movable(&input->environment->origin->spec))
+		lifecycle_recheck(decision, host->lease_left_ms);
 }
 
 void lifecycle_offline_reason(const struct lifecycle_input *input,
@@ -68,6 +78,7 @@ static bool is_over(const struct lifecycle_input *input, const char *what,
 
 	if (lifecycle_is_lost(input))
 		return true;
+	lifecycle_await_lease(input, decision);
 	lifecycle_because(decision, "waiting for host %s, offline since %s, to %s the container",
 			  input->host->name, time_format(input->host->status_since, since), what);
 	return false;

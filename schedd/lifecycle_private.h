@@ -40,5 +40,8 @@ bool lifecycle_is_removed(const struct lifecycle_input *input, struct lifecycle_
 void lifecycle_follow(const struct lifecycle_input *input, struct lifecycle_decision *decision);
 /* One whose host may run it no more, as its lease is over: it may be placed elsewhere. */
 bool lifecycle_is_lost(const struct lifecycle_input *input);
+/* Asks again when the lease of a host that is away will be over. */
+void lifecycle_await_lease(const struct lifecycle_input *input,
+			   struct lifecycle_decision *decision);
 void lifecycle_offline_reason(const struct lifecycle_input *input,
 			      struct lifecycle_decision *decision);

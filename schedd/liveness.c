@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Who is online: hosts and gateways by when they were heard of last. The rows change only when the
  * answer does, so heartbeats cost no commit. */
+#include <inttypes.h>
+
 #include "lib/clock.h"
 #include "lib/log.h"
 #include "schedd/scheduler_private.h"
@@ -55,12 +57,40 @@ static void check_gateway(struct scheduler *scheduler, struct gateway_entry *ent
 	scheduler->ports_changed = true;
 }
 
+/* It looks this often, so that it knows when it could not. */
+static uint64_t tick_ms(const struct scheduler *scheduler)
+{
+	return MAX(scheduler->config.offline_after_ms / 4, 25u);
+}
+
+/* While this process stood still it heard nobody, and what was sent meanwhile waits to be read:
+ * everybody gets that time back. */
+static void forgive_own_pause(struct scheduler *scheduler, uint64_t now_ms)
+{
+	uint64_t expected = scheduler->liveness_ms + 2 * tick_ms(scheduler), gap;
+	struct gateway_entry *gateway;
+	struct host_entry *host;
+
+	if (scheduler->liveness_ms == 0 || now_ms <= expected)
+		return;
+	gap = now_ms - scheduler->liveness_ms;
+	log_warning("liveness", "looks again after %" PRIu64 " ms: nobody is blamed for them", gap);
+	STATE_FOREACH(&scheduler->state, RECORD_HOST, host)
+	if (host_newest(host)->online)
+		host->last_seen_ms = MIN(host->last_seen_ms + gap, now_ms);
+	STATE_FOREACH(&scheduler->state, RECORD_GATEWAY, gateway)
+	if (gateway_newest(gateway)->online)
+		gateway->last_seen_ms = MIN(gateway->last_seen_ms + gap, now_ms);
+}
+
 void liveness_run(struct scheduler *scheduler)
 {
 	uint64_t now_ms = clock_monotonic_ms();
 	struct gateway_entry *gateway;
 	struct host_entry *host;
 
+	forgive_own_pause(scheduler, now_ms);
+	scheduler->liveness_ms = now_ms;
 	scheduler->followers_changed = false;
 	STATE_FOREACH(&scheduler->state, RECORD_HOST, host)
 	check_host(scheduler, host, now_ms);
@@ -80,5 +110,8 @@ uint64_t liveness_due_ms(const struct scheduler *scheduler)
 	STATE_FOREACH(&scheduler->state, RECORD_GATEWAY, gateway)
 	if (gateway_newest(gateway)->online)
 		oldest = MIN(oldest, gateway->last_seen_ms);
-	return oldest == UINT64_MAX ? 0 : oldest + scheduler->config.offline_after_ms;
+	if (oldest == UINT64_MAX)
+		return 0;
+	return MIN(oldest + scheduler->config.offline_after_ms,
+		   scheduler->liveness_ms + tick_ms(scheduler));
 }

@@ -16,6 +16,7 @@ struct options {
 	struct string_list port_addresses, images;
 	uint64_t quarantine_ms, withdraw_timeout_ms, unready_grace_ms, offline_after_ms,
 		expiry_warning_ms;
+	uint64_t lease_ms, lease_margin_ms;
 	uint64_t max_connections, max_body, max_requests, max_watches;
 	uint64_t token_rate, token_requests, token_watches;
 	uint64_t request_timeout_ms, idle_timeout_ms, watch_backlog;

@@ -51,7 +51,18 @@ static int compare_container(const void *key, const void *container)
 	return strcmp(key, ((const struct container_report *)container)->environment);
 }
 
-static void gather_host(const struct environment_entry *entry, struct lifecycle_host *ret)
+static uint64_t lease_left(const struct run *run, const struct host_entry *host)
+{
+	const struct scheduler_config *config = &run->scheduler->config;
+	uint64_t over = host->lease_from_ms + config->lease_ms + config->lease_margin_ms;
+
+	if (config->lease_ms == 0)
+		return UINT64_MAX;
+	return over > run->now_ms ? over - run->now_ms : 0;
+}
+
+static void gather_host(const struct run *run, const struct environment_entry *entry,
+			struct lifecycle_host *ret)
 {
 	const struct host_entry *host = entry->host;
 	const struct host_report *report = &host->report;
@@ -61,6 +72,7 @@ static void gather_host(const struct environment_entry *entry, struct lifecycle_
 		.mode = host_newest(host)->mode,
 		.online = host_newest(host)->online,
 		.status_since = host_newest(host)->status_since,
+		.lease_left_ms = lease_left(run, host),
 		.reported = host->reported,
 		.revision = report->revision,
 		.engine_error = report->engine_error,
@@ -88,7 +100,7 @@ static void decide(const struct run *run, const struct environment_entry *entry,
 	for (size_t i = 0; i < entry->n_ports; i++)
 		ports[i] = port_newest(entry->ports[i]);
 	if (entry->host) {
-		gather_host(entry, &host);
+		gather_host(run, entry, &host);
 		input.host = &host;
 	}
 	if (entry->unready_since_ms > 0)
@@ -181,6 +193,8 @@ static int edit_environment(const struct run *run, struct environment_entry *ent
 		return -ENOMEM;
 	if (environment->phase != decision->phase)
 		environment->phase_since = run->now;
+	if (environment->action == ACTION_MOVE && decision->action != ACTION_MOVE)
+		run->scheduler->drain_changed = true;
 	if (environment->assignment != decision->assignment)
 		environment->assignment_revision = state_open_revision(state);
 	environment->phase = decision->phase;
@@ -373,6 +387,7 @@ bool reconciler_run(struct scheduler *scheduler)
 	};
 	struct environment_entry *entry;
 
+	scheduler->drain_changed |= scheduler->capacity_changed;
 	if (scheduler->capacity_changed || time_is_due(scheduler, run.now_ms))
 		mark_due(scheduler, run.now_ms);
 	if (gather_gateways(&run) < 0)

@@ -267,6 +267,11 @@ static int renew_host(struct scheduler *scheduler, struct host_entry *entry,
 	return 0;
 }
 
+static void host_seen(struct host_entry *entry)
+{
+	entry->last_seen_ms = entry->lease_from_ms = clock_monotonic_ms();
+}
+
 int scheduler_register_host(struct scheduler *scheduler, struct host_registration *registration,
 			    const char *actor, scheduler_done done, void *userdata,
 			    struct error *err)
@@ -283,7 +288,7 @@ int scheduler_register_host(struct scheduler *scheduler, struct host_registratio
 		return no_memory(err);
 	if (entry && same(host_registration_encode(registration),
 			  host_registration_encode(&host_newest(entry)->origin->registration))) {
-		entry->last_seen_ms = clock_monotonic_ms();
+		host_seen(entry);
 		scheduler->followers_changed |= !host_newest(entry)->online;
 		return 0;
 	}
@@ -293,7 +298,7 @@ int scheduler_register_host(struct scheduler *scheduler, struct host_registratio
 		scheduler_abandon_open(scheduler, -ENOMEM, "internal", "out of memory");
 		return 0; /* done was called with the error */
 	}
-	entry->last_seen_ms = clock_monotonic_ms();
+	host_seen(entry);
 	scheduler->followers_changed = true;
 	scheduler->capacity_changed = true;
 	state_audit(&scheduler->state, &entry->entry, actor, "register",
@@ -410,7 +415,7 @@ int scheduler_report_host(struct scheduler *scheduler, const char *id, struct ho
 		qsort(entry->report.containers, entry->report.n_containers,
 		      sizeof(*entry->report.containers), compare_containers);
 	entry->reported = true;
-	entry->last_seen_ms = clock_monotonic_ms();
+	host_seen(entry);
 	entry->last_heartbeat = clock_unix_seconds();
 	scheduler->followers_changed |= !host_newest(entry)->online;
 	scheduler_mark_host(scheduler, entry);

@@ -98,6 +98,34 @@ void scheduler_abandon_open(struct scheduler *scheduler, int errnum, const char 
 
 /* ---- batches ---- */
 
+/* Leases are granted on the strength of a commit that went through: without work, an empty one. */
+static uint64_t confirmation_due_ms(const struct scheduler *scheduler)
+{
+	if (scheduler->config.lease_ms == 0)
+		return 0;
+	return scheduler->confirmed_ms + scheduler->config.lease_margin_ms / 4;
+}
+
+static bool confirmation_is_due(const struct scheduler *scheduler)
+{
+	uint64_t due = confirmation_due_ms(scheduler);
+
+	return due > 0 && due <= clock_monotonic_ms();
+}
+
+/* Another leader counts leases from its own start, so what is granted until then has half of the
+ * margin to reach us, and the host the other half to stop. */
+bool scheduler_grants_lease(const struct scheduler *scheduler, uint64_t *ret_ms)
+{
+	const struct scheduler_config *config = &scheduler->config;
+
+	*ret_ms = config->lease_ms;
+	if (config->lease_ms == 0)
+		return true;
+	return scheduler_ready(scheduler, NULL) == 0 &&
+	       clock_monotonic_ms() - scheduler->confirmed_ms < config->lease_margin_ms / 2;
+}
+
 static void send_batch(struct scheduler *scheduler)
 {
 	const struct error done = ERROR_INIT;
@@ -108,7 +136,9 @@ static void send_batch(struct scheduler *scheduler)
 	if (!state_close_batch(&scheduler->state)) {
 		/* Requests that found everything as they want it. */
 		waiters_end(&scheduler->open, &done);
-		return;
+		if (!confirmation_is_due(scheduler))
+			return;
+		state_close_empty(&scheduler->state);
 	}
 	waiters_move(&scheduler->open, &scheduler->flight);
 	scheduler->commit_started_ms = clock_monotonic_ms();
@@ -126,10 +156,13 @@ static void arm_timer(struct scheduler *scheduler)
 {
 	uint64_t now = clock_monotonic_ms();
 	uint64_t reconciler = reconciler_due_ms(scheduler), liveness = liveness_due_ms(scheduler);
+	uint64_t confirmation = confirmation_due_ms(scheduler);
 	uint64_t due = reconciler;
 
 	if (liveness > 0 && (due == 0 || liveness < due))
 		due = liveness;
+	if (confirmation > 0 && !scheduler->state.in_flight && (due == 0 || confirmation < due))
+		due = confirmation;
 	if (due > 0)
 		(void)loop_timer_arm(&scheduler->timer, due > now ? due - now : 0);
 	else
@@ -147,7 +180,9 @@ static void turn(evutil_socket_t fd, short what, void *userdata)
 		return;
 	if (scheduler->followers_changed || (due > 0 && due <= clock_monotonic_ms()))
 		liveness_run(scheduler);
-	more = reconciler_run(scheduler);
+	if (scheduler->drain_changed)
+		drain_run(scheduler);
+	more = reconciler_run(scheduler) || scheduler->drain_changed;
 	send_batch(scheduler);
 	arm_timer(scheduler);
 	if (more)
@@ -198,7 +233,10 @@ static void greet_followers(struct scheduler *scheduler)
 	struct host_entry *host;
 
 	STATE_FOREACH(&scheduler->state, RECORD_HOST, host)
-	host->last_seen_ms = host_newest(host)->online ? now_ms : 0;
+	{
+		host->last_seen_ms = host_newest(host)->online ? now_ms : 0;
+		host->lease_from_ms = now_ms;
+	}
 	STATE_FOREACH(&scheduler->state, RECORD_GATEWAY, gateway)
 	gateway->last_seen_ms = gateway_newest(gateway)->online ? now_ms : 0;
 }
@@ -212,6 +250,9 @@ static void on_leader(void *userdata, uint64_t epoch, uint64_t revision)
 	scheduler->loaded = true;
 	scheduler->ports_changed = true;
 	scheduler->capacity_changed = true;
+	scheduler->drain_changed = true;
+	scheduler->confirmed_ms = clock_monotonic_ms();
+	scheduler->liveness_ms = 0;
 	greet_followers(scheduler);
 	log_info("leader",
 		 "epoch=%" PRIu64 " revision=%" PRIu64 " hosts=%u environments=%u ports=%u", epoch,
@@ -246,6 +287,7 @@ static void commit_succeeded(struct scheduler *scheduler)
 	scheduler->stats.rows_committed += scheduler->state.flight.n;
 	scheduler->stats.commit_seconds +=
 		(double)(clock_monotonic_ms() - scheduler->commit_started_ms) / 1000;
+	scheduler->confirmed_ms = scheduler->commit_started_ms;
 	state_commit_batch(&scheduler->state);
 	scheduler->events.on_commit(scheduler->userdata, &scheduler->state.flight);
 	state_finish_batch(&scheduler->state);

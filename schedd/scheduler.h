@@ -24,6 +24,8 @@ struct scheduler_config {
 	struct port_pool *pool; /* taken over */
 	struct lifecycle_limits limits;
 	uint32_t offline_after_ms;             /* a follower that was silent so long is offline */
+	uint64_t lease_ms;                     /* see host_entry; 0: no environment is re-placed */
+	uint64_t lease_margin_ms;              /* for a host to stop what its lease ran out for */
 	const struct placement_policy *policy; /* the default; NULL: least-used */
 };
 
@@ -124,6 +126,11 @@ int scheduler_register_host(struct scheduler *scheduler, struct host_registratio
 int scheduler_register_gateway(struct scheduler *scheduler,
 			       struct gateway_registration *registration, const char *actor,
 			       scheduler_done done, void *userdata, struct error *err) _must_check_;
+
+/* May a host that reports now run what can run elsewhere for another lease? Only where this process
+ * is known to lead: one that was replaced and does not know it yet must not promise anything.
+ * *ret_ms is the length; 0: for ever, since nothing is placed elsewhere. */
+bool scheduler_grants_lease(const struct scheduler *scheduler, uint64_t *ret_ms);
 
 /* A report is taken into memory at once and counts as heartbeat; what follows from it is committed
  * later. It is moved out of *report. -ENOENT; -ESTALE "stale_epoch". */

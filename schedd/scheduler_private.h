@@ -35,10 +35,13 @@ struct scheduler {
 	struct event timer;          /* something is due by time */
 	bool paused;            /* the database refused a batch: the turn waits for its timer */
 	bool capacity_changed;  /* environments without a host may find one */
+	bool drain_changed;     /* a draining host may be emptied further */
 	bool ports_changed;     /* ports without an environment may go on */
 	bool followers_changed; /* somebody was heard of who is offline in the rows */
 	int64_t ports_due;      /* Unix seconds; 0: no quarantine runs */
 	uint64_t commit_started_ms;
+	uint64_t confirmed_ms; /* when the last commit was sent that went through as leader */
+	uint64_t liveness_ms;  /* when liveness looked last; 0: not since the load */
 	struct scheduler_stats stats;
 };
 
@@ -68,6 +71,11 @@ uint64_t reconciler_due_ms(const struct scheduler *scheduler);
 /* Sets hosts and gateways online or offline by when they were heard of last. */
 void liveness_run(struct scheduler *scheduler);
 uint64_t liveness_due_ms(const struct scheduler *scheduler);
+
+/* ---- drain.c ---- */
+
+/* Lets environments of draining hosts move, as many at a time as may. */
+void drain_run(struct scheduler *scheduler);
 
 /* ---- candidates.c ---- */
 

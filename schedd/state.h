@@ -25,9 +25,11 @@ struct host_entry {
 	struct usage newest, committed;
 	struct environment_entry *environments; /* by the newest version; list */
 	uint64_t last_seen_ms;                  /* monotonic; start counts as seen */
-	int64_t last_heartbeat;                 /* Unix seconds; 0: not since our start */
-	bool reported;                          /* report is from this epoch */
-	struct host_report report;              /* containers sorted by environment */
+	/* Monotonic: what it may have been granted last, by whoever led then, is not newer. */
+	uint64_t lease_from_ms;
+	int64_t last_heartbeat;    /* Unix seconds; 0: not since our start */
+	bool reported;             /* report is from this epoch */
+	struct host_report report; /* containers sorted by environment */
 };
 
 struct gateway_entry {
@@ -177,6 +179,8 @@ void state_unmark(struct state *state, struct environment_entry *environment);
 /* Closes the open batch: it becomes state->flight, and a new one is open. False: it was empty. Not
  * while one is in flight. */
 bool state_close_batch(struct state *state);
+/* The same with nothing in it, where there is nothing: its commit shows who leads. */
+void state_close_empty(struct state *state);
 /* The flight is durable: its versions become the committed ones. The changes carry the versions
  * before them until state_finish_batch, which frees them and removes the rows that are gone. */
 void state_commit_batch(struct state *state);

@@ -101,12 +101,10 @@ void batch_clear(struct batch *batch)
 	*batch = (struct batch){ 0 };
 }
 
-bool state_close_batch(struct state *state)
+static void close_batch(struct state *state)
 {
 	struct batch *batch = &state->open;
 
-	if (batch->n == 0)
-		return false;
 	batch->from_revision = state->revision;
 	batch->to_revision = state->revision + 1;
 	for (size_t i = 0; i < batch->n; i++) {
@@ -118,7 +116,20 @@ bool state_close_batch(struct state *state)
 	state->flight = *batch;
 	state->in_flight = true;
 	*batch = (struct batch){ 0 };
+}
+
+bool state_close_batch(struct state *state)
+{
+	if (state->open.n == 0)
+		return false;
+	close_batch(state);
 	return true;
+}
+
+void state_close_empty(struct state *state)
+{
+	if (state->open.n == 0)
+		close_batch(state);
 }
 
 /* What a reader sees as a host's free resources follows the committed versions. A share of a GPU

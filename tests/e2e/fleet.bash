@@ -23,7 +23,8 @@ fleet_gatewayd() {
 }
 
 fleet_agentd() { # HOST
-	lab_agentd "$1" "10.0.${1#host}.2" --heartbeat 1s --cpu-milli 1000 --memory-bytes 1073741824
+	lab_agentd "$1" "10.0.${1#host}.2" --heartbeat 1s --cpu-milli 1000 --memory-bytes 1073741824 \
+		--shared-dir "$lab_data/shared"
 }
 
 fleet_up() {
@@ -37,6 +38,9 @@ fleet_up() {
 	lab_image host1 "$image"
 	lab_image host2 "$image"
 	ssh-keygen -q -t ed25519 -N '' -C test -f "$lab_dir/key"
+	# A mounted folder that is the same on both hosts.
+	install -d "$lab_data/shared"
+	touch "$lab_data/shared/.portico"
 	fleet_schedd
 	fleet_gatewayd
 	fleet_agentd host1

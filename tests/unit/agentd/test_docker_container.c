@@ -136,6 +136,28 @@ static json_t *at(json_t *json, const char *first, const char *second)
 	return json_object_get(json_object_get(json, first), second);
 }
 
+/* It may run on another host by now: Docker must not start it when the machine boots. */
+Test(docker_container, docker_never_starts_what_can_move)
+{
+	struct assignment assignment = {
+		.environment = (char *)"env-1",
+		.spec = { .name = (char *)"demo",
+			  .image = (char *)"dev:1",
+			  .env = json_object(),
+			  .volumes = json_pack("{s:s}", "code", "shared"),
+			  .restart = RESTART_ALWAYS },
+	};
+	json_t *body = body_of(&assignment);
+
+	cr_expect_str_eq(json_string_value(at(body, "Labels", LABEL_MOVABLE)), "yes");
+	cr_expect_str_eq(
+		json_string_value(at(json_object_get(body, "HostConfig"), "RestartPolicy", "Name")),
+		"no");
+	json_decref(body);
+	json_decref(assignment.spec.env);
+	json_decref(assignment.spec.volumes);
+}
+
 Test(docker_container, body)
 {
 	struct assignment assignment = {
@@ -161,6 +183,7 @@ Test(docker_container, body)
 	cr_expect_str_eq(json_string_value(at(body, "Labels", LABEL_REVISION)), "120");
 	cr_expect_str_eq(json_string_value(at(body, "Labels", LABEL_EPOCH)), "3");
 	cr_expect_str_eq(json_string_value(at(body, "Labels", LABEL_DIGEST)), "abc");
+	cr_expect_str_eq(json_string_value(at(body, "Labels", LABEL_MOVABLE)), "no");
 	host = json_object_get(body, "HostConfig");
 	cr_expect_eq(json_integer_value(json_object_get(host, "NanoCpus")), 1500000000);
 	cr_expect_eq(json_integer_value(json_object_get(host, "Memory")), 512 << 20);

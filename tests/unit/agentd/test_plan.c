@@ -13,7 +13,7 @@ struct row {
 	enum restart_policy restart;
 	int status; /* enum instance_status, or NOTHING_THERE */
 	int exit_code;
-	bool stopped_on_request, outdated, incomplete;
+	bool stopped_on_request, outdated, incomplete, lapsed;
 	enum plan_action action;
 	enum container_state state;
 	bool hold, purge;
@@ -60,6 +60,28 @@ static const struct row rows[] = {
 	  .action = PLAN_NOTHING, .state = CONTAINER_CREATING },
 	{ "dead", true, true, .status = INSTANCE_DEAD, .action = PLAN_REMOVE,
 	  .state = CONTAINER_CREATING },
+	{ "lapsed and running", true, true, .status = INSTANCE_RUNNING, .lapsed = true,
+	  .action = PLAN_STOP, .state = CONTAINER_STOPPING, .hold = true },
+	{ "lapsed and restarting", true, true, .status = INSTANCE_RESTARTING, .lapsed = true,
+	  .action = PLAN_STOP, .state = CONTAINER_STOPPING, .hold = true },
+	{ "lapsed and paused", true, true, .status = INSTANCE_PAUSED, .lapsed = true,
+	  .action = PLAN_STOP, .state = CONTAINER_STOPPING, .hold = true },
+	{ "lapsed and stopped for it", true, true, .status = INSTANCE_EXITED,
+	  .stopped_on_request = true, .lapsed = true, .action = PLAN_NOTHING,
+	  .state = CONTAINER_WAITING },
+	{ "lapsed and ended by itself", true, true, .status = INSTANCE_EXITED, .lapsed = true,
+	  .action = PLAN_NOTHING, .state = CONTAINER_WAITING },
+	{ "lapsed and never made", true, true, .status = NOTHING_THERE, .lapsed = true,
+	  .action = PLAN_NOTHING, .state = CONTAINER_WAITING },
+	{ "lapsed and half made", true, true, .status = INSTANCE_CREATED, .lapsed = true,
+	  .action = PLAN_NOTHING, .state = CONTAINER_WAITING },
+	{ "unassigned, no complete list, lapsed", false, .status = INSTANCE_RUNNING,
+	  .incomplete = true, .lapsed = true, .action = PLAN_STOP, .state = CONTAINER_STOPPING,
+	  .hold = true },
+	{ "unassigned, no complete list, lapsed and stopped", false, .status = INSTANCE_EXITED,
+	  .incomplete = true, .lapsed = true, .action = PLAN_NOTHING, .state = CONTAINER_WAITING },
+	{ "unassigned, whatever its lease", false, .status = INSTANCE_EXITED, .lapsed = true,
+	  .action = PLAN_REMOVE, .state = CONTAINER_REMOVING, .purge = true },
 	{ "neither", false, .status = NOTHING_THERE, .action = PLAN_FORGET,
 	  .state = CONTAINER_WAITING },
 	{ "unassigned and running", false, .status = INSTANCE_RUNNING, .action = PLAN_STOP,
@@ -97,6 +119,7 @@ static void plan_row(const struct row *row, struct plan *ret)
 			.digest = "digest",
 			.instance = row->status == NOTHING_THERE ? NULL : &instance,
 			.complete = !row->incomplete,
+			.lapsed = row->lapsed,
 		},
 		ret);
 }

@@ -23,13 +23,22 @@ static char *in_base(const char *name)
 	return path;
 }
 
+static int new_volumes(struct error *err)
+{
+	char data[128], shared[128];
+
+	snprintf(data, sizeof(data), "%s/data", base);
+	snprintf(shared, sizeof(shared), "%s/shared", base);
+	return volumes_new(&volumes, data, shared, err);
+}
+
 static void setup(void)
 {
 	struct error err = ERROR_INIT;
 
 	snprintf(base, sizeof(base), "/tmp/test-volumes-XXXXXX");
 	cr_assert(mkdtemp(base));
-	cr_assert_eq(volumes_new(&volumes, in_base("data"), &err), 0, "%s", err.message);
+	cr_assert_eq(new_volumes(&err), 0, "%s", err.message);
 }
 
 static void teardown(void)
@@ -84,7 +93,7 @@ Test(volumes, make_and_give)
 	struct stat status;
 	char *path = NULL;
 
-	cr_assert_eq(volumes_make(volumes, "env-1", "code", &path, NULL), 0);
+	cr_assert_eq(volumes_make(volumes, "env-1", "code", VOLUME_LOCAL, &path, NULL), 0);
 	cr_expect_str_eq(path, in_base("data/environments/env-1/code"));
 	free(path);
 	cr_assert_eq(stat(in_base("data/environments"), &status), 0);
@@ -93,8 +102,8 @@ Test(volumes, make_and_give)
 	cr_expect_eq(status.st_mode & 07777, 0750);
 	if (geteuid() != 0)
 		cr_skip_test("giving a folder away needs root");
-	cr_assert_eq(volumes_give(volumes, "env-1", "code", 1000, 1001, NULL), 0);
-	cr_assert_eq(volumes_give(volumes, "env-1", "code", 7, 7, NULL), 0);
+	cr_assert_eq(volumes_give(volumes, "env-1", "code", VOLUME_LOCAL, 1000, 1001, NULL), 0);
+	cr_assert_eq(volumes_give(volumes, "env-1", "code", VOLUME_LOCAL, 7, 7, NULL), 0);
 	cr_assert_eq(stat(in_base("data/environments/env-1/code"), &status), 0);
 	cr_expect_eq(status.st_uid, 1000, "its owner stays");
 	cr_expect_eq(status.st_gid, 1001);
@@ -104,10 +113,10 @@ Test(volumes, make_again_keeps_content)
 {
 	char *path = NULL;
 
-	cr_assert_eq(volumes_make(volumes, "env-1", "code", &path, NULL), 0);
+	cr_assert_eq(volumes_make(volumes, "env-1", "code", VOLUME_LOCAL, &path, NULL), 0);
 	free(path);
 	make_file("data/environments/env-1/code/file");
-	cr_assert_eq(volumes_make(volumes, "env-1", "code", &path, NULL), 0);
+	cr_assert_eq(volumes_make(volumes, "env-1", "code", VOLUME_LOCAL, &path, NULL), 0);
 	free(path);
 	cr_expect(exists("data/environments/env-1/code/file"));
 }
@@ -122,12 +131,12 @@ Test(volumes, refuses_names_that_are_paths)
 
 	for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
 		err = ERROR_INIT;
-		cr_expect_eq(volumes_make(volumes, names[i], "code", &path, &err), -EINVAL, "%s",
-			     names[i]);
+		cr_expect_eq(volumes_make(volumes, names[i], "code", VOLUME_LOCAL, &path, &err),
+			     -EINVAL, "%s", names[i]);
 		cr_expect_str_eq(err.field, "environment");
 		err = ERROR_INIT;
-		cr_expect_eq(volumes_make(volumes, "env-1", names[i], &path, &err), -EINVAL, "%s",
-			     names[i]);
+		cr_expect_eq(volumes_make(volumes, "env-1", names[i], VOLUME_LOCAL, &path, &err),
+			     -EINVAL, "%s", names[i]);
 		cr_expect_str_eq(err.field, "volumes");
 		cr_expect_eq(volumes_discard(volumes, names[i], NULL), -EINVAL, "%s", names[i]);
 	}
@@ -138,19 +147,19 @@ Test(volumes, follows_no_link)
 {
 	char *path = NULL;
 
-	cr_assert_eq(volumes_make(volumes, "env-1", "code", &path, NULL), 0);
+	cr_assert_eq(volumes_make(volumes, "env-1", "code", VOLUME_LOCAL, &path, NULL), 0);
 	free(path);
 	cr_assert_eq(rmdir(in_base("data/environments/env-1/code")), 0);
 	cr_assert_eq(symlink("/etc", in_base("data/environments/env-1/code")), 0);
-	cr_expect_lt(volumes_make(volumes, "env-1", "code", &path, NULL), 0);
-	cr_expect_lt(volumes_give(volumes, "env-1", "code", 1000, 1000, NULL), 0);
+	cr_expect_lt(volumes_make(volumes, "env-1", "code", VOLUME_LOCAL, &path, NULL), 0);
+	cr_expect_lt(volumes_give(volumes, "env-1", "code", VOLUME_LOCAL, 1000, 1000, NULL), 0);
 }
 
 Test(volumes, discard)
 {
 	char *path = NULL;
 
-	cr_assert_eq(volumes_make(volumes, "env-1", "code", &path, NULL), 0);
+	cr_assert_eq(volumes_make(volumes, "env-1", "code", VOLUME_LOCAL, &path, NULL), 0);
 	free(path);
 	make_file("keep");
 	make_file("data/environments/env-1/code/file");
@@ -167,7 +176,7 @@ Test(volumes, goes_on_with_what_an_earlier_process_left)
 	volumes_free(volumes);
 	cr_assert_eq(mkdir(in_base("data/trash/env-9.abc"), 0700), 0);
 	make_file("data/trash/env-9.abc/file");
-	cr_assert_eq(volumes_new(&volumes, in_base("data"), NULL), 0);
+	cr_assert_eq(new_volumes(NULL), 0);
 	cr_expect(trash_is_emptied());
 }
 
@@ -180,7 +189,7 @@ Test(volumes, hold)
 	cr_expect(volumes_held(volumes, "env-1"));
 	cr_expect_not(volumes_held(volumes, "env-2"));
 	volumes_free(volumes);
-	cr_assert_eq(volumes_new(&volumes, in_base("data"), NULL), 0);
+	cr_assert_eq(new_volumes(NULL), 0);
 	cr_expect(volumes_held(volumes, "env-1"));
 	cr_assert_eq(volumes_release(volumes, "env-1", NULL), 0);
 	cr_expect_not(volumes_held(volumes, "env-1"));
@@ -191,7 +200,7 @@ Test(volumes, data_dir_must_be_absolute)
 	struct volumes *other = NULL;
 	struct error err = ERROR_INIT;
 
-	cr_expect_eq(volumes_new(&other, "data", &err), -EINVAL);
+	cr_expect_eq(volumes_new(&other, "data", NULL, &err), -EINVAL);
 	cr_expect_str_eq(err.field, "data-dir");
 }
 
@@ -257,4 +266,61 @@ Test(volumes, remove_tree_can_be_stopped)
 	make_file("some/file");
 	cr_expect_eq(remove_tree(AT_FDCWD, in_base("some"), &stop), -ECANCELED);
 	cr_expect(exists("some/file"));
+}
+
+/* A folder on which nothing is mounted is not filled by mistake. */
+Test(volumes, shared_ones_need_the_mark_of_what_is_mounted)
+{
+	struct error err = ERROR_INIT;
+	_cleanup_free_ char *path = NULL;
+
+	cr_expect_lt(volumes_make(volumes, "env-1", "code", VOLUME_SHARED, &path, &err), 0);
+	cr_assert_eq(mkdir(in_base("shared"), 0755), 0);
+	err = ERROR_INIT;
+	cr_expect_eq(volumes_make(volumes, "env-1", "code", VOLUME_SHARED, &path, &err), -ENODEV);
+	cr_expect(strstr(err.message, "mounted"), "%s", err.message);
+	cr_expect_eq(entries_of("shared"), 0);
+	make_file("shared/.portico");
+	cr_assert_eq(volumes_make(volumes, "env-1", "code", VOLUME_SHARED, &path, &err), 0, "%s",
+		     err.message);
+	cr_expect_str_eq(path, in_base("shared/environments/env-1/code"));
+	cr_expect(exists("shared/environments/env-1/code"));
+	cr_expect_not(exists("data/environments/env-1"));
+	cr_expect_eq(
+		volumes_give(volumes, "env-1", "code", VOLUME_SHARED, geteuid(), getegid(), NULL),
+		0);
+}
+
+/* Another host may have the environment by now. */
+Test(volumes, shared_ones_stay_when_an_environment_leaves)
+{
+	_cleanup_free_ char *path = NULL;
+
+	cr_assert_eq(mkdir(in_base("shared"), 0755), 0);
+	make_file("shared/.portico");
+	cr_assert_eq(volumes_make(volumes, "env-1", "code", VOLUME_SHARED, &path, NULL), 0);
+	make_file("shared/environments/env-1/code/file");
+	cr_assert_eq(volumes_discard(volumes, "env-1", NULL), 0);
+	cr_expect(exists("shared/environments/env-1/code/file"));
+}
+
+Test(volumes, a_host_without_a_shared_folder_says_so)
+{
+	struct error err = ERROR_INIT;
+	_cleanup_free_ char *path = NULL;
+	struct volumes *other;
+
+	cr_assert_eq(volumes_new(&other, in_base("other"), NULL, &err), 0, "%s", err.message);
+	cr_expect_not(volumes_has_shared(other));
+	cr_expect(volumes_has_shared(volumes));
+	cr_expect_eq(volumes_make(other, "env-1", "code", VOLUME_SHARED, &path, &err), -ENOTSUP);
+	volumes_free(other);
+}
+
+Test(volumes, kinds_have_names)
+{
+	cr_expect_eq(volume_kind_parse("local"), VOLUME_LOCAL);
+	cr_expect_eq(volume_kind_parse("shared"), VOLUME_SHARED);
+	cr_expect_eq(volume_kind_parse("cloud"), VOLUME_INVALID);
+	cr_expect_eq(volume_kind_parse(NULL), VOLUME_INVALID);
 }

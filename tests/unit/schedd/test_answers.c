@@ -176,9 +176,27 @@ Test(answers, a_host_shows_what_is_free)
 	       "{'uuid':'GPU-2','model':'H200','memory_bytes':151397597184}]},"
 	       "'free':{'cpu_milli':3500,'memory_bytes':7516192768,"
 	       "'gpus':[{'uuid':'GPU-1','free_milli':700},{'uuid':'GPU-2','free_milli':1000}]},"
-	       "'status':'online','status_since':'2027-01-15T08:00:00Z','environments':1,'heard':true,"
+	       "'status':'online','status_since':'2027-01-15T08:00:00Z','environments':1,'heard':true,'drain':null,"
 	       "'mode':'active','mode_since':'2027-01-15T08:00:00Z',"
 	       "'engine_error':null,'last_heartbeat':null,'revision':100}");
+}
+
+Test(answers, a_draining_host_shows_what_is_left)
+{
+	struct environment_entry *entry = load_environment();
+	struct host_entry *host = state_host(&state, "host1");
+
+	state_edit_host(&state, host)->mode = HOST_DRAINING;
+	cr_assert(state_close_batch(&state));
+	state_commit_batch(&state);
+	state_finish_batch(&state);
+	expect(field(answer_host(host), "drain"), "{'left':1,'moving':0,'staying':1}");
+	state_edit_environment(&state, entry)->action = ACTION_MOVE;
+	expect(field(answer_host(host), "drain"), "{'left':1,'moving':0,'staying':1}");
+	cr_assert(state_close_batch(&state));
+	state_commit_batch(&state);
+	expect(field(answer_host(host), "drain"), "{'left':1,'moving':1,'staying':0}");
+	state_finish_batch(&state);
 }
 
 Test(answers, a_host_shows_its_last_report)

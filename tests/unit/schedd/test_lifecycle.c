@@ -144,7 +144,7 @@ static void set_host(struct scene *scene, const struct situation *situation)
 		.online = situation->host == CURRENT || situation->host == STALE ||
 			  situation->host == SILENT,
 		.status_since = NOW - 100,
-		.lease_over = situation->host == LOST,
+		.lease_left_ms = situation->host == LOST ? 0 : 60000,
 		.reported = situation->host == CURRENT || situation->host == STALE,
 		.revision = situation->host == STALE ? REVISION - 1 : REVISION,
 		.container = situation->container == NO_CONTAINER ? NULL : &scene->container,

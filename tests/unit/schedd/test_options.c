@@ -69,6 +69,8 @@ Test(options, have_defaults)
 	cr_assert_eq(settings.limits.unready_grace_ms, 30000);
 	cr_assert_eq(settings.limits.expiry_warning_s, 3600);
 	cr_assert_eq(options.offline_after_ms, 35000);
+	cr_assert_eq(options.lease_ms, 300000);
+	cr_assert_eq(options.lease_margin_ms, 30000);
 	cr_assert_eq(settings.policy, placement_policy_find("least-used"));
 	cr_assert_eq(settings.log_level, LOG_LEVEL_INFO);
 	cr_assert_not(options.insecure);
