@@ -10,6 +10,7 @@
 
 #include "gatewayd/api_decode.h"
 #include "gatewayd/api_encode.h"
+#include "gatewayd/api_sessions.h"
 #include "lib/http_server.h"
 
 /* 200,000 mappings with long names in one body. */
@@ -152,6 +153,10 @@ static void handle_list(struct http_request *request, void *userdata)
 	struct mapping_filter filter = {
 		.environment = http_request_query(request, "environment"),
 	};
+	struct mapping_view view = {
+		.ledger = reconciler_ledger(api->config.reconciler),
+		.flows = accounting_table(api->config.accounting),
+	};
 	struct reconciler_status status;
 	struct error err = ERROR_INIT;
 
@@ -162,8 +167,8 @@ static void handle_list(struct http_request *request, void *userdata)
 		return;
 	}
 	reconciler_status(api->config.reconciler, &status);
-	reply_or_fail(request, encode_mappings(reconciler_ledger(api->config.reconciler), &filter,
-					       status.revision));
+	view.revision = status.revision;
+	reply_or_fail(request, encode_mappings(&view, &filter));
 }
 
 static void handle_status(struct http_request *request, void *userdata)
@@ -175,6 +180,7 @@ static void handle_status(struct http_request *request, void *userdata)
 		.inspector = api->config.inspector,
 		.shape = &api->config.shape,
 		.reconciler = api->config.reconciler,
+		.accounting = api->config.accounting,
 		.upstream = api->config.upstream,
 	};
 
@@ -244,6 +250,8 @@ static int open_local(struct api *api, struct event_base *base, struct error *er
 		r = http_server_routes(api->local, local_routes, ARRAY_SIZE(local_routes), api);
 	if (r == 0)
 		r = http_server_routes(api->local, common_routes, ARRAY_SIZE(common_routes), api);
+	if (r == 0)
+		r = api_sessions_serve(api->local, api->config.accounting);
 	if (r < 0)
 		return error_set(err, r, "internal", NULL, "cannot make an HTTP server: %s",
 				 strerror(-r));

@@ -6,6 +6,7 @@
 
 #include <event2/event.h>
 
+#include "gatewayd/accounting.h"
 #include "gatewayd/admit.h"
 #include "gatewayd/guard.h"
 #include "gatewayd/inspector.h"
@@ -27,6 +28,7 @@ struct api_config {
 	struct shape shape;
 	struct reconciler *reconciler;
 	struct guard *guard;
+	struct accounting *accounting;
 	struct upstream *upstream; /* NULL: standalone; else mappings are not written here */
 	struct metrics *registry;
 };

@@ -5,6 +5,8 @@
 #include <string.h>
 
 #include "gatewayd/entry_mapping.h"
+#include "gatewayd/sessions.h"
+#include "lib/json.h"
 
 /* ---- mappings ---- */
 
@@ -29,20 +31,29 @@ static int compare_entries(const void *a, const void *b)
 	return mapping_key_compare(&(*left)->key, &(*right)->key);
 }
 
-static json_t *encode_entry(const struct entry *entry)
+static json_t *encode_entry(const struct entry *entry, const struct flow_table *flows)
 {
+	const struct account *account = flow_table_account(flows, &entry->key, NULL);
+	const struct totals totals = account ? account->totals : (struct totals){ 0 };
+	_cleanup_json_ json_t *json = NULL;
 	struct entry_view view;
 
 	entry_view(entry, &view);
-	return mapping_encode(&view.mapping);
+	json = mapping_encode(&view.mapping);
+	if (!json || traffic_encode(json, &totals.traffic) < 0 ||
+	    json_object_set_new(json, "connections", json_integer((json_int_t)totals.connections)) <
+		    0)
+		return NULL;
+	return TAKE_PTR(json);
 }
 
-static json_t *encode_entries(const struct entry **entries, size_t n)
+static json_t *encode_entries(const struct entry **entries, size_t n,
+			      const struct flow_table *flows)
 {
 	json_t *items = json_array();
 
 	for (size_t i = 0; items && i < n; i++) {
-		if (json_array_append_new(items, encode_entry(entries[i])) < 0) {
+		if (json_array_append_new(items, encode_entry(entries[i], flows)) < 0) {
 			json_decref(items);
 			return NULL;
 		}
@@ -50,9 +61,9 @@ static json_t *encode_entries(const struct entry **entries, size_t n)
 	return items;
 }
 
-json_t *encode_mappings(const struct ledger *ledger, const struct mapping_filter *filter,
-			uint64_t revision)
+json_t *encode_mappings(const struct mapping_view *view, const struct mapping_filter *filter)
 {
+	const struct ledger *ledger = view->ledger;
 	_cleanup_free_ const struct entry **entries =
 		calloc(ledger->n_entries + 1, sizeof(*entries));
 	const struct entry *entry;
@@ -64,8 +75,8 @@ json_t *encode_mappings(const struct ledger *ledger, const struct mapping_filter
 		if (chosen(entry, filter))
 			entries[n++] = entry;
 	qsort(entries, n, sizeof(*entries), compare_entries);
-	return json_pack("{s:o, s:I}", "items", encode_entries(entries, n), "revision",
-			 (json_int_t)revision);
+	return json_pack("{s:o, s:I}", "items", encode_entries(entries, n, view->flows), "revision",
+			 (json_int_t)view->revision);
 }
 
 /* ---- status ---- */
@@ -146,6 +157,27 @@ static json_t *encode_follower(const struct upstream *upstream)
 			 (json_int_t)status.n_failed);
 }
 
+static json_t *encode_accounting(const struct accounting *accounting)
+{
+	struct accounting_status status;
+	_cleanup_json_ json_t *json = NULL;
+
+	accounting_status(accounting, &status);
+	json = json_pack("{s:s, s:I, s:I, s:f, s:f, s:b, s:I, s:I, s:I, s:I}", "counts",
+			 status.conntrack.counts_bytes ? "all" : "connections", "sessions",
+			 (json_int_t)status.sessions, "connections",
+			 (json_int_t)status.totals.connections, "age_seconds", status.age_seconds,
+			 "interval_seconds", (double)status.collector.interval_ms / 1000.0,
+			 "persistent", (int)status.persistent, "event_overruns",
+			 (json_int_t)status.event_overruns, "untracked",
+			 (json_int_t)status.untracked, "conntrack_entries",
+			 (json_int_t)status.conntrack.entries, "conntrack_limit",
+			 (json_int_t)status.conntrack.limit);
+	if (!json || traffic_encode(json, &status.totals.traffic) < 0)
+		return NULL;
+	return TAKE_PTR(json);
+}
+
 static uint64_t epoch_of(const struct upstream *upstream)
 {
 	struct upstream_status status = { 0 };
@@ -172,7 +204,7 @@ json_t *encode_status(const struct status_view *view)
 	reconciler_status(view->reconciler, &status);
 	return json_pack(
 		"{s:s, s:s, s:I, s:I, s:I, s:I, s:b, s:s, s:o, s:o, s:s, s:s, s:I, s:o, "
-		"s:{s:I, s:I, s:I}, s:o, s:{s:I, s:I}, s:o, s:o}",
+		"s:{s:I, s:I, s:I}, s:o, s:{s:I, s:I}, s:o, s:o, s:o}",
 		"name", view->name, "version", PORTICO_VERSION, "revision",
 		(json_int_t)revision_of(view, &status), "epoch",
 		(json_int_t)epoch_of(view->upstream), "mappings", (json_int_t)status.mappings,
@@ -188,6 +220,7 @@ json_t *encode_status(const struct status_view *view)
 		(json_int_t)status.applier.transactions[APPLIER_UNKNOWN], "resyncs",
 		encode_resyncs(&status.applier), "conntrack", "deleted",
 		(json_int_t)status.conntrack_deleted, "pending",
-		(json_int_t)status.conntrack_pending, "follower", encode_follower(view->upstream),
+		(json_int_t)status.conntrack_pending, "accounting",
+		encode_accounting(view->accounting), "follower", encode_follower(view->upstream),
 		"findings", encode_findings(view->inspector));
 }

@@ -4,6 +4,7 @@
 
 #include <jansson.h>
 
+#include "gatewayd/accounting.h"
 #include "gatewayd/inspector.h"
 #include "gatewayd/public_addresses.h"
 #include "gatewayd/reconcile.h"
@@ -14,9 +15,15 @@ struct mapping_filter {
 	const char *environment; /* NULL: any */
 };
 
-/* {"items":[…],"revision":N}: the desired mappings, in order. NULL: out of memory. */
-json_t *encode_mappings(const struct ledger *ledger, const struct mapping_filter *filter,
-			uint64_t revision);
+struct mapping_view {
+	const struct ledger *ledger;
+	const struct flow_table *flows;
+	uint64_t revision;
+};
+
+/* {"items":[…],"revision":N}: the desired mappings with their counters, in order. NULL: out of
+ * memory. */
+json_t *encode_mappings(const struct mapping_view *view, const struct mapping_filter *filter);
 
 struct status_view {
 	const char *name;
@@ -24,6 +31,7 @@ struct status_view {
 	struct inspector *inspector;
 	const struct shape *shape;
 	const struct reconciler *reconciler;
+	const struct accounting *accounting;
 	const struct upstream *upstream; /* NULL: standalone */
 };
 

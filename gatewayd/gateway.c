@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "gatewayd/accounting.h"
 #include "gatewayd/api.h"
 #include "gatewayd/findings.h"
 #include "gatewayd/guard.h"
@@ -33,6 +34,7 @@ struct gateway {
 	struct inspector *inspector;
 	struct metrics *metrics;
 	struct state *state;
+	struct accounting *accounting;
 	struct reconciler *reconciler;
 	struct monitor *monitor;
 	struct guard *guard;
@@ -147,6 +149,16 @@ static int open_state(struct gateway *gateway, struct event_base *base,
 	return state_new(&gateway->state, base, &config, err);
 }
 
+static int open_accounting(struct gateway *gateway, struct event_base *base,
+			   const struct options *options, struct error *err)
+{
+	char path[PATH_MAX];
+	int r;
+
+	r = lock_file_path(options->run_directory, "counters", path, err);
+	return r < 0 ? r : accounting_new(&gateway->accounting, base, path, err);
+}
+
 static int open_kernel(struct gateway *gateway, struct event_base *base,
 		       const struct options *options, const struct settings *settings,
 		       struct error *err)
@@ -162,6 +174,7 @@ static int open_kernel(struct gateway *gateway, struct event_base *base,
 		.audit_ms = options->audit_ms,
 		.on_expired = on_expired,
 		.state = gateway->state,
+		.accounting = gateway->accounting,
 		.on_change = on_change,
 		.userdata = gateway,
 	};
@@ -220,6 +233,7 @@ static int serve(struct gateway *gateway, struct event_base *base, const struct 
 		.shape = shape_of(options, settings),
 		.reconciler = gateway->reconciler,
 		.guard = gateway->guard,
+		.accounting = gateway->accounting,
 		.upstream = gateway->upstream,
 		.registry = gateway->metrics,
 	};
@@ -285,6 +299,8 @@ int gateway_new(struct gateway **ret, struct event_base *base, const struct opti
 	if (r == 0)
 		r = open_state(gateway, base, options, err);
 	if (r == 0)
+		r = open_accounting(gateway, base, options, err);
+	if (r == 0)
 		r = open_kernel(gateway, base, options, settings, err);
 	if (r == 0)
 		r = follow(gateway, base, options, settings, err);
@@ -302,7 +318,8 @@ void gateway_free(struct gateway *gateway)
 {
 	if (!gateway)
 		return;
-	/* The reconciler answers what waits for it, to API and upstream. */
+	/* These two answer what waits for them, to API and upstream. */
+	accounting_free(gateway->accounting);
 	reconciler_free(gateway->reconciler);
 	api_free(gateway->api);
 	upstream_free(gateway->upstream);

@@ -82,6 +82,7 @@ static void on_plan(const struct plan *plan, void *userdata)
 
 	intend(reconciler);
 	sweeper_note(reconciler->sweeper, plan);
+	accounting_note(reconciler->config.accounting, plan);
 }
 
 static void on_transaction(double seconds, void *userdata)
@@ -254,6 +255,7 @@ static void on_done(struct reconciler *reconciler)
 	set_reason(reconciler, "");
 	backoff_reset(&reconciler->backoff);
 	evtimer_del(&reconciler->retry);
+	accounting_run(reconciler->config.accounting, &reconciler->ledger);
 	sweeper_run(reconciler->sweeper, &reconciler->ledger);
 	settle(reconciler, true);
 	touch(reconciler);
@@ -274,6 +276,7 @@ static void on_failed(struct reconciler *reconciler, const struct error *err)
 			c->error = *err;
 	set_reason(reconciler, error_text(err, -EIO));
 	sweeper_forget(reconciler->sweeper);
+	accounting_forget(reconciler->config.accounting);
 	(void)loop_timer_arm(&reconciler->retry, delay);
 	settle(reconciler, false);
 	touch(reconciler);
@@ -520,6 +523,7 @@ int reconciler_new(struct reconciler **ret, struct event_base *base,
 	if (r < 0)
 		return error_set(err, r, "kernel", NULL, "cannot open a conntrack socket: %s",
 				 strerror(-r));
+	sweeper_observe(reconciler->sweeper, accounting_observer(config->accounting));
 	r = start(reconciler, err);
 	if (r < 0)
 		return r;

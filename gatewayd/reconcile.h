@@ -7,6 +7,7 @@
 
 #include <event2/event.h>
 
+#include "gatewayd/accounting.h"
 #include "gatewayd/applier.h"
 #include "gatewayd/changeset.h"
 #include "gatewayd/conntrack.h"
@@ -27,7 +28,8 @@ struct reconciler_config {
 	uint64_t audit_ms;
 	/* A mapping has reached its expires_at and is no longer desired. May be NULL. */
 	void (*on_expired)(const struct mapping_key *key, int64_t expires_at, void *userdata);
-	struct state *state; /* borrowed; NULL: nothing is kept */
+	struct state *state;           /* borrowed; NULL: nothing is kept */
+	struct accounting *accounting; /* borrowed; NULL: nothing is counted */
 	/* Called when something that /v1/status or a report shows has changed. May be NULL. */
 	void (*on_change)(void *userdata);
 	void *userdata;

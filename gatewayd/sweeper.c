@@ -36,6 +36,7 @@ struct sweeper {
 	struct ledger const *ledger;
 	struct event retry, second;
 	struct backoff backoff;
+	const struct sweep_observer *observer; /* NULL: nobody */
 	uint64_t deleted;
 };
 
@@ -141,7 +142,8 @@ static int sweep(struct sweeper *sweeper, struct sweep_list *list)
 		if (sweeper->netlink.fd < 0)
 			r = netlink_open(&sweeper->netlink, RECEIVE_BYTES);
 		if (r == 0)
-			r = conntrack_sweep(&sweeper->netlink, list->items, list->n, &deleted);
+			r = conntrack_sweep(&sweeper->netlink, list->items, list->n,
+					    sweeper->observer, &deleted);
 		sweeper->deleted += deleted;
 		if (deleted > 0)
 			log_info("conntrack", "connections ended mappings=%zu connections=%zu",
@@ -231,6 +233,11 @@ void sweeper_free(struct sweeper *sweeper)
 	list_clear(&sweeper->pending);
 	list_clear(&sweeper->again);
 	free(sweeper);
+}
+
+void sweeper_observe(struct sweeper *sweeper, const struct sweep_observer *observer)
+{
+	sweeper->observer = observer;
 }
 
 uint64_t sweeper_deleted(const struct sweeper *sweeper)

@@ -6,6 +6,7 @@
 
 #include <event2/event.h>
 
+#include "gatewayd/conntrack.h"
 #include "gatewayd/ledger.h"
 #include "gatewayd/plan.h"
 
@@ -23,6 +24,9 @@ void sweeper_forget(struct sweeper *sweeper);
 /* The plans are done: looks through the connections of what was noted. What fails is tried again.
  */
 void sweeper_run(struct sweeper *sweeper, const struct ledger *ledger);
+
+/* The observer sees each entry before it is deleted; borrowed, NULL is nobody. */
+void sweeper_observe(struct sweeper *sweeper, const struct sweep_observer *observer);
 
 uint64_t sweeper_deleted(const struct sweeper *sweeper);
 size_t sweeper_pending(const struct sweeper *sweeper);

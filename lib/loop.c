@@ -4,6 +4,8 @@
 
 #include <errno.h>
 #include <signal.h>
+#include <stdio.h>
+#include <string.h>
 #include <systemd/sd-daemon.h>
 
 struct loop {
@@ -103,6 +105,29 @@ void loop_ready(const char *status)
 void loop_status(const char *status)
 {
 	sd_notifyf(0, "STATUS=%s", status);
+}
+
+void loop_store_fd(const char *name, int fd)
+{
+	char state[128];
+	int n = snprintf(state, sizeof(state), "FDSTORE=1\nFDNAME=%s", name);
+
+	if (n > 0 && (size_t)n < sizeof(state))
+		(void)sd_pid_notify_with_fds(0, 0, state, &fd, 1);
+}
+
+int loop_stored_fd(const char *name)
+{
+	char **names = NULL;
+	int n = sd_listen_fds_with_names(0, &names), found = -1;
+
+	for (int i = 0; i < n && names; i++) {
+		if (found < 0 && strcmp(names[i], name) == 0)
+			found = SD_LISTEN_FDS_START + i;
+		free(names[i]);
+	}
+	free(names);
+	return found;
 }
 
 int loop_timer_arm(struct event *timer, uint64_t ms)

@@ -31,6 +31,12 @@ void loop_stop(struct loop *loop);
 void loop_ready(const char *status);
 void loop_status(const char *status);
 
+/* systemd's file descriptor store: what is put there outlives this process, however it ends, and
+ * comes back with the next start. loop_store_fd does nothing without systemd; loop_stored_fd is the
+ * descriptor of that name, close-on-exec, or -1. */
+void loop_store_fd(const char *name, int fd);
+int loop_stored_fd(const char *name);
+
 /* Timers in milliseconds: arms an event that was made with evtimer_assign. */
 int loop_timer_arm(struct event *timer, uint64_t ms);
 

@@ -123,7 +123,7 @@ lab_network() {
 	ip -n "$LAB-client" route add 203.0.113.0/24 via 198.51.100.1
 	ip -n "$LAB-host1" route add default via 10.0.1.1
 	ip -n "$LAB-host2" route add default via 10.0.2.1
-	lab_exec gateway sysctl -q -w net.ipv4.ip_forward=1
+	lab_exec gateway sysctl -q -w net.ipv4.ip_forward=1 net.netfilter.nf_conntrack_acct=1
 }
 
 # ---- PostgreSQL: a private cluster on a Unix socket ----

@@ -1,0 +1,637 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The flow table: which connections are whose, and what they carried. It reads no socket; the
+ * records are in flow_store.c.
+ */
+#include "gatewayd/flow_table.h"
+
+#include <errno.h>
+#include <linux/netfilter/nf_conntrack_common.h>
+#include <string.h>
+
+#include "gatewayd/shape.h"
+#include "lib/log.h"
+
+#define NONE FLOW_STORE_NONE
+/* A flow that so many complete rounds did not show has ended unheard: it began before anybody
+ * listened. What was counted of it stays counted. */
+#define MISSING_ROUNDS 30
+/* Flows that one round looks at for that. */
+#define SWEEP_STEP 20000
+/* A closed account waits so many rounds for the last events of its connections. */
+#define CLOSED_ROUNDS 3
+
+/* ---- keys ---- */
+
+static uint32_t mix(uint64_t value)
+{
+	value ^= value >> 32;
+	value *= UINT64_C(0xd6e8feb86659fd93);
+	value ^= value >> 32;
+	return (uint32_t)value;
+}
+
+static uint32_t hash_key(const struct mapping_key *key)
+{
+	uint64_t parts[2];
+
+	memcpy(parts, key->address.bytes, sizeof(parts));
+	return mix(parts[0] ^ ((uint64_t)mix(parts[1]) << 32) ^
+		   ((uint64_t)key->port << 8 | key->protocol));
+}
+
+static bool key_equal(const struct mapping_key *a, const struct mapping_key *b)
+{
+	return a->port == b->port && a->protocol == b->protocol &&
+	       address_equal(&a->address, &b->address);
+}
+
+static bool endpoint_equal(const struct endpoint *a, const struct endpoint *b)
+{
+	return a->port == b->port && address_equal(&a->address, &b->address);
+}
+
+static uint32_t hash_account(const void *owner, uint32_t account)
+{
+	const struct flow_table *table = owner;
+
+	return hash_key(&table->store.accounts[account].key);
+}
+
+/* The kernel's id is a keyed hash already. */
+static uint32_t hash_flow(const void *owner, uint32_t flow)
+{
+	const struct flow_table *table = owner;
+
+	return table->store.flows[flow].id;
+}
+
+/* Makes room for what is known beside record number index. */
+static int reserve_live(void **array, size_t *allocated, size_t size, uint32_t index)
+{
+	size_t wanted = *allocated ? *allocated : 64;
+	void *grown;
+
+	if (index < *allocated)
+		return 0;
+	while (wanted <= index)
+		wanted *= 2;
+	grown = reallocarray(*array, wanted, size);
+	if (!grown)
+		return -ENOMEM;
+	memset((uint8_t *)grown + *allocated * size, 0, (wanted - *allocated) * size);
+	*array = grown;
+	*allocated = wanted;
+	return 0;
+}
+
+static int reserve_flow_live(struct flow_table *table, uint32_t index)
+{
+	void *array = table->flow_live;
+	int r = reserve_live(&array, &table->n_flow_live, sizeof(*table->flow_live), index);
+
+	table->flow_live = array;
+	return r;
+}
+
+static int reserve_account_live(struct flow_table *table, uint32_t index)
+{
+	void *array = table->account_live;
+	int r = reserve_live(&array, &table->n_account_live, sizeof(*table->account_live), index);
+
+	table->account_live = array;
+	return r;
+}
+
+/* ---- accounts ---- */
+
+static uint32_t find_account(const struct flow_table *table, const struct mapping_key *key,
+			     enum account_state state)
+{
+	size_t cursor = slot_index_begin(&table->account_index, hash_key(key));
+	uint32_t account;
+
+	while ((account = slot_index_next(&table->account_index, &cursor)) != SLOT_INDEX_NONE) {
+		const struct account *record = &table->store.accounts[account];
+
+		if (record->state == state && key_equal(&record->key, key))
+			return account;
+	}
+	return NONE;
+}
+
+/* Whose traffic it is; the same mapping led elsewhere is still theirs. */
+static uint64_t owner_of(const struct entry *entry)
+{
+	struct shape_label label;
+
+	shape_label_parse(entry->label, &label);
+	return hash_bytes(HASH_SEED, label.environment, strlen(label.environment));
+}
+
+static uint32_t make_account(struct flow_table *table, const struct mapping_key *key,
+			     uint64_t owner, enum account_state state)
+{
+	const struct account account = { .key = *key, .state = (uint8_t)state, .owner = owner };
+	uint32_t index;
+
+	if (flow_store_new_account(&table->store, &index) < 0)
+		return NONE;
+	if (reserve_account_live(table, index) == 0) {
+		table->account_live[index] = (struct account_live){ .closed = table->round };
+		flow_store_put_account(&table->store, index, &account);
+		if (slot_index_add(&table->account_index, index) == 0 &&
+		    (state != ACCOUNT_CLOSED || index_list_add(&table->closed, index) == 0))
+			return index;
+	}
+	flow_store_free_account(&table->store, index);
+	return NONE;
+}
+
+static void close_account(struct flow_table *table, uint32_t account)
+{
+	table->store.accounts[account].state = ACCOUNT_CLOSED;
+	table->account_live[account].closed = table->round;
+	if (index_list_add(&table->closed, account) < 0)
+		log_error("counters", "out of memory: an account is not given up");
+}
+
+static bool is_account_done(const struct flow_table *table, uint32_t account)
+{
+	const struct account_live *live = &table->account_live[account];
+
+	return live->n_flows == 0 && table->round - live->closed >= CLOSED_ROUNDS;
+}
+
+static void give_up_accounts(struct flow_table *table)
+{
+	size_t kept = 0;
+
+	for (size_t i = 0; i < table->closed.n; i++) {
+		uint32_t account = table->closed.items[i];
+
+		if (!is_account_done(table, account)) {
+			table->closed.items[kept++] = account;
+			continue;
+		}
+		slot_index_remove(&table->account_index, account);
+		flow_store_free_account(&table->store, account);
+	}
+	table->closed.n = kept;
+}
+
+/* The account that a connection seen for the first time counts for. One that leads elsewhere than
+ * its mapping is of an earlier life of the port, unless the mapping was led elsewhere itself. */
+static uint32_t attribute(struct flow_table *table, const struct ct_entry *entry)
+{
+	const struct mapping_key key = ct_entry_key(entry);
+	const struct entry *mapping = ledger_find(table->ledger, &key);
+	uint32_t account;
+
+	if (mapping && (mapping->flags & ENTRY_INSTALLED)) {
+		account = find_account(table, &key, ACCOUNT_OPEN);
+		if (account != NONE && (table->store.accounts[account].flags & ACCOUNT_REPOINTED))
+			return account;
+		if (endpoint_equal(&mapping->installed, &entry->reply.source))
+			return account != NONE
+				       ? account
+				       : make_account(table, &key, owner_of(mapping), ACCOUNT_OPEN);
+	}
+	return find_account(table, &key, ACCOUNT_CLOSED);
+}
+
+/* ---- flows ---- */
+
+static bool is_flow_of(const struct flow_table *table, uint32_t flow, const struct ct_entry *entry)
+{
+	const struct flow *record = &table->store.flows[flow];
+	const struct mapping_key key = ct_entry_key(entry);
+
+	return record->id == entry->id && record->zone == entry->zone &&
+	       endpoint_equal(&record->source, &entry->original.source) &&
+	       key_equal(&table->store.accounts[record->account].key, &key);
+}
+
+static uint32_t find_flow(const struct flow_table *table, const struct ct_entry *entry,
+			  enum flow_state state)
+{
+	size_t cursor = slot_index_begin(&table->flow_index, entry->id);
+	uint32_t flow;
+
+	while ((flow = slot_index_next(&table->flow_index, &cursor)) != SLOT_INDEX_NONE)
+		if (table->store.flows[flow].state == state && is_flow_of(table, flow, entry))
+			return flow;
+	return NONE;
+}
+
+static struct flow record_of(const struct ct_entry *entry, uint32_t account, enum flow_state state,
+			     int64_t wall)
+{
+	return (struct flow){
+		.account = account,
+		.id = entry->id,
+		.source = entry->original.source,
+		.target = entry->reply.source,
+		.zone = entry->zone,
+		.state = (uint8_t)state,
+		.since = entry->started > 0 ? entry->started : wall,
+	};
+}
+
+/* A record for a flow that is not in the table yet; it is in use with the change that fills it. */
+static uint32_t new_flow(struct flow_table *table)
+{
+	uint32_t flow;
+
+	if (flow_store_new_flow(&table->store, &flow) < 0)
+		return NONE;
+	if (reserve_flow_live(table, flow) < 0) {
+		flow_store_free_flow(&table->store, flow);
+		return NONE;
+	}
+	return flow;
+}
+
+static void drop_flow(struct flow_table *table, uint32_t flow)
+{
+	table->account_live[table->store.flows[flow].account].n_flows--;
+	slot_index_remove(&table->flow_index, flow);
+	flow_store_free_flow(&table->store, flow);
+}
+
+static uint64_t grown(uint64_t now, uint64_t before)
+{
+	/* Less than before: somebody set the kernel's counters to zero. */
+	return now >= before ? now - before : now;
+}
+
+static struct traffic growth(const struct ct_entry *entry, const struct traffic *counted)
+{
+	struct traffic growth;
+
+	for (int d = 0; d < CT_DIRECTION_MAX; d++) {
+		growth.bytes[d] = grown(entry->bytes[d], counted->bytes[d]);
+		growth.packets[d] = grown(entry->packets[d], counted->packets[d]);
+	}
+	return growth;
+}
+
+static void add(struct totals *totals, const struct traffic *traffic, uint64_t connections)
+{
+	for (int d = 0; d < CT_DIRECTION_MAX; d++) {
+		totals->traffic.bytes[d] += traffic->bytes[d];
+		totals->traffic.packets[d] += traffic->packets[d];
+	}
+	totals->connections += connections;
+}
+
+static void note_rates(struct flow_table *table, uint32_t account, const struct traffic *traffic,
+		       uint64_t connections)
+{
+	struct account_live *live = &table->account_live[account];
+
+	if (live->window != table->round) {
+		if (live->window + 1 == table->round)
+			memcpy(live->previous, live->current, sizeof(live->previous));
+		else
+			memset(live->previous, 0, sizeof(live->previous));
+		memset(live->current, 0, sizeof(live->current));
+		live->window = table->round;
+	}
+	live->current[0] += traffic->bytes[CT_IN];
+	live->current[1] += traffic->bytes[CT_OUT];
+	live->current[2] += connections;
+}
+
+/* Adds to account and totals in one step with the flow's new state. flow may be NONE. */
+static void commit(struct flow_table *table, uint32_t account, const struct traffic *traffic,
+		   uint64_t connections, uint32_t flow, const struct flow *after,
+		   uint32_t inbox_done)
+{
+	struct flow_change change = {
+		.account = account,
+		.flow = flow,
+		.account_after = table->store.accounts[account],
+		.totals_after = *flow_store_totals(&table->store),
+		.inbox_done = inbox_done,
+	};
+
+	if (flow != NONE)
+		change.flow_after = *after;
+	add(&change.account_after.totals, traffic, connections);
+	add(&change.totals_after, traffic, connections);
+	flow_store_commit(&table->store, &change);
+	note_rates(table, account, traffic, connections);
+}
+
+static struct traffic traffic_of(const struct ct_entry *entry)
+{
+	struct traffic traffic;
+
+	memcpy(traffic.bytes, entry->bytes, sizeof(traffic.bytes));
+	memcpy(traffic.packets, entry->packets, sizeof(traffic.packets));
+	return traffic;
+}
+
+/* Takes up a flow with what it has carried so far. Where there is no room for it, it is counted
+ * when it ends. Returns its number or NONE. */
+static uint32_t take_up(struct flow_table *table, const struct ct_entry *entry, uint32_t account,
+			const struct traffic *traffic, enum flow_state state, uint32_t inbox_done,
+			int64_t wall)
+{
+	struct flow record = record_of(entry, account, state, wall);
+	uint32_t flow = new_flow(table);
+
+	if (flow == NONE) {
+		table->untracked++;
+		return NONE;
+	}
+	record.counted = *traffic;
+	table->flow_live[flow] = (struct flow_live){ 0 };
+	commit(table, account, traffic, 1, flow, &record, inbox_done);
+	table->account_live[account].n_flows++;
+	/* Not to be found again means to be counted again. */
+	if (slot_index_add(&table->flow_index, flow) < 0)
+		log_error("counters", "out of memory: a connection may count twice");
+	return flow;
+}
+
+static void see_live(struct flow_table *table, uint32_t flow, const struct ct_entry *entry)
+{
+	struct flow_live *live = &table->flow_live[flow];
+
+	if (live->seen != table->round)
+		table->n_seen++;
+	live->seen = table->round;
+	live->status = (uint16_t)entry->status;
+	live->tcp_state = entry->tcp_state;
+}
+
+static void update(struct flow_table *table, uint32_t flow, const struct ct_entry *entry)
+{
+	struct flow record = table->store.flows[flow];
+	const struct traffic now = traffic_of(entry);
+	struct traffic more;
+
+	if (memcmp(&now, &record.counted, sizeof(now)) == 0)
+		return;
+	more = growth(entry, &record.counted);
+	record.counted = now;
+	commit(table, record.account, &more, 0, flow, &record,
+	       flow_store_inbox_done(&table->store));
+}
+
+void flow_table_see(struct flow_table *table, const struct ct_entry *entry, int64_t wall)
+{
+	const struct traffic traffic = traffic_of(entry);
+	uint32_t flow, account;
+
+	if (!ct_entry_is_translated(entry) || (entry->status & IPS_DYING))
+		return;
+	flow = find_flow(table, entry, FLOW_LIVE);
+	if (flow != NONE) {
+		update(table, flow, entry);
+	} else if (find_flow(table, entry, FLOW_ENDED) != NONE) {
+		return; /* this part of the listing is older than the event of its end */
+	} else {
+		account = attribute(table, entry);
+		if (account == NONE)
+			return;
+		flow = take_up(table, entry, account, &traffic, FLOW_LIVE,
+			       flow_store_inbox_done(&table->store), wall);
+		if (flow == NONE)
+			return;
+	}
+	see_live(table, flow, entry);
+}
+
+void flow_table_claim(struct flow_table *table, const struct ct_entry *entry, int64_t wall)
+{
+	/* A listing that runs may have older counts on the way: what it carried comes with its
+	 * end. */
+	const struct traffic nothing = { 0 };
+	const struct mapping_key key = ct_entry_key(entry);
+	uint32_t account, flow;
+
+	if (!table->ledger || !ct_entry_is_translated(entry) ||
+	    find_flow(table, entry, FLOW_LIVE) != NONE ||
+	    find_flow(table, entry, FLOW_ENDED) != NONE)
+		return;
+	account = attribute(table, entry);
+	if (account == NONE)
+		account = make_account(table, &key, 0, ACCOUNT_CLOSED);
+	if (account == NONE)
+		return;
+	flow = take_up(table, entry, account, &nothing, FLOW_LIVE,
+		       flow_store_inbox_done(&table->store), wall);
+	if (flow != NONE)
+		table->flow_live[flow].seen = table->round;
+}
+
+/* Ends a flow of the table. While a listing runs it stays, so that an older part of it does not
+ * bring it back. */
+static void end_known(struct flow_table *table, uint32_t flow, const struct ct_entry *entry,
+		      uint32_t inbox_done)
+{
+	struct flow record = table->store.flows[flow];
+	const struct traffic more = growth(entry, &record.counted);
+
+	record.state = FLOW_ENDED;
+	record.counted = traffic_of(entry);
+	commit(table, record.account, &more, 0, flow, &record, inbox_done);
+	if (!table->round_runs || index_list_add(&table->ended, flow) < 0)
+		drop_flow(table, flow);
+}
+
+static void end_unknown(struct flow_table *table, const struct ct_entry *entry, uint32_t inbox_done,
+			int64_t wall)
+{
+	const struct traffic traffic = traffic_of(entry);
+	uint32_t account = attribute(table, entry), flow = NONE;
+
+	if (account == NONE) {
+		flow_store_set_inbox_done(&table->store, inbox_done);
+		return;
+	}
+	if (table->round_runs)
+		flow = take_up(table, entry, account, &traffic, FLOW_ENDED, inbox_done, wall);
+	if (flow == NONE)
+		commit(table, account, &traffic, 1, NONE, NULL, inbox_done);
+	else if (index_list_add(&table->ended, flow) < 0)
+		drop_flow(table, flow);
+}
+
+void flow_table_end(struct flow_table *table, const struct ct_entry *entry, uint32_t place,
+		    int64_t wall)
+{
+	uint32_t flow;
+
+	if (!ct_entry_is_translated(entry)) {
+		flow_store_set_inbox_done(&table->store, place + 1);
+		return;
+	}
+	flow = find_flow(table, entry, FLOW_LIVE);
+	if (flow != NONE)
+		end_known(table, flow, entry, place + 1);
+	else
+		end_unknown(table, entry, place + 1, wall);
+}
+
+/* ---- rounds ---- */
+
+void flow_table_begin_round(struct flow_table *table)
+{
+	table->round++;
+	table->round_runs = true;
+	table->n_seen = 0;
+}
+
+/* Flows that no listing shows any more, and whose end no event told. */
+static void drop_missing(struct flow_table *table)
+{
+	uint32_t used = table->store.flow_pool.used;
+
+	for (uint32_t i = 0; i < MIN(used, (uint32_t)SWEEP_STEP); i++) {
+		uint32_t flow = table->sweep = table->sweep + 1 < used ? table->sweep + 1 : 0;
+
+		if (table->store.flows[flow].state == FLOW_LIVE &&
+		    table->round - table->flow_live[flow].seen > MISSING_ROUNDS)
+			drop_flow(table, flow);
+	}
+}
+
+void flow_table_end_round(struct flow_table *table, bool complete, uint64_t now)
+{
+	table->round_runs = false;
+	for (size_t i = 0; i < table->ended.n; i++)
+		drop_flow(table, table->ended.items[i]);
+	table->ended.n = 0;
+	if (!complete)
+		return;
+	table->n_live = table->n_seen;
+	table->window_seconds = MAX((double)(now - table->window_began) / 1000.0, 0.001);
+	table->window_began = now;
+	drop_missing(table);
+	give_up_accounts(table);
+}
+
+/* ---- mappings ---- */
+
+bool flow_table_has_account(const struct flow_table *table, const struct mapping_key *key)
+{
+	return find_account(table, key, ACCOUNT_OPEN) != NONE;
+}
+
+void flow_table_mapping_changed(struct flow_table *table, const struct mapping_key *key,
+				bool repointed)
+{
+	const struct entry *mapping = ledger_find(table->ledger, key);
+	uint32_t account = find_account(table, key, ACCOUNT_OPEN);
+	bool installed = mapping && (mapping->flags & ENTRY_INSTALLED);
+
+	if (account != NONE &&
+	    (!installed || table->store.accounts[account].owner != owner_of(mapping))) {
+		close_account(table, account);
+		return;
+	}
+	if (!installed || !repointed)
+		return;
+	if (account == NONE)
+		account = make_account(table, key, owner_of(mapping), ACCOUNT_OPEN);
+	if (account != NONE)
+		table->store.accounts[account].flags |= ACCOUNT_REPOINTED;
+}
+
+/* ---- start ---- */
+
+static int index_accounts(struct flow_table *table)
+{
+	uint32_t used = table->store.account_pool.used;
+	int r = used > 0 ? reserve_account_live(table, used - 1) : 0;
+
+	for (uint32_t i = 0; i < used && r == 0; i++) {
+		if (table->store.accounts[i].state == ACCOUNT_FREE)
+			continue;
+		r = slot_index_add(&table->account_index, i);
+		if (r == 0 && table->store.accounts[i].state == ACCOUNT_CLOSED)
+			r = index_list_add(&table->closed, i);
+	}
+	return r;
+}
+
+static int index_flows(struct flow_table *table)
+{
+	uint32_t used = table->store.flow_pool.used;
+	int r = used > 0 ? reserve_flow_live(table, used - 1) : 0;
+
+	for (uint32_t i = 0; i < used && r == 0; i++) {
+		const struct flow *flow = &table->store.flows[i];
+
+		/* No listing of an earlier process runs any more. */
+		if (flow->state == FLOW_ENDED)
+			flow_store_free_flow(&table->store, i);
+		if (flow->state != FLOW_LIVE)
+			continue;
+		table->account_live[flow->account].n_flows++;
+		r = slot_index_add(&table->flow_index, i);
+	}
+	return r;
+}
+
+int flow_table_open(struct flow_table *ret, const char *path, struct error *err)
+{
+	struct flow_store store;
+	int r;
+
+	r = flow_store_open(&store, path, err);
+	if (r < 0)
+		return r;
+	memset(ret, 0, sizeof(*ret));
+	ret->store = store;
+	ret->account_index = (struct slot_index){ .hash = hash_account, .owner = ret };
+	ret->flow_index = (struct slot_index){ .hash = hash_flow, .owner = ret };
+	r = index_accounts(ret);
+	if (r == 0)
+		r = index_flows(ret);
+	if (r == 0)
+		return 0;
+	flow_table_close(ret);
+	return error_set(err, r, "internal", NULL, "out of memory");
+}
+
+void flow_table_close(struct flow_table *table)
+{
+	flow_store_close(&table->store);
+	slot_index_clear(&table->account_index);
+	slot_index_clear(&table->flow_index);
+	free(table->flow_live);
+	free(table->account_live);
+	free(table->ended.items);
+	free(table->closed.items);
+	memset(table, 0, sizeof(*table));
+}
+
+void flow_table_start(struct flow_table *table, const struct ledger *ledger, uint64_t now)
+{
+	table->ledger = ledger;
+	table->window_began = now;
+	for (uint32_t i = 0; i < table->store.account_pool.used; i++) {
+		const struct mapping_key key = table->store.accounts[i].key;
+
+		if (table->store.accounts[i].state == ACCOUNT_OPEN)
+			flow_table_mapping_changed(table, &key, false);
+	}
+}
+
+/* ---- looking ---- */
+
+const struct account *flow_table_account(const struct flow_table *table,
+					 const struct mapping_key *key, uint32_t *ret_index)
+{
+	uint32_t account = find_account(table, key, ACCOUNT_OPEN);
+
+	if (account == NONE)
+		return NULL;
+	if (ret_index)
+		*ret_index = account;
+	return &table->store.accounts[account];
+}
