@@ -8,7 +8,8 @@
 #define HELP_COLUMN 30
 
 static const struct noun *const nouns[] = { &noun_env,     &noun_host,     &noun_port,
-					    &noun_gateway, &noun_customer, &noun_token };
+					    &noun_gateway, &noun_customer, &noun_token,
+					    &noun_session };
 
 static const struct args_option global_options[] = {
 	{ .name = "server",

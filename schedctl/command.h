@@ -40,7 +40,8 @@ struct noun {
 	size_t n_commands;
 };
 
-extern const struct noun noun_env, noun_host, noun_port, noun_gateway, noun_customer, noun_token;
+extern const struct noun noun_env, noun_host, noun_port, noun_gateway, noun_customer, noun_token,
+	noun_session;
 
 /* Options that every command takes. */
 extern const struct args_table command_global_options;

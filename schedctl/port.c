@@ -32,15 +32,6 @@ static const struct table_column mapping_columns[] = {
 	{ .title = "EXPIRES", .wide_only = true },
 };
 
-/* "203.0.113.10:30001/tcp"; also the item's name. A new string. */
-static char *port_text(const json_t *item)
-{
-	const char *address = text_field(item, "address");
-
-	return text_format(strchr(address, ':') ? "[%s]:%" PRIu64 "/%s" : "%s:%" PRIu64 "/%s",
-			   address, number_field(item, "port"), text_field(item, "protocol"));
-}
-
 static enum table_style state_style(const char *state)
 {
 	return strcmp(state, "published") == 0 ? STYLE_GOOD : STYLE_PENDING;
@@ -48,7 +39,7 @@ static enum table_style state_style(const char *state)
 
 static void add_port(struct table *table, json_t *item)
 {
-	_cleanup_free_ char *text = port_text(item);
+	_cleanup_free_ char *text = show_port_text(item);
 	const char *state = text_field(item, "state");
 
 	table_cell(table, STYLE_PLAIN, text);
@@ -61,7 +52,7 @@ static void add_port(struct table *table, json_t *item)
 
 static void add_mapping(struct table *table, json_t *item)
 {
-	_cleanup_free_ char *text = port_text(item);
+	_cleanup_free_ char *text = show_port_text(item);
 
 	table_cell(table, STYLE_PLAIN, text);
 	show_endpoint_cell(table, json_object_get(item, "target"));
@@ -80,7 +71,7 @@ static int add_names(json_t *answer)
 	size_t i;
 
 	json_array_foreach (json_object_get(answer, "items"), i, item) {
-		_cleanup_free_ char *text = port_text(item);
+		_cleanup_free_ char *text = show_port_text(item);
 
 		if (!text || json_object_set_new(item, "name", json_string(text)) < 0)
 			return -ENOMEM;

@@ -51,6 +51,14 @@ int show_one(struct context *context, const char *collection, const char *name,
 	return details(&context->output, item);
 }
 
+char *show_port_text(const json_t *item)
+{
+	const char *address = text_field(item, "address");
+
+	return text_format(strchr(address, ':') ? "[%s]:%" PRIu64 "/%s" : "%s:%" PRIu64 "/%s",
+			   address, number_field(item, "port"), text_field(item, "protocol"));
+}
+
 void show_endpoint_cell(struct table *table, const json_t *endpoint)
 {
 	const char *address = text_field(endpoint, "address");

@@ -15,6 +15,9 @@ int show_one(struct context *context, const char *collection, const char *name,
 	     const char *name_key, int (*details)(const struct output *output, json_t *item),
 	     struct error *err) _must_check_;
 
+/* "203.0.113.10:30001/tcp" of anything with address, port and protocol. A new string. */
+char *show_port_text(const json_t *item);
+
 /* Cells of a list. */
 void show_endpoint_cell(struct table *table, const json_t *endpoint); /* "address:port" */
 void show_age_cell(struct table *table, const char *time);            /* "3m" */
