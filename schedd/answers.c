@@ -77,7 +77,7 @@ static json_t *encode_connect(const struct environment_entry *entry, const char 
 	return json_null();
 }
 
-static uint64_t newest_revision(const struct environment_entry *entry)
+uint64_t answer_environment_revision(const struct environment_entry *entry)
 {
 	uint64_t revision = environment_committed(entry)->record.revision;
 
@@ -123,7 +123,7 @@ json_t *answer_environment(const struct environment_entry *entry, const char *pu
 	set(object, "user", json_string(origin->login), &r);
 	set(object, "connect", encode_connect(entry, public_name), &r);
 	set(object, "ssh_host_key", text_or_null(origin->ssh_host_key_public), &r);
-	set(object, "revision", number(newest_revision(entry)), &r);
+	set(object, "revision", number(answer_environment_revision(entry)), &r);
 	set(object, "created_at", json_time(origin->created_at), &r);
 	set(object, "phase_since", json_time(environment->phase_since), &r);
 	set_ends(object, environment, &r);

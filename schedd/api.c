@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* What all resources of the API have in common. */
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "schedd/api_private.h"
-#include "schedd/auth.h"
 
 struct operation *operation_new(struct api *api, struct http_request *request)
 {
@@ -26,6 +26,7 @@ void operation_free(struct operation *operation)
 {
 	LIST_REMOVE(operation, entry);
 	record_free((struct record *)operation->environment);
+	record_free((struct record *)operation->key);
 	if (operation->password)
 		explicit_bzero(operation->password, strlen(operation->password));
 	free(operation->password);
@@ -36,46 +37,6 @@ void operation_fail(struct operation *operation, const struct error *err)
 {
 	http_reply_error(operation->request, err);
 	operation_free(operation);
-}
-
-bool api_takes_query(struct http_request *request, const char *const *known)
-{
-	const char *unknown = http_request_unknown_query(request, known);
-	struct error err = ERROR_INIT;
-
-	if (!unknown)
-		return true;
-	error_set(&err, -EINVAL, "unknown_field", unknown, "there is no parameter %s", unknown);
-	http_reply_error(request, &err);
-	return false;
-}
-
-bool api_takes_no_query(struct http_request *request)
-{
-	static const char *const none[] = { NULL };
-
-	return api_takes_query(request, none);
-}
-
-bool api_wants_watch(struct http_request *request, bool *ret_failed)
-{
-	static const char *const known[] = { "watch", NULL };
-	const char *watch = http_request_query(request, "watch");
-	struct error err = ERROR_INIT;
-
-	*ret_failed = true;
-	if (!api_takes_query(request, known))
-		return false;
-	if (watch && strcmp(watch, "1") != 0 && strcmp(watch, "0") != 0) {
-		error_set(&err, -EINVAL, "invalid", "watch", "watch: \"%s\" is neither 0 nor 1",
-			  watch);
-		http_reply_error(request, &err);
-		return false;
-	}
-	if (watch && *watch == '1' && !auth_takes_watch(request))
-		return false;
-	*ret_failed = false;
-	return watch && *watch == '1';
 }
 
 bool api_can_read(struct api *api, struct http_request *request)
@@ -92,8 +53,15 @@ bool api_can_read(struct api *api, struct http_request *request)
 
 void api_reply_item(struct http_request *request, int status, json_t *item)
 {
+	const json_t *revision = json_object_get(item, "revision");
 	struct error err = ERROR_INIT;
+	char tag[32];
 
+	if (revision && !json_object_get(item, "items")) {
+		(void)snprintf(tag, sizeof(tag), "\"%" JSON_INTEGER_FORMAT "\"",
+			       json_integer_value(revision));
+		http_reply_header(request, "ETag", tag);
+	}
 	if (item) {
 		http_reply_json(request, status, item);
 		return;
@@ -108,31 +76,6 @@ void api_reply_not_found(struct http_request *request, const char *what, const c
 
 	error_set(&err, -ENOENT, "not_found", NULL, "there is no %s %s", what, id);
 	http_reply_error(request, &err);
-}
-
-void api_reply_list(struct api *api, struct http_request *request, enum record_kind kind,
-		    bool (*sees)(const struct caller *caller, const struct entry *entry),
-		    json_t *(*answer)(const struct api *api, const struct entry *entry))
-{
-	const struct caller *caller = access_caller(request);
-	const struct state *state = scheduler_state(api->config.scheduler);
-	json_t *items = json_array();
-	struct entry *entry;
-	int r = items ? 0 : -1;
-
-	STATE_FOREACH(state, kind, entry)
-	{
-		if (r == 0 && entry->committed && (!sees || sees(caller, entry)))
-			r = json_array_append_new(items, answer(api, entry));
-	}
-	if (r < 0) {
-		json_decref(items);
-		api_reply_item(request, 500, NULL);
-		return;
-	}
-	api_reply_item(
-		request, 200,
-		json_pack("{s:o, s:I}", "items", items, "revision", (json_int_t)state->revision));
 }
 
 int api_check_follower(const struct http_request *request, const char *name, struct error *err)

@@ -4,6 +4,7 @@
 #include <errno.h>
 
 #include "schedd/api_private.h"
+#include "schedd/idempotency.h"
 
 /* A body is optional where all of its fields are. */
 static int read_body(struct http_request *request, json_t **ret, struct error *err)
@@ -61,12 +62,19 @@ static struct environment_entry *take_environment(struct api *api, struct http_r
 static void act(struct api *api, struct http_request *request,
 		const struct environment_entry *entry, const struct scheduler_action *action)
 {
-	struct operation *operation = operation_new(api, request);
+	struct operation *operation;
 	struct error err = ERROR_INIT;
 
-	if (operation && scheduler_act(api->config.scheduler, entry->entry.id, action,
-				       access_caller(request)->actor, acted, operation, &err) < 0)
+	if (!api_matches(request, &entry->entry, answer_environment_revision(entry)))
+		return;
+	operation = operation_new(api, request);
+	if (!operation || idempotency_repeats(operation, acted))
+		return;
+	if (scheduler_act(api->config.scheduler, entry->entry.id, action,
+			  access_caller(request)->actor, acted, operation, &err) < 0)
 		operation_fail(operation, &err);
+	else
+		idempotency_keep(operation, entry->entry.id);
 }
 
 static void act_plainly(struct api *api, struct http_request *request, enum scheduler_verb verb)

@@ -5,6 +5,7 @@
 
 #include "proto/read.h"
 #include "schedd/api_private.h"
+#include "schedd/idempotency.h"
 
 static struct customer_entry *find(struct api *api, const char *id)
 {
@@ -25,7 +26,7 @@ static json_t *answer(const struct api *api, const struct entry *entry)
 
 static void list(struct http_request *request, void *userdata)
 {
-	if (api_takes_no_query(request) && api_can_read(userdata, request))
+	if (api_takes_page_query(request) && api_can_read(userdata, request))
 		api_reply_list(userdata, request, RECORD_CUSTOMER, sees, answer);
 }
 
@@ -82,6 +83,7 @@ static int decode(struct http_request *request, struct customer *ret, struct err
 static void create(struct http_request *request, void *userdata)
 {
 	_cleanup_(cleanup_customer) struct customer *customer = customer_new();
+	char id[CUSTOMER_NAME_MAX + 1] = "";
 	struct api *api = userdata;
 	struct operation *operation;
 	struct error err = ERROR_INIT;
@@ -94,12 +96,18 @@ static void create(struct http_request *request, void *userdata)
 		return;
 	r = customer ? decode(request, customer, &err)
 		     : error_set(&err, -ENOMEM, "internal", NULL, "out of memory");
-	if (r == 0)
+	if (r == 0 && idempotency_repeats(operation, created))
+		return;
+	if (r == 0) {
+		(void)snprintf(id, sizeof(id), "%s", customer->id);
 		r = scheduler_create_customer(api->config.scheduler, TAKE_PTR(customer),
 					      access_caller(request)->actor, created, operation,
 					      &err);
+	}
 	if (r < 0)
 		operation_fail(operation, &err);
+	else
+		idempotency_keep(operation, id);
 }
 
 /* ---- delete ---- */

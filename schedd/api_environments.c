@@ -6,6 +6,7 @@
 
 #include "lib/random.h"
 #include "schedd/api_private.h"
+#include "schedd/idempotency.h"
 #include "schedd/ssh_host_key.h"
 #include "schedd/tenancy.h"
 
@@ -84,11 +85,13 @@ static void created(void *userdata, const struct error *err, const char *id)
 	}
 	entry = find(api, id);
 	if (entry)
+		api_reply_item(operation->request, 201,
+			       answer_environment(entry, api->config.public_name,
+						  operation->repeat ? NULL : operation->password));
+	else /* a repeat, after it has gone */
 		api_reply_item(
 			operation->request, 201,
-			answer_environment(entry, api->config.public_name, operation->password));
-	else
-		api_reply_not_found(operation->request, "environment", id);
+			json_pack("{s:s, s:s}", "id", id, "phase", phase_name(PHASE_DELETED)));
 	operation_free(operation);
 }
 
@@ -113,20 +116,29 @@ static void hashed(void *userdata, char *hash)
 	struct environment *environment = TAKE_PTR(operation->environment);
 	struct environment_origin *origin = environment->origin;
 	struct environment_spec spec = { 0 };
+	char id[ENVIRONMENT_ID_MAX + 1];
 	struct error err = ERROR_INIT;
 	int r;
 
 	origin->password_hash = hash;
+	(void)snprintf(id, sizeof(id), "%s", origin->id);
 	if (!hash || environment_spec_copy(&origin->spec, &spec) < 0) {
 		record_free(&environment->record);
 		error_set(&err, -ENOMEM, "internal", NULL, "the password could not be hashed");
 		operation_fail(operation, &err);
 		return;
 	}
+	if (idempotency_repeats(operation, created)) {
+		record_free(&environment->record);
+		environment_spec_clear(&spec);
+		return;
+	}
 	r = scheduler_create(operation->api->config.scheduler, environment,
 			     access_caller(operation->request)->actor, created, operation, &err);
 	if (r < 0)
 		refuse(operation, &spec, &err);
+	else
+		idempotency_keep(operation, id);
 	environment_spec_clear(&spec);
 }
 
@@ -241,7 +253,7 @@ static void delete (struct http_request *request, void *userdata)
 	if (!api_takes_no_query(request) || !api_can_read(api, request))
 		return;
 	entry = api_find_environment(api, request);
-	if (!entry)
+	if (!entry || !api_matches(request, &entry->entry, answer_environment_revision(entry)))
 		return;
 	operation = operation_new(api, request);
 	if (operation &&
@@ -266,8 +278,7 @@ static void list(struct http_request *request, void *userdata)
 	if (failed || !api_can_read(api, request))
 		return;
 	if (watch)
-		feed_start(api->config.feed, scheduler_state(api->config.scheduler), request,
-			   FEED_ENVIRONMENTS, NULL);
+		api_start_watch(api, request, FEED_ENVIRONMENTS, NULL);
 	else
 		api_reply_list(api, request, RECORD_ENVIRONMENT, sees, answer);
 }
@@ -284,8 +295,7 @@ static void show(struct http_request *request, void *userdata)
 	if (!entry)
 		return;
 	if (watch)
-		feed_start(api->config.feed, scheduler_state(api->config.scheduler), request,
-			   FEED_ENVIRONMENTS, entry->entry.id);
+		api_start_watch(api, request, FEED_ENVIRONMENTS, entry->entry.id);
 	else
 		api_reply_item(request, 200, answer(api, &entry->entry));
 }

@@ -93,8 +93,7 @@ static void watch(struct http_request *request, void *userdata)
 	} else if (!find(api, id)) {
 		api_reply_not_found(request, "gateway", id);
 	} else {
-		feed_start(api->config.feed, scheduler_state(api->config.scheduler), request,
-			   FEED_MAPPINGS, id);
+		api_start_watch(api, request, FEED_MAPPINGS, id);
 	}
 }
 

@@ -92,8 +92,7 @@ static void watch(struct http_request *request, void *userdata)
 	} else if (!api_find_host(api, id)) {
 		api_reply_not_found(request, "host", id);
 	} else {
-		feed_start(api->config.feed, scheduler_state(api->config.scheduler), request,
-			   FEED_ASSIGNMENTS, id);
+		api_start_watch(api, request, FEED_ASSIGNMENTS, id);
 	}
 }
 

@@ -17,7 +17,7 @@ static bool sees(const struct caller *caller, const struct entry *entry)
 
 static void list(struct http_request *request, void *userdata)
 {
-	if (api_takes_no_query(request) && api_can_read(userdata, request))
+	if (api_takes_page_query(request) && api_can_read(userdata, request))
 		api_reply_list(userdata, request, RECORD_PORT, sees, answer);
 }
 

@@ -15,6 +15,8 @@ struct operation {
 	struct http_request *request;
 	struct environment *environment; /* of a create, until the scheduler has it */
 	char *password;                  /* of a create; of a token, its text */
+	struct key *key;                 /* see idempotency.h; NULL: none, or kept */
+	bool repeat;                     /* it was carried out before */
 };
 
 struct api {
@@ -34,16 +36,26 @@ void operation_fail(struct operation *operation, const struct error *err);
 bool api_takes_query(struct http_request *request, const char *const *known);
 /* The same where there is none to take. */
 bool api_takes_no_query(struct http_request *request);
+/* The same for a list: limit and after. */
+bool api_takes_page_query(struct http_request *request);
 /* True where the request asks for a stream. False, and *ret_failed where it was answered with an
- * error: an unknown parameter, or a value that is not 0 or 1. */
+ * error: an unknown parameter, or a value that is not 0 or 1. A list has pages as well. */
 bool api_wants_watch(struct http_request *request, bool *ret_failed);
+/* Answers with a stream, from the revision that the request names, or with a snapshot first. */
+void api_start_watch(struct api *api, struct http_request *request, enum feed_kind kind,
+		     const char *id);
+/* True where the request's If-Match, if it has one, is this revision, which nothing is about to
+ * change. False where it was answered with 412. */
+bool api_matches(struct http_request *request, const struct entry *entry, uint64_t revision);
 /* False where the request was answered with 503: there is no state to read. */
 bool api_can_read(struct api *api, struct http_request *request);
 
-/* {"items","revision"} of the committed rows of a kind that the caller may see; sees NULL: all. */
+/* {"items","revision","next"} of the committed rows of a kind that the caller may see; sees NULL:
+ * all. A page of them where the request asks for one. */
 void api_reply_list(struct api *api, struct http_request *request, enum record_kind kind,
 		    bool (*sees)(const struct caller *caller, const struct entry *entry),
 		    json_t *(*answer)(const struct api *api, const struct entry *entry));
+/* One row, with its revision as ETag; NULL: out of memory. */
 void api_reply_item(struct http_request *request, int status, json_t *item);
 void api_reply_not_found(struct http_request *request, const char *what, const char *id);
 

@@ -8,6 +8,7 @@
 #include "lib/clock.h"
 #include "proto/read.h"
 #include "schedd/api_private.h"
+#include "schedd/idempotency.h"
 #include "schedd/token.h"
 
 static json_t *answer(const struct api *api, const struct entry *entry)
@@ -17,7 +18,7 @@ static json_t *answer(const struct api *api, const struct entry *entry)
 
 static void list(struct http_request *request, void *userdata)
 {
-	if (api_takes_no_query(request) && api_can_read(userdata, request))
+	if (api_takes_page_query(request) && api_can_read(userdata, request))
 		api_reply_list(userdata, request, RECORD_TOKEN, NULL, answer);
 }
 
@@ -64,7 +65,8 @@ static void created(void *userdata, const struct error *err, const char *id)
 	}
 	entry = find(operation->api, id);
 	if (entry)
-		api_reply_item(operation->request, 201, answer_token(entry, operation->password));
+		api_reply_item(operation->request, 201,
+			       answer_token(entry, operation->repeat ? NULL : operation->password));
 	else
 		api_reply_not_found(operation->request, "token", id);
 	operation_free(operation);
@@ -140,6 +142,7 @@ static int prepare(struct operation *operation, struct token *token, struct erro
 static void create(struct http_request *request, void *userdata)
 {
 	_cleanup_(cleanup_token) struct token *token = token_new();
+	char id[TOKEN_ID_MAX + 1] = "";
 	struct api *api = userdata;
 	struct operation *operation;
 	struct error err = ERROR_INIT;
@@ -151,11 +154,17 @@ static void create(struct http_request *request, void *userdata)
 	if (!operation)
 		return;
 	r = prepare(operation, token, &err);
-	if (r == 0)
+	if (r == 0 && idempotency_repeats(operation, created))
+		return;
+	if (r == 0) {
+		(void)snprintf(id, sizeof(id), "%s", token->id);
 		r = scheduler_create_token(api->config.scheduler, TAKE_PTR(token),
 					   access_caller(request)->actor, created, operation, &err);
+	}
 	if (r < 0)
 		operation_fail(operation, &err);
+	else
+		idempotency_keep(operation, id);
 }
 
 /* ---- revoke ---- */
@@ -187,6 +196,8 @@ static void take_back(struct http_request *request, void *userdata)
 		api_reply_not_found(request, "token", id);
 		return;
 	}
+	if (!api_matches(request, &entry->entry, token_committed(entry)->record.revision))
+		return;
 	operation = operation_new(api, request);
 	if (operation &&
 	    scheduler_revoke_token(api->config.scheduler, entry->entry.id,

@@ -17,6 +17,7 @@
 
 #define SCHEME "Bearer "
 #define USES_FLUSH_MS 60000
+#define FIRST_FLUSH_MS 1000
 /* A source may fail this often at once, and then once in so many milliseconds. */
 #define FAILURES_BURST 20
 #define FAILURE_REFILL_MS 3000
@@ -345,6 +346,7 @@ static void flush_due(evutil_socket_t fd, short what, void *userdata)
 
 	(void)loop_timer_arm(&auth->flush, USES_FLUSH_MS);
 	scheduler_write_token_uses(auth->scheduler);
+	scheduler_forget_keys(auth->scheduler);
 }
 
 static void collect(void *userdata)
@@ -383,7 +385,7 @@ int auth_new(struct auth **ret, struct event_base *base, struct http_server *ser
 		return -ENOMEM;
 	}
 	(void)evtimer_assign(&auth->flush, base, flush_due, auth);
-	(void)loop_timer_arm(&auth->flush, USES_FLUSH_MS);
+	(void)loop_timer_arm(&auth->flush, FIRST_FLUSH_MS);
 	http_server_set_guard(server, guard, auth);
 	*ret = auth;
 	return 0;

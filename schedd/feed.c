@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* The streams, and which of them a change concerns. */
-#include "schedd/feed.h"
+#include "schedd/feed_private.h"
 
 #include <errno.h>
 #include <event2/event_struct.h>
@@ -13,18 +13,6 @@
 #include "schedd/access.h"
 #include "schedd/answers.h"
 
-struct stream {
-	struct stream *prev, *next;  /* of all */
-	struct stream *touched_next; /* of those that the batch concerns */
-	struct feed *feed;
-	struct http_stream *http;
-	enum feed_kind kind;
-	char id[RECORD_ID_MAX]; /* "": all */
-	struct caller caller;
-	bool touched;
-	json_t *put, *deleted; /* of the batch */
-};
-
 static const struct {
 	const char *code, *message;
 } ends[FEED_END_MAX] = {
@@ -35,16 +23,6 @@ static const struct {
 	[FEED_RESET] = { "start_over", "the state was loaded anew: start over" },
 	[FEED_STOPPED] = { "unavailable", "schedd is stopping" },
 	[FEED_FAILED] = { "internal", "the stream could not be written: start over" },
-};
-
-struct feed {
-	const char *public_name;
-	struct event bookmark;
-	struct stream *streams;
-	struct stream *touched;
-	unsigned n;
-	uint64_t ended[FEED_END_MAX];
-	uint64_t epoch, revision; /* of the last commit that was told */
 };
 
 /* ---- streams ---- */
@@ -79,7 +57,7 @@ static void stream_end(struct stream *stream, enum feed_end why)
 }
 
 /* Sends what is in out, or ends the stream where that cannot be: its reader starts over. */
-static void stream_send(struct stream *stream, struct evbuffer *out, int r)
+void feed_stream_send(struct stream *stream, struct evbuffer *out, int r)
 {
 	if (r == 0)
 		r = http_stream_send_buffer(stream->http, out);
@@ -105,7 +83,8 @@ static void bookmark_due(evutil_socket_t fd, short what, void *userdata)
 		out = evbuffer_new();
 		if (!out)
 			return;
-		stream_send(stream, out, watch_write_bookmark(out, feed->epoch, feed->revision));
+		feed_stream_send(stream, out,
+				 watch_write_bookmark(out, feed->epoch, feed->revision));
 		evbuffer_free(out);
 	}
 }
@@ -122,7 +101,7 @@ static int write_item(struct evbuffer *out, json_t *item)
 }
 
 /* A stream of environments is of one or all, and of what its reader may see. */
-static bool shows(const struct stream *stream, const struct environment_entry *entry)
+bool feed_shows(const struct stream *stream, const struct environment_entry *entry)
 {
 	return (!stream->id[0] || strcmp(stream->id, entry->entry.id) == 0) &&
 	       access_sees(&stream->caller, environment_committed(entry)->origin->spec.customer);
@@ -136,13 +115,13 @@ static int write_environments(const struct feed *feed, const struct state *state
 
 	STATE_FOREACH(state, RECORD_ENVIRONMENT, entry)
 	{
-		if (r == 0 && entry->entry.committed && shows(stream, entry))
+		if (r == 0 && entry->entry.committed && feed_shows(stream, entry))
 			r = write_item(out, answer_environment(entry, feed->public_name, NULL));
 	}
 	return r;
 }
 
-static bool is_assigned(const struct environment *environment)
+bool feed_is_assigned(const struct environment *environment)
 {
 	return environment && !environment->record.gone && environment->host[0] &&
 	       environment->assignment != ASSIGNMENT_NONE;
@@ -161,7 +140,7 @@ static int write_assignments(const struct state *state, const char *id, struct e
 	{
 		const struct environment *environment = environment_committed(entry);
 
-		if (r == 0 && is_assigned(environment) && strcmp(environment->host, id) == 0)
+		if (r == 0 && feed_is_assigned(environment) && strcmp(environment->host, id) == 0)
 			r = write_item(out, answer_assignment(environment));
 	}
 	return r;
@@ -207,20 +186,17 @@ static int write_snapshot(const struct feed *feed, const struct state *state,
 	return r < 0 ? r : watch_write_synced(out, state->epoch, state->revision);
 }
 
-void feed_start(struct feed *feed, const struct state *state, struct http_request *request,
-		enum feed_kind kind, const char *id)
+/* NULL, with the request answered, where there is no memory or no client any more. */
+struct stream *feed_open_stream(struct feed *feed, const struct state *state,
+				struct http_request *request, enum feed_kind kind, const char *id)
 {
 	struct stream *stream = calloc(1, sizeof(*stream));
-	struct evbuffer *out = evbuffer_new();
 	struct error err = ERROR_INIT;
 
-	if (!stream || !out) {
-		free(stream);
-		if (out)
-			evbuffer_free(out);
+	if (!stream) {
 		error_set(&err, -ENOMEM, "internal", NULL, "out of memory");
 		http_reply_error(request, &err);
-		return;
+		return NULL;
 	}
 	stream->feed = feed;
 	stream->kind = kind;
@@ -228,14 +204,27 @@ void feed_start(struct feed *feed, const struct state *state, struct http_reques
 	(void)snprintf(stream->id, sizeof(stream->id), "%s", id ? id : "");
 	if (http_stream_start(request, "application/jsonl", closed, stream, &stream->http) < 0) {
 		free(stream);
-	} else {
-		DL_APPEND(feed->streams, stream);
-		feed->n++;
-		feed->epoch = state->epoch;
-		feed->revision = state->revision;
-		stream_send(stream, out, write_snapshot(feed, state, stream, out));
+		return NULL;
 	}
-	evbuffer_free(out);
+	DL_APPEND(feed->streams, stream);
+	feed->n++;
+	feed->epoch = state->epoch;
+	feed->revision = state->revision;
+	return stream;
+}
+
+void feed_start(struct feed *feed, const struct state *state, struct http_request *request,
+		enum feed_kind kind, const char *id)
+{
+	struct stream *stream = feed_open_stream(feed, state, request, kind, id);
+	struct evbuffer *out;
+
+	if (!stream)
+		return;
+	out = evbuffer_new();
+	feed_stream_send(stream, out, out ? write_snapshot(feed, state, stream, out) : -ENOMEM);
+	if (out)
+		evbuffer_free(out);
 }
 
 /* ---- changes ---- */
@@ -253,7 +242,7 @@ static bool touch(struct stream *stream)
 }
 
 /* Takes over item; NULL, for want of memory, ends the stream when it is sent. */
-static void add(struct stream *stream, bool put, json_t *item)
+void feed_add(struct stream *stream, bool put, json_t *item)
 {
 	json_t **array = put ? &stream->put : &stream->deleted;
 
@@ -270,19 +259,44 @@ static void tell(struct feed *feed, const char *host, bool put, json_t *item)
 
 	DL_FOREACH (feed->streams, stream)
 		if (stream->kind == FEED_ASSIGNMENTS && strcmp(stream->id, host) == 0)
-			add(stream, put, json_incref(item));
+			feed_add(stream, put, json_incref(item));
 	json_decref(item);
 }
+
+void feed_send_touched(struct feed *feed, const struct state *state)
+{
+	struct stream *stream, *next;
+
+	for (stream = feed->touched; stream; stream = next) {
+		struct evbuffer *out = evbuffer_new();
+		int r = -ENOMEM;
+
+		next = stream->touched_next;
+		if (out && stream->put && stream->deleted)
+			r = watch_write_change(out, state->epoch, state->revision, stream->put,
+					       stream->deleted);
+		json_decref(stream->put);
+		json_decref(stream->deleted);
+		stream->put = stream->deleted = NULL;
+		stream->touched = false;
+		feed_stream_send(stream, out, r);
+		if (out)
+			evbuffer_free(out);
+	}
+	feed->touched = NULL;
+}
+
+/* ---- commits ---- */
 
 static void tell_hosts(struct feed *feed, const struct change *change)
 {
 	const struct environment *old = (const struct environment *)change->old;
 	const struct environment *new = (const struct environment *)change->entry->committed;
 
-	if (is_assigned(old) && (!is_assigned(new) || strcmp(old->host, new->host) != 0))
+	if (feed_is_assigned(old) && (!feed_is_assigned(new) || strcmp(old->host, new->host) != 0))
 		tell(feed, old->host, false, json_pack("{s:s}", "environment", old->origin->id));
-	if (is_assigned(new) && (!is_assigned(old) || strcmp(old->host, new->host) != 0 ||
-				 old->assignment_revision != new->assignment_revision))
+	if (feed_is_assigned(new) && (!feed_is_assigned(old) || strcmp(old->host, new->host) != 0 ||
+				      old->assignment_revision != new->assignment_revision))
 		tell(feed, new->host, true, answer_assignment(new));
 }
 
@@ -304,7 +318,8 @@ static void tell_gateways(struct feed *feed, const struct state *state, const st
 
 		if (gateway && gateway_committed(gateway) &&
 		    gateway_serves(gateway_committed(gateway), &new->key.address))
-			add(stream, is, is ? answer_mapping(new) : mapping_key_encode(&new->key));
+			feed_add(stream, is,
+				 is ? answer_mapping(new) : mapping_key_encode(&new->key));
 	}
 }
 
@@ -322,8 +337,8 @@ static void tell_environment(struct feed *feed, const struct batch *batch,
 	item = gone ? json_pack("{s:s}", "id", entry->entry.id)
 		    : answer_environment(entry, feed->public_name, NULL);
 	DL_FOREACH (feed->streams, stream)
-		if (stream->kind == FEED_ENVIRONMENTS && shows(stream, entry))
-			add(stream, !gone, json_incref(item));
+		if (stream->kind == FEED_ENVIRONMENTS && feed_shows(stream, entry))
+			feed_add(stream, !gone, json_incref(item));
 	json_decref(item);
 }
 
@@ -357,33 +372,11 @@ static void end_mappings(struct feed *feed, const struct change *change)
 	}
 }
 
-static void send_touched(struct feed *feed, const struct state *state)
-{
-	struct stream *stream, *next;
-
-	for (stream = feed->touched; stream; stream = next) {
-		struct evbuffer *out = evbuffer_new();
-		int r = -ENOMEM;
-
-		next = stream->touched_next;
-		if (out && stream->put && stream->deleted)
-			r = watch_write_change(out, state->epoch, state->revision, stream->put,
-					       stream->deleted);
-		json_decref(stream->put);
-		json_decref(stream->deleted);
-		stream->put = stream->deleted = NULL;
-		stream->touched = false;
-		stream_send(stream, out, r);
-		if (out)
-			evbuffer_free(out);
-	}
-	feed->touched = NULL;
-}
-
 void feed_commit(struct feed *feed, const struct state *state, const struct batch *batch)
 {
 	feed->epoch = state->epoch;
 	feed->revision = state->revision;
+	feed_log_commit(&feed->log, batch);
 	if (!feed->streams)
 		return;
 	for (size_t i = 0; i < batch->n; i++) {
@@ -404,7 +397,7 @@ void feed_commit(struct feed *feed, const struct state *state, const struct batc
 					 ((struct port_entry *)change->entry)->environment);
 		}
 	}
-	send_touched(feed, state);
+	feed_send_touched(feed, state);
 }
 
 /* ---- the feed ---- */
@@ -431,6 +424,7 @@ static void end_all(struct feed *feed, enum feed_end why)
 void feed_reset(struct feed *feed)
 {
 	end_all(feed, FEED_RESET);
+	feed_log_reset(&feed->log);
 }
 
 void feed_free(struct feed *feed)
@@ -439,6 +433,7 @@ void feed_free(struct feed *feed)
 		return;
 	end_all(feed, FEED_STOPPED);
 	(void)event_del(&feed->bookmark);
+	feed_log_clear(&feed->log);
 	free(feed);
 }
 

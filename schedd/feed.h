@@ -40,6 +40,12 @@ void feed_free(struct feed *feed);
 void feed_start(struct feed *feed, const struct state *state, struct http_request *request,
 		enum feed_kind kind, const char *id);
 
+/* The same without a snapshot, from a revision on that the reader has seen: first a change with
+ * each row that has changed since, as it is now, or a bookmark. -ERANGE where the revision is not
+ * known any more; the request is still to be answered then. */
+int feed_resume(struct feed *feed, const struct state *state, struct http_request *request,
+		enum feed_kind kind, const char *id, uint64_t revision) _must_check_;
+
 /* Tells watchers of a batch that has just been committed; its changes still know the versions
  * before. */
 void feed_commit(struct feed *feed, const struct state *state, const struct batch *batch);

@@ -48,6 +48,7 @@ static const char *const record_kind_names[RECORD_KIND_MAX] = {
 	[RECORD_PORT] = "port",
 	[RECORD_CUSTOMER] = "customer",
 	[RECORD_TOKEN] = "token",
+	[RECORD_KEY] = "key",
 };
 
 static const char *const role_names[ROLE_MAX] = {
@@ -272,6 +273,8 @@ static size_t record_size(enum record_kind kind)
 		return sizeof(struct customer);
 	case RECORD_TOKEN:
 		return sizeof(struct token);
+	case RECORD_KEY:
+		return sizeof(struct key);
 	case RECORD_KIND_MAX:
 		break;
 	}
@@ -294,6 +297,7 @@ static void hold(struct record *record)
 	case RECORD_PORT:
 	case RECORD_CUSTOMER:
 	case RECORD_TOKEN:
+	case RECORD_KEY:
 	case RECORD_KIND_MAX:
 		break;
 	}
@@ -329,6 +333,7 @@ void record_free(struct record *record)
 	case RECORD_PORT:
 	case RECORD_CUSTOMER:
 	case RECORD_TOKEN:
+	case RECORD_KEY:
 	case RECORD_KIND_MAX:
 		break;
 	}
@@ -390,4 +395,9 @@ struct customer *customer_new(void)
 struct token *token_new(void)
 {
 	return new_record(RECORD_TOKEN);
+}
+
+struct key *key_new(void)
+{
+	return new_record(RECORD_KEY);
 }

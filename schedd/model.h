@@ -23,6 +23,7 @@ enum record_kind {
 	RECORD_PORT,
 	RECORD_CUSTOMER,
 	RECORD_TOKEN,
+	RECORD_KEY,
 	RECORD_KIND_MAX,
 };
 
@@ -193,6 +194,19 @@ struct token {
 	int64_t last_used_at; /* 0: not yet; see TOKEN_USE_SECONDS for how exact */
 };
 
+#define KEY_ID_MAX 48 /* hexadecimal */
+#define KEY_FINGERPRINT_SIZE 32
+
+/* A request that must not be carried out twice: its client's key, a hash of what it asked, and the
+ * row that came of it. */
+struct key {
+	struct record record;
+	char id[KEY_ID_MAX + 1]; /* a hash of who asked and of the key */
+	unsigned char fingerprint[KEY_FINGERPRINT_SIZE];
+	char subject[RECORD_ID_MAX];
+	int64_t created_at;
+};
+
 const char *role_name(enum role role);
 enum role role_parse(const char *text);
 const char *host_mode_name(enum host_mode mode);
@@ -226,6 +240,7 @@ struct environment *environment_new(void);
 struct port *port_new(void);
 struct customer *customer_new(void);
 struct token *token_new(void);
+struct key *key_new(void);
 
 /* Replaces a version's origin by an empty one that it alone holds. NULL when out of memory. */
 struct host_origin *host_renew_origin(struct host *host);
@@ -247,3 +262,4 @@ DEFINE_RECORD_CLEANUP(environment)
 DEFINE_RECORD_CLEANUP(port)
 DEFINE_RECORD_CLEANUP(customer)
 DEFINE_RECORD_CLEANUP(token)
+DEFINE_RECORD_CLEANUP(key)

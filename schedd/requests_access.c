@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Customers and tokens: made, taken away, and when tokens were used last. */
+/* Customers, tokens and idempotency keys: made, taken away, and when tokens were used last. */
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
@@ -13,6 +13,10 @@
 #define USE_SECONDS 300
 /* A token that expired is shown so long before its row goes. */
 #define EXPIRED_SECONDS (30 * 86400)
+#define KEYS_MAX 1000000
+#define KEY_SECONDS 86400
+/* Taken out at a time; the next are a minute later. */
+#define KEYS_FORGOTTEN_MAX 50000
 
 static int no_memory(struct error *err)
 {
@@ -221,4 +225,51 @@ void scheduler_write_token_uses(struct scheduler *scheduler)
 		}
 	}
 	scheduler_wake(scheduler);
+}
+
+/* ---- idempotency keys ---- */
+
+bool scheduler_has_room_for_key(const struct scheduler *scheduler)
+{
+	return state_count(&scheduler->state, RECORD_KEY) < KEYS_MAX;
+}
+
+void scheduler_remember(struct scheduler *scheduler, struct key *key)
+{
+	key->created_at = clock_unix_seconds();
+	if (state_add(&scheduler->state, &key->record, NULL) < 0)
+		scheduler_abandon_open(scheduler, -ENOMEM, "internal", "out of memory");
+}
+
+int scheduler_settle(struct scheduler *scheduler, const char *id, scheduler_done done,
+		     void *userdata, struct error *err)
+{
+	int r = scheduler_ready(scheduler, err);
+
+	if (r == 0 && scheduler_wait(scheduler, id, done, userdata) < 0)
+		r = no_memory(err);
+	return r;
+}
+
+void scheduler_forget_keys(struct scheduler *scheduler)
+{
+	int64_t before = clock_unix_seconds() - KEY_SECONDS;
+	struct key_entry *entry;
+	unsigned n = 0;
+
+	if (scheduler_ready(scheduler, NULL) < 0)
+		return;
+	STATE_FOREACH(&scheduler->state, RECORD_KEY, entry) /* oldest first */
+	{
+		struct key *edited;
+
+		if (key_newest(entry)->created_at > before || n++ == KEYS_FORGOTTEN_MAX)
+			break;
+		edited = key_newest(entry)->record.gone ? NULL
+							: state_edit_key(&scheduler->state, entry);
+		if (edited)
+			edited->record.gone = true;
+	}
+	if (n > 0)
+		scheduler_wake(scheduler);
 }

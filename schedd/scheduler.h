@@ -90,6 +90,17 @@ int scheduler_delete_customer(struct scheduler *scheduler, const char *id, const
 			      scheduler_done done, void *userdata, struct error *err) _must_check_;
 int scheduler_revoke_token(struct scheduler *scheduler, const char *id, const char *actor,
 			   scheduler_done done, void *userdata, struct error *err) _must_check_;
+/* Adds the key of the request that was taken just now to the same batch; taken over. Where there is
+ * no memory the batch is lost, and its requests end with that. -ENOSPC "too_many" before anything
+ * is done is scheduler_has_room_for_key's to find. */
+void scheduler_remember(struct scheduler *scheduler, struct key *key);
+bool scheduler_has_room_for_key(const struct scheduler *scheduler);
+/* Calls done, with this id, once all that was asked so far is durable. */
+int scheduler_settle(struct scheduler *scheduler, const char *id, scheduler_done done,
+		     void *userdata, struct error *err) _must_check_;
+/* Takes out keys that are older than a day. */
+void scheduler_forget_keys(struct scheduler *scheduler);
+
 /* Puts into the open batch when tokens were used last, where the rows are far behind, and takes
  * out those that expired long ago. */
 void scheduler_write_token_uses(struct scheduler *scheduler);

@@ -65,6 +65,11 @@ const struct token *token_newest(const struct token_entry *entry)
 	return (const struct token *)entry_newest(&entry->entry);
 }
 
+const struct key *key_newest(const struct key_entry *entry)
+{
+	return (const struct key *)entry_newest(&entry->entry);
+}
+
 const struct customer *customer_committed(const struct customer_entry *entry)
 {
 	return (const struct customer *)entry->entry.committed;
@@ -115,6 +120,11 @@ struct token_entry *state_token(const struct state *state, const char *id)
 	return (struct token_entry *)find(state, RECORD_TOKEN, id);
 }
 
+struct key_entry *state_key(const struct state *state, const char *id)
+{
+	return (struct key_entry *)find(state, RECORD_KEY, id);
+}
+
 struct environment_entry *state_environment_named(const struct state *state, const char *customer,
 						  const char *name)
 {
@@ -155,6 +165,8 @@ static const char *record_id(const struct record *record, char buffer[RECORD_ID_
 		return ((const struct customer *)record)->id;
 	case RECORD_TOKEN:
 		return ((const struct token *)record)->id;
+	case RECORD_KEY:
+		return ((const struct key *)record)->id;
 	case RECORD_KIND_MAX:
 		break;
 	}
@@ -176,6 +188,8 @@ static size_t entry_size(enum record_kind kind)
 		return sizeof(struct customer_entry);
 	case RECORD_TOKEN:
 		return sizeof(struct token_entry);
+	case RECORD_KEY:
+		return sizeof(struct key_entry);
 	case RECORD_KIND_MAX:
 		break;
 	}
@@ -383,6 +397,11 @@ struct token *state_edit_token(struct state *state, struct token_entry *entry)
 	return (struct token *)state_edit(state, &entry->entry);
 }
 
+struct key *state_edit_key(struct state *state, struct key_entry *entry)
+{
+	return (struct key *)state_edit(state, &entry->entry);
+}
+
 static void unindex_environment(struct state *state, struct environment_entry *entry)
 {
 	const struct environment_spec *spec = &environment_newest(entry)->origin->spec;
@@ -445,6 +464,7 @@ void state_remove_entry(struct state *state, struct entry *entry)
 		break;
 	case RECORD_CUSTOMER:
 	case RECORD_TOKEN:
+	case RECORD_KEY:
 	case RECORD_KIND_MAX:
 		break;
 	}
@@ -458,10 +478,9 @@ void state_remove_entry(struct state *state, struct entry *entry)
 
 void state_clear(struct state *state)
 {
-	static const enum record_kind order[] = {
-		RECORD_PORT,    RECORD_ENVIRONMENT, RECORD_HOST,
-		RECORD_GATEWAY, RECORD_CUSTOMER,    RECORD_TOKEN
-	};
+	static const enum record_kind order[] = { RECORD_PORT,    RECORD_ENVIRONMENT, RECORD_HOST,
+						  RECORD_GATEWAY, RECORD_CUSTOMER,    RECORD_TOKEN,
+						  RECORD_KEY };
 	struct entry *entry, *next;
 
 	batch_clear(&state->open);

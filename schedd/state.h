@@ -54,6 +54,10 @@ struct token_entry {
 	int64_t last_used_at; /* Unix seconds; newer than the row's */
 };
 
+struct key_entry {
+	struct entry entry;
+};
+
 /* "CUSTOMER/NAME", "/NAME" for one without owner */
 #define OWNED_NAME_MAX (CUSTOMER_NAME_MAX + 1 + ENVIRONMENT_NAME_MAX)
 
@@ -119,6 +123,7 @@ struct environment_entry *state_environment_named(const struct state *state, con
 						  const char *name);
 struct customer_entry *state_customer(const struct state *state, const char *id);
 struct token_entry *state_token(const struct state *state, const char *id);
+struct key_entry *state_key(const struct state *state, const char *id);
 unsigned state_count(const struct state *state, enum record_kind kind);
 
 #define STATE_FOREACH(state, kind, entry_pointer)                                     \
@@ -133,6 +138,7 @@ const struct gateway *gateway_newest(const struct gateway_entry *entry);
 const struct port *port_newest(const struct port_entry *entry);
 const struct environment *environment_newest(const struct environment_entry *entry);
 const struct token *token_newest(const struct token_entry *entry);
+const struct key *key_newest(const struct key_entry *entry);
 
 /* The committed version, for readers; NULL where the row has not been committed yet. */
 const struct host *host_committed(const struct host_entry *entry);
@@ -153,6 +159,7 @@ struct port *state_edit_port(struct state *state, struct port_entry *entry);
 struct environment *state_edit_environment(struct state *state, struct environment_entry *entry);
 struct customer *state_edit_customer(struct state *state, struct customer_entry *entry);
 struct token *state_edit_token(struct state *state, struct token_entry *entry);
+struct key *state_edit_key(struct state *state, struct key_entry *entry);
 
 /* Adds a row to the open batch; takes record over, also on failure. -EEXIST where the key (or an
  * environment's name) is there, -ENOMEM. ret may be NULL. */

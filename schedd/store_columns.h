@@ -97,5 +97,7 @@ static inline char *next_copy(struct cursor *cursor, bool *failed)
 
 int store_send_customer(PGconn *connection, const struct customer *customer) _must_check_;
 int store_send_token(PGconn *connection, const struct token *token) _must_check_;
+int store_send_key(PGconn *connection, const struct key *key) _must_check_;
+int store_decode_key(struct cursor *cursor, struct record **ret, struct error *err) _must_check_;
 int store_decode_customer(struct cursor *cursor, struct record **ret) _must_check_;
 int store_decode_token(struct cursor *cursor, struct record **ret, struct error *err) _must_check_;

@@ -66,6 +66,10 @@ const struct store_statement store_statements[] = {
 	  " to_timestamp($7::double precision), to_timestamp($8::double precision),"
 	  " to_timestamp($9::double precision), $10) ON CONFLICT (id) DO UPDATE SET"
 	  " last_used_at = excluded.last_used_at, revision = excluded.revision" },
+	{ "put_key",
+	  "INSERT INTO idempotency_keys (id, fingerprint, subject, created_at, revision) VALUES"
+	  " ($1, $2, $3, to_timestamp($4::double precision), $5)" },
+	{ "delete_key", "DELETE FROM idempotency_keys WHERE id = $1" },
 	{ "delete_token", "DELETE FROM tokens WHERE id = $1" },
 	{ "delete_host", "DELETE FROM hosts WHERE id = $1" },
 	{ "delete_gateway", "DELETE FROM gateways WHERE id = $1" },
@@ -233,6 +237,9 @@ static int send_gone(PGconn *connection, const struct entry *entry)
 	case RECORD_TOKEN:
 		add_text(&params, entry->id);
 		return execute(connection, "delete_token", &params);
+	case RECORD_KEY:
+		add_text(&params, entry->id);
+		return execute(connection, "delete_key", &params);
 	case RECORD_KIND_MAX:
 		break;
 	}
@@ -256,6 +263,8 @@ int store_send_change(PGconn *connection, const struct entry *entry)
 		return store_send_customer(connection, (const struct customer *)entry->flight);
 	case RECORD_TOKEN:
 		return store_send_token(connection, (const struct token *)entry->flight);
+	case RECORD_KEY:
+		return store_send_key(connection, (const struct key *)entry->flight);
 	case RECORD_KIND_MAX:
 		break;
 	}
@@ -321,6 +330,10 @@ const char *store_load_query(enum record_kind kind)
 		       " extract(epoch FROM created_at)::bigint,"
 		       " extract(epoch FROM expires_at)::bigint,"
 		       " extract(epoch FROM last_used_at)::bigint, revision FROM tokens"
+		       " ORDER BY created_at, id";
+	case RECORD_KEY:
+		return "SELECT id, encode(fingerprint, 'hex'), subject,"
+		       " extract(epoch FROM created_at)::bigint, revision FROM idempotency_keys"
 		       " ORDER BY created_at, id";
 	case RECORD_KIND_MAX:
 		break;
@@ -503,6 +516,8 @@ int store_row_decode(enum record_kind kind, const PGresult *result, int row, str
 		return store_decode_customer(&cursor, ret);
 	case RECORD_TOKEN:
 		return store_decode_token(&cursor, ret, err);
+	case RECORD_KEY:
+		return store_decode_key(&cursor, ret, err);
 	case RECORD_KIND_MAX:
 		break;
 	}

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* The rows of customers and tokens. */
+/* The rows of customers, tokens and idempotency keys. */
 #include <errno.h>
 
 #include "schedd/store_columns.h"
@@ -67,5 +67,36 @@ int store_decode_token(struct cursor *cursor, struct record **ret, struct error 
 	token->last_used_at = (int64_t)next_number(cursor);
 	token->record.revision = next_number(cursor);
 	*ret = &TAKE_PTR(token)->record;
+	return 0;
+}
+
+int store_send_key(PGconn *connection, const struct key *key)
+{
+	char hash[2 + TOKEN_HASH_HEX_MAX] = "\\x";
+	struct params params = { .n = 0 };
+
+	token_hash_format(key->fingerprint, hash + 2);
+	add_text(&params, key->id);
+	add_text(&params, hash);
+	add_text(&params, key->subject);
+	add_time(&params, key->created_at);
+	add_number(&params, key->record.revision);
+	return execute(connection, "put_key", &params);
+}
+
+int store_decode_key(struct cursor *cursor, struct record **ret, struct error *err)
+{
+	_cleanup_(cleanup_key) struct key *key = key_new();
+
+	if (!key)
+		return -ENOMEM;
+	(void)snprintf(key->id, sizeof(key->id), "%s", next_text(cursor));
+	if (token_hash_parse(next_text(cursor), key->fingerprint) < 0)
+		return error_set(err, -EINVAL, "invalid", "fingerprint",
+				 "key %s has a fingerprint that cannot be read", key->id);
+	(void)snprintf(key->subject, sizeof(key->subject), "%s", next_text(cursor));
+	key->created_at = (int64_t)next_number(cursor);
+	key->record.revision = next_number(cursor);
+	*ret = &TAKE_PTR(key)->record;
 	return 0;
 }

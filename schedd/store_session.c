@@ -25,6 +25,7 @@ enum step {
 	STEP_LOAD_PORTS,
 	STEP_LOAD_CUSTOMERS,
 	STEP_LOAD_TOKENS,
+	STEP_LOAD_KEYS,
 	STEP_PREPARE,
 	STEP_READY,
 };
@@ -117,6 +118,8 @@ static int send_step(struct store *store)
 		return send_load(store, RECORD_CUSTOMER);
 	case STEP_LOAD_TOKENS:
 		return send_load(store, RECORD_TOKEN);
+	case STEP_LOAD_KEYS:
+		return send_load(store, RECORD_KEY);
 	case STEP_PREPARE:
 		return PQsendPrepare(connection, store_statements[store->prepared].name,
 				     store_statements[store->prepared].sql, 0, NULL);
@@ -212,7 +215,7 @@ static int load_rows(struct store *store, const PGresult *result)
 
 static int after_load(struct store *store)
 {
-	if (store->step != STEP_LOAD_TOKENS)
+	if (store->step != STEP_LOAD_KEYS)
 		return store->step + 1;
 	store->loaded = true;
 	store->events->on_leader(store->userdata, store->epoch, store->revision);
@@ -257,6 +260,7 @@ static int next_step(struct store *store, const PGresult *result)
 	case STEP_LOAD_PORTS:
 	case STEP_LOAD_CUSTOMERS:
 	case STEP_LOAD_TOKENS:
+	case STEP_LOAD_KEYS:
 		return after_load(store);
 	case STEP_PREPARE:
 		return after_prepare(store);

@@ -74,7 +74,14 @@ host='{"name":"h1","address":"10.0.0.1","pool":"default","labels":{},"version":"
 	expect POST /v1/environments "$(environment a ',"volumes":{"code":"cloud"}')" 400 invalid 'volumes.code'
 	expect POST /v1/environments "$(environment a ',"policy":"best"')" 400 invalid policy
 	expect GET '/v1/environments?watch=2' '' 400 invalid watch
-	expect GET '/v1/environments?limit=2' '' 400 unknown_field limit
+	expect GET '/v1/environments?colour=2' '' 400 unknown_field colour
+	expect GET '/v1/environments?limit=0' '' 400 out_of_range limit
+	expect GET '/v1/environments?limit=1001' '' 400 out_of_range limit
+	expect GET '/v1/environments?limit=many' '' 400 out_of_range limit
+	expect GET '/v1/environments?revision=1' '' 400 invalid revision
+	expect GET '/v1/environments?watch=1&revision=x' '' 400 invalid revision
+	expect GET '/v1/environments?watch=1&limit=1' '' 400 invalid limit
+	expect GET '/v1/environments/none?limit=1' '' 400 unknown_field limit
 	expect POST '/v1/environments?dry=1' "$(environment a)" 400 unknown_field dry
 	expect DELETE '/v1/environments/none?force' '' 400 unknown_field force
 	expect GET '/v1/ports?address=x' '' 400 unknown_field address

@@ -1,0 +1,235 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: GPL-2.0-or-later
+# shellcheck disable=SC2317,SC2154,SC2119 # bats calls the tests; variables come from the lab
+# Requests that may be repeated, hold only for a revision, come in pages, or go on from where a stream ended.
+
+bats_require_minimum_version 1.5.0
+load fleet
+
+setup_file() {
+	fleet_load
+	lab_init
+	lab_postgres
+	start
+	ctl customer create alice
+	ctl customer create bob
+	mkdir "$lab_dir/roles"
+	ctl token create alice --role customer --subject alice --save "$lab_dir/roles/alice"
+	ctl token create bob --role customer --subject bob --save "$lab_dir/roles/bob"
+}
+
+teardown_file() {
+	lab_down
+}
+
+setup() {
+	fleet_load
+}
+
+start() {
+	lab_start schedd - "$BUILD_DIR/schedd/schedd" --database "$lab_database" --listen "" \
+		--socket "$lab_dir/schedd.sock" --port-addresses "$lab_public" --port-range 30001-30999 --offline-after 5m
+	lab_wait 20 call GET /readyz -f
+}
+
+ctl() {
+	"$BUILD_DIR/schedctl/schedctl" --server "unix:$lab_dir/schedd.sock" "$@"
+}
+
+call() { # as root: METHOD PATH [CURL-OPTION...]
+	local method=$1 path=$2
+	shift 2
+	curl -s -X "$method" --unix-socket "$lab_dir/schedd.sock" "http://localhost$path" "$@"
+}
+
+as() { # ROLE METHOD PATH [CURL-OPTION...]
+	local role=$1
+	shift
+	call "$@" -H @<(printf 'Authorization: Bearer %s\n' "$(cat "$lab_dir/roles/$role")")
+}
+
+environment() { # NAME
+	echo "{\"name\":\"$1\",\"image\":\"x\",\"cpu_milli\":100,\"memory_bytes\":16777216}"
+}
+
+keyed() { # KEY NAME [CURL-OPTION...]
+	local key=$1 name=$2
+	shift 2
+	call POST /v1/environments -H "Idempotency-Key: $key" -d "$(environment "$name")" "$@"
+}
+
+sql() {
+	lab_as_postgres psql -h "$lab_dir/postgres" -U portico -d portico -Atqc "$1"
+}
+
+@test "a repeat has the same answer, but the password" {
+	local first second
+	first=$(keyed one demo -f)
+	second=$(keyed one demo -f -D "$lab_dir/head")
+	[ "$(jq -r .password <<<"$first" | wc -c)" -eq 21 ]
+	[ "$(jq -S 'del(.password)' <<<"$first")" = "$(jq -S . <<<"$second")" ]
+	grep -qi '^HTTP/1.1 201' "$lab_dir/head"
+	grep -qi '^Idempotency-Replayed: true' "$lab_dir/head"
+	# without a key it is another request
+	[ "$(call POST /v1/environments -d "$(environment demo)" -o /dev/null -w '%{http_code}')" = 409 ]
+}
+
+@test "a key is of one request and of one caller" {
+	run keyed one other -w ' %{http_code}'
+	[[ $output == *'"key_reused"'*'Idempotency-Key'*' 409' ]]
+	run call POST /v1/customers -H 'Idempotency-Key: one' -d '{"name":"carol"}' -w ' %{http_code}'
+	[[ $output == *'"key_reused"'* ]]
+	local id
+	id=$(as alice POST /v1/environments -H 'Idempotency-Key: one' -f -d "$(environment other)" | jq -r .id)
+	[ "$(as alice POST /v1/environments -H 'Idempotency-Key: one' -f -d "$(environment other)" | jq -r .id)" = "$id" ]
+	[ "$(as bob POST /v1/environments -H 'Idempotency-Key: one' -f -d "$(environment other)" | jq -r .id)" != "$id" ]
+	for key in '' 'a b' "$(head -c 129 /dev/zero | tr '\0' k)"; do
+		run keyed "$key" more -w ' %{http_code}'
+		[[ $output == *'"invalid"'*' 400' || ($key == '' && $output == *' 201') ]]
+	done
+}
+
+@test "a request that failed leaves no key" {
+	run keyed two demo -w ' %{http_code}'
+	[[ $output == *'"conflict"'*' 409' ]]
+	[ "$(keyed two fresh -o /dev/null -w '%{http_code}')" = 201 ]
+}
+
+@test "many at a time are one, and one of them has the password" {
+	local i
+	for i in {1..20}; do
+		keyed many crowd -f >"$lab_dir/crowd-$i" &
+	done
+	wait
+	[ "$(jq -r .id "$lab_dir"/crowd-* | sort -u | wc -l)" = 1 ]
+	[ "$(jq -r .id "$lab_dir"/crowd-* | wc -l)" = 20 ]
+	[ "$(jq -r 'select(has("password")) | .id' "$lab_dir"/crowd-* | wc -l)" = 1 ]
+}
+
+@test "tokens and customers, too, without the secret" {
+	local body='{"name":"twice","role":"admin"}'
+	run call POST /v1/tokens -H 'Idempotency-Key: t' -f -d "$body"
+	[[ $output == *'"token":"portico_'* ]]
+	run call POST /v1/tokens -H 'Idempotency-Key: t' -f -d "$body"
+	[[ $output == *'"name":"twice"'* && $output != *'portico_'* ]]
+	call POST /v1/customers -H 'Idempotency-Key: c' -f -d '{"name":"dora"}' >/dev/null
+	[ "$(call POST /v1/customers -H 'Idempotency-Key: c' -f -d '{"name":"dora"}' | jq -r .id)" = dora ]
+}
+
+@test "an action is carried out once" {
+	local before
+	events() { sql "SELECT count(*) FROM events WHERE action = 'stop'"; }
+	before=$(events)
+	call POST /v1/environments/demo:stop -H 'Idempotency-Key: s' -f >/dev/null
+	call POST /v1/environments/demo:stop -H 'Idempotency-Key: s' -f >/dev/null
+	[ "$(events)" = $((before + 1)) ]
+}
+
+@test "a key holds over SIGKILL at any moment" {
+	local i first
+	for i in {1..6}; do
+		keyed "kill-$i" "killed-$i" >"$lab_dir/first" &
+		first=$!
+		# at once, or a little later: before, in and after the commit
+		[ "$i" -le 2 ] || lab_wait 1 test "$((i % 2))" = 0 || true
+		lab_stop schedd KILL
+		wait "$first" || true
+		start
+		[ "$(keyed "kill-$i" "killed-$i" -o "$lab_dir/second" -w '%{http_code}')" = 201 ]
+		[ "$(call GET "/v1/environments/killed-$i" | jq -r .id)" = "$(jq -r .id "$lab_dir/second")" ]
+		# what was answered is what is there
+		! grep -q '"id"' "$lab_dir/first" || [ "$(jq -r .id "$lab_dir/first")" = "$(jq -r .id "$lab_dir/second")" ]
+	done
+}
+
+@test "a key of the day before yesterday is forgotten" {
+	lab_stop schedd
+	sql "UPDATE idempotency_keys SET created_at = created_at - interval '25 hours'"
+	start
+	lab_wait 10 no_keys
+	[ "$(keyed one later -o /dev/null -w '%{http_code}')" = 201 ]
+}
+
+no_keys() {
+	[ "$(sql 'SELECT count(*) FROM idempotency_keys')" = 0 ]
+}
+
+@test "If-Match: a change of another revision only is refused" {
+	local tag
+	call GET /v1/environments/crowd -D "$lab_dir/head" >"$lab_dir/crowd"
+	tag=$(tr -d '\r' <"$lab_dir/head" | sed -n 's/^ETag: //ip')
+	[ "$tag" = "\"$(jq .revision "$lab_dir/crowd")\"" ]
+	run call DELETE /v1/environments/crowd -H 'If-Match: "1"' -w ' %{http_code}'
+	[[ $output == *'"precondition_failed"'*' 412' ]]
+	run call POST /v1/environments/crowd:stop -H 'If-Match: "1"' -w ' %{http_code}'
+	[[ $output == *' 412' ]]
+	[ "$(call GET /v1/environments/crowd | jq .revision)" = "$(jq .revision "$lab_dir/crowd")" ]
+	run call DELETE /v1/environments/crowd -H "If-Match: $tag" -w ' %{http_code}'
+	[[ $output == *' 202' ]]
+	[ "$(call DELETE /v1/tokens/twice -H 'If-Match: "1"' -o /dev/null -w '%{http_code}')" = 412 ]
+	[ "$(call DELETE /v1/tokens/twice -H 'If-Match: *' -o /dev/null -w '%{http_code}')" = 200 ]
+}
+
+@test "pages: each row once, whatever comes and goes between them" {
+	local page after='' ids=() all i
+	for i in {1..8}; do
+		call POST /v1/environments -f -o /dev/null -d "$(environment "page-$i")"
+	done
+	all=$(call GET /v1/environments | jq -r '.items[].id' | sort)
+	[ "$(wc -l <<<"$all")" -ge 8 ]
+	[ "$(call GET /v1/environments | jq .next)" = null ]
+	while :; do
+		page=$(call GET "/v1/environments?limit=3${after:+&after=$after}")
+		[ "$(jq '.items | length' <<<"$page")" -le 3 ]
+		mapfile -t -O "${#ids[@]}" ids < <(jq -r '.items[].id' <<<"$page")
+		after=$(jq -r '.next // empty' <<<"$page")
+		[ -n "$after" ] || break
+		# the row that the cursor names goes, and another comes
+		call DELETE "/v1/environments/$after" -f -o /dev/null
+		call POST /v1/environments -f -o /dev/null -d "$(environment "between-${#ids[@]}")"
+	done
+	[ -z "$(printf '%s\n' "${ids[@]}" | sort | uniq -d)" ]
+	# what was there all the time is there
+	[ -z "$(comm -23 <(cat <<<"$all") <(printf '%s\n' "${ids[@]}" | sort))" ]
+	[ "$(as alice GET '/v1/environments?limit=1' | jq -r '.items[0].customer')" = alice ]
+	[ "$(call GET '/v1/ports?limit=1000' | jq '.items | length')" = "$(call GET /v1/ports | jq '.items | length')" ]
+}
+
+@test "a watch goes on from a revision, or starts over" {
+	local revision id gone
+	call POST /v1/environments -f -o /dev/null -d "$(environment leaves)"
+	gone=$(call GET /v1/environments/leaves | jq -r .id)
+	revision=$(call GET /v1/environments | jq .revision)
+	id=$(call POST /v1/environments -f -d "$(environment comes)" | jq -r .id)
+	call DELETE /v1/environments/leaves -f -o /dev/null
+	lab_wait 5 is_gone leaves
+	follow() { # REVISION ROLE
+		call GET "/v1/environments?watch=1&revision=$1" -N --max-time 1 "${@:2}" || true
+	}
+	follow "$revision" >"$lab_dir/stream"
+	[ "$(head -n 1 "$lab_dir/stream" | jq -r .type)" = change ]
+	[ "$(head -n 1 "$lab_dir/stream" | jq -r "[.put[] | select(.id == \"$id\")] | length")" = 1 ]
+	[ "$(head -n 1 "$lab_dir/stream" | jq -r '.delete[].id')" = "$gone" ]
+	# what did not change is not said, and a newest revision has nothing to say
+	[ "$(head -n 1 "$lab_dir/stream" | jq -r '.put | length')" -le 2 ]
+	follow "$(call GET /v1/environments | jq .revision)" >"$lab_dir/stream"
+	[ "$(head -n 1 "$lab_dir/stream" | jq -r .type)" = bookmark ]
+	# another's are not said either
+	as alice GET "/v1/environments?watch=1&revision=$revision" -N --max-time 1 >"$lab_dir/stream" || true
+	[ "$(head -n 1 "$lab_dir/stream" | jq -r .type)" = bookmark ]
+	run call GET '/v1/environments?watch=1&revision=999999' -w ' %{http_code}'
+	[[ $output == *'"gone"'*'start over'*' 410' ]]
+	lab_stop schedd
+	start
+	run call GET "/v1/environments?watch=1&revision=$revision" -w ' %{http_code}'
+	[[ $output == *' 410' ]]
+}
+
+is_gone() {
+	[ "$(call GET "/v1/environments/$1" -o /dev/null -w '%{http_code}')" = 404 ]
+}
+
+@test "nothing is wrong with the daemon, to the end" {
+	lab_stop schedd
+	run ! grep -E 'ERROR: (Address|Leak)Sanitizer|runtime error:' "$lab_dir/log/schedd"
+}
