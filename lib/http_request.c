@@ -108,10 +108,10 @@ char *http_error_text(const struct error *err, json_t *details)
 	_cleanup_json_ json_t *all = details ? details : json_object();
 	_cleanup_json_ json_t *body = NULL;
 
-	if (err->field[0] && json_object_set_new(all, "field", json_string(err->field)) < 0)
+	if (err->field[0] && json_object_set_new(all, "field", json_text(err->field)) < 0)
 		return NULL;
-	body = json_pack("{s:s, s:s, s:O}", "code", err->code ? err->code : "internal", "message",
-			 error_text(err, err->errnum), "details", all);
+	body = json_pack("{s:s, s:o, s:O}", "code", err->code ? err->code : "internal", "message",
+			 json_text(error_text(err, err->errnum)), "details", all);
 	return body ? json_encode(body) : NULL;
 }
 

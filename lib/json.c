@@ -271,6 +271,22 @@ char *json_encode(const json_t *json)
 	return json_dumps(json, JSON_COMPACT);
 }
 
+json_t *json_text(const char *text)
+{
+	json_t *json = json_string(text);
+	_cleanup_free_ char *plain = NULL;
+
+	if (json)
+		return json;
+	plain = strdup(text);
+	if (!plain)
+		return NULL;
+	for (char *c = plain; *c; c++)
+		if ((unsigned char)*c >= 0x80)
+			*c = '?';
+	return json_string(plain);
+}
+
 json_t *json_time(int64_t seconds)
 {
 	char text[TIME_STRING_MAX];

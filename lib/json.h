@@ -88,5 +88,9 @@ int json_decode(const char *text, size_t length, json_t **ret, struct error *err
 /* Compact text of json, without a newline. The caller frees it. NULL when out of memory. */
 char *json_encode(const json_t *json);
 
+/* A string of any bytes, such as what a client sent or a sentence that was cut: where it is not
+ * UTF-8, each byte beyond ASCII becomes a "?". NULL: out of memory. */
+json_t *json_text(const char *text);
+
 /* A JSON string in RFC 3339 UTC; a new reference, NULL when out of memory. */
 json_t *json_time(int64_t seconds);

@@ -135,3 +135,23 @@ Test(json, depth)
 	cr_expect_eq(decode_nested(JSON_DEPTH_MAX), 0);
 	cr_expect_eq(decode_nested(JSON_DEPTH_MAX + 1), -EINVAL);
 }
+
+Test(json, any_bytes_make_a_string)
+{
+	static const struct {
+		const char *bytes, *text;
+	} cases[] = {
+		{ "", "" },
+		{ "plain\t\"x\"", "plain\t\"x\"" },
+		{ "gr\xc3\xbc\xc3\x9f", "gr\xc3\xbc\xc3\x9f" },
+		{ "cut \xc3", "cut ?" },
+		{ "\xff/\xc3\xbc", "?/??" },
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		_cleanup_json_ json_t *json = json_text(cases[i].bytes);
+
+		cr_assert(json);
+		cr_assert_str_eq(json_string_value(json), cases[i].text);
+	}
+}
