@@ -93,7 +93,10 @@ static int run_list(struct context *context, const struct args *args, struct err
 	_cleanup_json_ json_t *answer = NULL;
 	int r;
 
-	r = client_call(context->client, "GET", local ? MAPPINGS : PORTS, NULL, &answer, err);
+	if (local)
+		r = client_call(context->client, "GET", MAPPINGS, NULL, &answer, err);
+	else
+		r = show_fetch_all(context, PORTS, &answer, err);
 	if (r == 0 && context->output.format == OUTPUT_NAME)
 		r = add_names(answer);
 	if (r < 0)

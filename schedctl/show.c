@@ -2,13 +2,17 @@
 /* What "list" and "show" of all nouns have in common. */
 
 #include <arpa/inet.h>
+#include <errno.h>
 #include <inttypes.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "lib/clock.h"
 #include "schedctl/quantity.h"
 #include "schedctl/show.h"
 #include "schedctl/text.h"
+
+#define PAGE 1000 /* rows of a list that are fetched at a time */
 
 int show_fetch(struct context *context, const char *collection, const char *name, json_t **ret,
 	       struct error *err)
@@ -22,13 +26,83 @@ int show_fetch(struct context *context, const char *collection, const char *name
 	return client_call(context->client, "GET", path, NULL, ret, err);
 }
 
+/* The page after a row (NULL: the first). */
+static int fetch_page(struct context *context, const char *collection, const char *after,
+		      json_t **ret, struct error *err)
+{
+	char last[CLIENT_PATH_MAX] = "", path[CLIENT_PATH_MAX];
+	int r = 0;
+
+	if (after) /* as a path of its own it is encoded */
+		r = client_path(last, "", after, NULL, err);
+	if (r == 0 && snprintf(path, sizeof(path), "%s?limit=%d%s%s", collection, PAGE,
+			       after ? "&after=" : "", after ? last + 1 : "") >= (int)sizeof(path))
+		return error_set(err, -EPROTO, "protocol", "next", "the answer's next is too long");
+	return r < 0 ? r : client_call(context->client, "GET", path, NULL, ret, err);
+}
+
+static int compare_created(const void *a, const void *b)
+{
+	return strcmp(text_field(*(json_t *const *)a, "created_at"),
+		      text_field(*(json_t *const *)b, "created_at"));
+}
+
+/* Pages come in the order of ids; people look for what is new at the end. */
+static int sort_items(json_t *answer)
+{
+	json_t *items = json_object_get(answer, "items"), *sorted;
+	size_t n = json_array_size(items);
+	_cleanup_free_ json_t **rows = calloc(n + 1, sizeof(*rows));
+	int r;
+
+	if (!json_is_array(items))
+		return 0; /* output_list says so */
+	sorted = json_array();
+	r = rows && sorted ? 0 : -ENOMEM;
+	for (size_t i = 0; r == 0 && i < n; i++)
+		rows[i] = json_array_get(items, i);
+	if (r == 0)
+		qsort(rows, n, sizeof(*rows), compare_created);
+	for (size_t i = 0; r == 0 && i < n; i++)
+		r = json_array_append(sorted, rows[i]);
+	if (r < 0) {
+		json_decref(sorted);
+		return -ENOMEM;
+	}
+	return json_object_set_new(answer, "items", sorted) < 0 ? -ENOMEM : 0;
+}
+
+int show_fetch_all(struct context *context, const char *collection, json_t **ret, struct error *err)
+{
+	_cleanup_json_ json_t *all = NULL;
+	int r = fetch_page(context, collection, NULL, &all, err);
+
+	while (r == 0 && *text_field(all, "next")) {
+		_cleanup_json_ json_t *page = NULL;
+
+		r = fetch_page(context, collection, text_field(all, "next"), &page, err);
+		if (r == 0 &&
+		    (json_array_extend(json_object_get(all, "items"),
+				       json_object_get(page, "items")) < 0 ||
+		     json_object_set(all, "revision", json_object_get(page, "revision")) < 0 ||
+		     json_object_set(all, "next", json_object_get(page, "next")) < 0))
+			r = error_set(err, -EPROTO, "protocol", "items",
+				      "a page of the list has no items");
+	}
+	if (r == 0)
+		r = sort_items(all);
+	if (r == 0)
+		*ret = TAKE_PTR(all);
+	return r;
+}
+
 int show_list(struct context *context, const char *collection, const struct output_list *list,
 	      struct error *err)
 {
 	_cleanup_json_ json_t *answer = NULL;
 	int r;
 
-	r = client_call(context->client, "GET", collection, NULL, &answer, err);
+	r = show_fetch_all(context, collection, &answer, err);
 	if (r < 0)
 		return r;
 	return output_list(&context->output, list, answer, err);

@@ -7,7 +7,10 @@
 /* GET of one thing; a missing one's error names it. */
 int show_fetch(struct context *context, const char *collection, const char *name, json_t **ret,
 	       struct error *err) _must_check_;
-/* GET of a collection, printed. */
+/* GET of a whole collection of schedd's, page by page, as one answer; the oldest first. */
+int show_fetch_all(struct context *context, const char *collection, json_t **ret, struct error *err)
+	_must_check_;
+/* The same, printed. */
 int show_list(struct context *context, const char *collection, const struct output_list *list,
 	      struct error *err) _must_check_;
 /* GET of one thing, printed: as JSON, as its field name_key, or by details. */

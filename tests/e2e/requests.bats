@@ -195,6 +195,18 @@ no_keys() {
 	[ "$(call GET '/v1/ports?limit=1000' | jq '.items | length')" = "$(call GET /v1/ports | jq '.items | length')" ]
 }
 
+@test "schedctl lists what has more than one page" {
+	lab_stop schedd
+	sql "INSERT INTO customers (id, deleted, created_at, revision)
+		SELECT 'page-' || n, false, now(), 1 FROM generate_series(1, 2500) AS n"
+	start
+	[ "$(ctl -o name customer list | grep -c '^page-')" = 2500 ]
+	[ "$(ctl -o json customer list | jq '[.items[].id] | unique | length')" = "$(ctl -o json customer list | jq '.items | length')" ]
+	lab_stop schedd
+	sql "DELETE FROM customers WHERE id LIKE 'page-%'"
+	start
+}
+
 @test "a watch goes on from a revision, or starts over" {
 	local revision id gone
 	call POST /v1/environments -f -o /dev/null -d "$(environment leaves)"
