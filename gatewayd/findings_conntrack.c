@@ -95,6 +95,9 @@ void findings_conntrack(struct findings *findings, const struct findings_view *v
 	check_switch(findings, "net.netfilter.nf_conntrack_acct", "conntrack_acct",
 		     "connection tracking does not count: bytes and packets of connections are "
 		     "unknown");
+	check_switch(findings, "net.netfilter.nf_conntrack_events", "conntrack_events",
+		     "connection tracking tells of no ends: what connections carry shortly before "
+		     "their end is not counted");
 	check_switch(findings, "net.netfilter.nf_conntrack_timestamp", "conntrack_timestamp",
 		     "connection tracking keeps no times: the age of connections is unknown");
 }

@@ -294,6 +294,9 @@ static void note_rates(struct flow_table *table, uint32_t account, const struct 
 			memcpy(live->previous, live->current, sizeof(live->previous));
 		else
 			memset(live->previous, 0, sizeof(live->previous));
+		live->activity = activity_decay(
+			live->activity + (double)(live->current[0] + live->current[1]),
+			table->round - live->window);
 		memset(live->current, 0, sizeof(live->current));
 		live->window = table->round;
 	}

@@ -29,6 +29,7 @@ struct account_live {
 	uint32_t closed;                  /* the round in which it was closed */
 	uint32_t window;                  /* that current counts for */
 	uint64_t current[3], previous[3]; /* bytes in, bytes out, connections */
+	double activity; /* bytes up to this window, each window's worth nine tenths of the next */
 };
 
 struct flow_table {
@@ -87,6 +88,10 @@ void flow_table_mapping_changed(struct flow_table *table, const struct mapping_k
 const struct account *flow_table_account(const struct flow_table *table,
 					 const struct mapping_key *key, uint32_t *ret_index);
 struct rates flow_table_rates(const struct flow_table *table, uint32_t account);
+/* How much it carried of late: the more, and the more lately, the larger. */
+double flow_table_activity(const struct flow_table *table, uint32_t account);
+/* What activity is after so many further windows. */
+double activity_decay(double activity, uint32_t windows);
 /* Whether the last complete round showed it, or the one that runs. */
 bool flow_table_is_live(const struct flow_table *table, uint32_t flow);
 /* The API's name of a flow: unique, and the same as long as it lives. */

@@ -30,6 +30,24 @@ struct rates flow_table_rates(const struct flow_table *table, uint32_t account)
 	return rates;
 }
 
+double activity_decay(double activity, uint32_t windows)
+{
+	/* Nothing is left of it after a hundred. */
+	if (windows > 100)
+		return 0;
+	while (windows-- > 0)
+		activity *= 0.9;
+	return activity;
+}
+
+double flow_table_activity(const struct flow_table *table, uint32_t account)
+{
+	const struct account_live *live = &table->account_live[account];
+
+	return activity_decay(live->activity + (double)(live->current[0] + live->current[1]),
+			      table->round - live->window);
+}
+
 bool flow_table_is_live(const struct flow_table *table, uint32_t flow)
 {
 	uint32_t last = table->round_runs ? table->round - 1 : table->round;

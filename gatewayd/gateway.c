@@ -21,6 +21,7 @@
 #include "gatewayd/route.h"
 #include "gatewayd/state.h"
 #include "gatewayd/telemetry.h"
+#include "gatewayd/traffic_metrics.h"
 #include "gatewayd/upstream.h"
 #include "lib/http_client.h"
 #include "lib/log.h"
@@ -41,6 +42,7 @@ struct gateway {
 	struct http_client *client;
 	struct upstream *upstream;
 	struct telemetry *telemetry;
+	struct traffic_metrics *traffic_metrics;
 	struct api *api;
 };
 
@@ -243,6 +245,10 @@ static int serve(struct gateway *gateway, struct event_base *base, const struct 
 			  gateway->upstream);
 	if (r == 0)
 		r = public_addresses_meter(gateway->addresses, gateway->metrics);
+	if (r == 0)
+		r = traffic_metrics_new(&gateway->traffic_metrics, gateway->metrics,
+					gateway->accounting, reconciler_ledger(gateway->reconciler),
+					settings->mapping_series);
 	if (r < 0)
 		return error_set(err, r, "internal", NULL, "out of memory");
 	return api_new(&gateway->api, base, &config, err);
@@ -330,6 +336,7 @@ void gateway_free(struct gateway *gateway)
 	inspector_free(gateway->inspector);
 	metrics_free(gateway->metrics);
 	telemetry_free(gateway->telemetry);
+	traffic_metrics_free(gateway->traffic_metrics);
 	network_free(gateway->network);
 	public_addresses_free(gateway->addresses);
 	routes_close(&gateway->routes);

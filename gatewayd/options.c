@@ -9,7 +9,11 @@
 
 #include "gatewayd/source.h"
 #include "lib/file.h"
+#include "lib/number.h"
 #include "proto/report.h"
+
+/* N of top:N. */
+#define MAPPING_SERIES_MAX 1000000
 
 static const struct option_spec specs[] = {
 	{ .name = "name",
@@ -107,6 +111,13 @@ static const struct option_spec specs[] = {
 	  .not_empty = true,
 	  .argument = "FOLDER",
 	  .help = "Where the state file lies, from which ports work again after a reboot." },
+	{ .name = "per-mapping-metrics",
+	  .type = OPTION_STRING,
+	  .offset = offsetof(struct options, per_mapping_metrics),
+	  .fallback = "on",
+	  .not_empty = true,
+	  .argument = "on|off|top:N",
+	  .help = "Mappings with metrics of their own: all, none, or those with most traffic." },
 	{ .name = "log-level",
 	  .type = OPTION_STRING,
 	  .offset = offsetof(struct options, log_level),
@@ -262,6 +273,25 @@ static int resolve_listen(const struct options *options, struct settings *settin
 	return 0;
 }
 
+static int resolve_mapping_metrics(const struct options *options, struct settings *settings,
+				   struct error *err)
+{
+	const char *text = options->per_mapping_metrics;
+	uint64_t n = 0;
+
+	if (strcmp(text, "on") == 0)
+		n = SIZE_MAX;
+	else if (strcmp(text, "off") != 0 &&
+		 (strncmp(text, "top:", 4) != 0 || number_parse(text + 4, &n, NULL) < 0 || n == 0 ||
+		  n > MAPPING_SERIES_MAX))
+		return error_set(err, -EINVAL, "invalid", "per-mapping-metrics",
+				 "per-mapping-metrics: \"%s\" is none of on, off and top:N with N "
+				 "in 1 to %d",
+				 text, MAPPING_SERIES_MAX);
+	settings->mapping_series = n;
+	return 0;
+}
+
 static int resolve_token(const struct options *options, struct settings *settings,
 			 struct error *err)
 {
@@ -289,6 +319,8 @@ int options_resolve(const struct options *options, struct settings *ret, struct 
 		r = resolve_host_settings(options, &settings, err);
 	if (r == 0)
 		r = resolve_listen(options, &settings, err);
+	if (r == 0)
+		r = resolve_mapping_metrics(options, &settings, err);
 	if (r == 0)
 		r = resolve_token(options, &settings, err);
 	if (r < 0) {

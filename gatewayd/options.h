@@ -10,7 +10,7 @@
 /* As they stand in file and command line. */
 struct options {
 	char *name, *server, *token_file, *ca_file, *server_pin, *socket, *metrics_listen, *source,
-		*host_settings, *run_directory, *state_directory, *log_level;
+		*host_settings, *run_directory, *state_directory, *per_mapping_metrics, *log_level;
 	struct string_list addresses;
 	uint64_t audit_ms, heartbeat_ms, map_size;
 	bool check;
@@ -28,6 +28,7 @@ struct settings {
 	bool set_host; /* host settings that mend a finding */
 	bool metrics;  /* there is a TCP listener */
 	struct endpoint metrics_listen;
+	size_t mapping_series; /* mappings with series of their own; SIZE_MAX: all */
 	enum log_level log_level;
 };
 

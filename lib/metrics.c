@@ -33,6 +33,8 @@ struct metric {
 	double *bounds;
 	size_t n_bounds;
 	struct series *series;
+	int (*write)(const char *name, struct evbuffer *out, void *userdata); /* or NULL */
+	void *userdata;
 };
 
 struct collector {
@@ -248,6 +250,20 @@ struct metric *metrics_register_histogram(struct metrics *metrics, const char *n
 	return register_family(metrics, METRIC_HISTOGRAM, name, help, labels, bounds, n_bounds);
 }
 
+struct metric *metrics_register_written(
+	struct metrics *metrics, enum metric_type type, const char *name, const char *help,
+	int (*write)(const char *name, struct evbuffer *out, void *userdata), void *userdata)
+{
+	struct metric *metric = register_family(metrics, type, name, help, NULL, NULL, 0);
+
+	if (metric) {
+		metric_clear(metric); /* the series that a family without labels begins with */
+		metric->write = write;
+		metric->userdata = userdata;
+	}
+	return metric;
+}
+
 void metric_add(struct metric *metric, const char *const *values, double delta)
 {
 	struct series *series = series_get(metric, values);
@@ -388,6 +404,8 @@ static int put_family(struct evbuffer *out, const struct metric *metric)
 	r |= put_escaped(out, metric->help, false) | put(out, "\n# TYPE ");
 	r |= put(out, metric->name) | put(out, " ") | put(out, types[metric->type]) |
 	     put(out, "\n");
+	if (metric->write && r == 0)
+		r = metric->write(metric->name, out, metric->userdata);
 	HASH_ITER (hh, metric->series, series, next) {
 		r |= metric->type == METRIC_HISTOGRAM
 			     ? put_histogram(out, metric, series)

@@ -35,6 +35,12 @@ struct metric *metrics_register_histogram(struct metrics *metrics, const char *n
 					  const char *help, const char *const *labels,
 					  const double *bounds, size_t n_bounds);
 
+/* A family of very many series, whose owner writes them itself: write appends whole lines, each of
+ * name, labels and value. */
+struct metric *metrics_register_written(
+	struct metrics *metrics, enum metric_type type, const char *name, const char *help,
+	int (*write)(const char *name, struct evbuffer *out, void *userdata), void *userdata);
+
 /* values has one string for each label (NULL for a family without labels). Strings are copied and
  * escaped. */
 void metric_add(struct metric *metric, const char *const *values, double delta);

@@ -182,6 +182,8 @@ Test(findings, of_what_connection_tracking_does_not_keep)
 {
 	set("net.netfilter.nf_conntrack_acct", "0");
 	mend(expect(FINDING_INFO, "conntrack_acct", ""));
+	set("net.netfilter.nf_conntrack_events", "0");
+	mend(expect(FINDING_INFO, "conntrack_events", ""));
 	set("net.netfilter.nf_conntrack_timestamp", "0");
 	mend(expect(FINDING_INFO, "conntrack_timestamp", ""));
 }
