@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "lib/address.h"
+#include "lib/clock.h"
 #include "lib/file.h"
 #include "proto/environment.h"
 #include "schedctl/quantity.h"
@@ -50,7 +51,18 @@ static const struct args_option options[] = {
 	  .argument = "NAME=KIND",
 	  .help = "volume of kind local or shared; repeat for more",
 	  .repeatable = true },
-	{ .name = "restart", .argument = "POLICY", .help = "always (default), on-failure or no" },
+	{ .name = "restart",
+	  .argument = "POLICY",
+	  .help = "always (default), on-failure or never" },
+	{ .name = "expires-in",
+	  .argument = "DURATION",
+	  .help = "its deadline, from now: 90m, 8h, 7d (default: none)" },
+	{ .name = "expires-at",
+	  .argument = "TIME",
+	  .help = "its deadline, as 2027-01-01T00:00:00Z" },
+	{ .name = "on-expiry",
+	  .argument = "ACTION",
+	  .help = "at its deadline: stop (default) or delete" },
 	{ .name = "policy",
 	  .argument = "POLICY",
 	  .help = "placement policy (default: the scheduler's)" },
@@ -140,6 +152,31 @@ static int build_strings(const struct args *args, json_t *body, struct error *er
 	}
 	if (r == 0 && args_flag(args, "no-queue"))
 		r = set(body, "queue", json_false());
+	return r;
+}
+
+/* The deadline, by our own clock where it is given from now. */
+static int build_deadline(const struct args *args, json_t *body, struct error *err)
+{
+	const char *in = args_text(args, "expires-in"), *at = args_text(args, "expires-at");
+	const char *action = args_text(args, "on-expiry");
+	uint64_t ms;
+	int64_t seconds;
+	int r = 0;
+
+	if (in && at)
+		return error_set(err, -EINVAL, "usage", "expires-at",
+				 "--expires-at and --expires-in are one or the other");
+	if (in && (duration_parse(in, &ms) < 0 || ms < 1000))
+		return fail_form(err, "expires-in", in, "a duration like 90m, 8h or 7d");
+	if (at && time_parse(at, &seconds) < 0)
+		return fail_form(err, "expires-at", at, "a time like 2027-01-01T00:00:00Z");
+	if (in)
+		r = set(body, "expires_at", json_time(clock_unix_seconds() + (int64_t)(ms / 1000)));
+	if (at)
+		r = set(body, "expires_at", json_string(at));
+	if (r == 0 && action)
+		r = set(body, "on_expiry", json_string(action));
 	return r;
 }
 
@@ -323,6 +360,8 @@ static int build_all(const struct args *args, json_t *body, struct error *err)
 	int r;
 
 	r = build_strings(args, body, err);
+	if (r == 0)
+		r = build_deadline(args, body, err);
 	if (r == 0)
 		r = build_amounts(args, body, err);
 	if (r == 0)

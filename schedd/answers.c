@@ -322,6 +322,7 @@ json_t *answer_mapping(const struct port *port)
 		.environment = (char *)port->environment,
 		.service = (char *)port->service,
 		.revision = port->mapping_revision,
+		.expires_at = port->expires_at,
 		/* The container's stop ends what is open, so a client sees a clean close. */
 		.on_remove = ON_REMOVE_DRAIN,
 	};

@@ -43,6 +43,7 @@ static void start_from_rows(const struct lifecycle_input *input,
 			.state = input->ports[i]->state,
 			.has_target = input->ports[i]->has_target,
 			.target = input->ports[i]->target,
+			.expires_at = input->ports[i]->expires_at,
 		};
 }
 

@@ -56,6 +56,7 @@ struct lifecycle_port {
 	enum port_state state;
 	bool has_target;
 	struct endpoint target;
+	int64_t expires_at; /* with a target: the kernel ends it then, whoever is alive; 0: never */
 };
 
 struct lifecycle_decision {

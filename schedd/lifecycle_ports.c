@@ -75,6 +75,7 @@ static void publish(const struct lifecycle_input *input, const struct port *port
 
 	next->has_target = true;
 	next->target = *target;
+	next->expires_at = input->environment->expires_at;
 	if (port_is_mapped(port) && endpoint_compare(&port->target, target) == 0) {
 		if (port->state == PORT_PUBLISHED)
 			return;

@@ -153,7 +153,8 @@ struct port {
 	bool has_target;
 	struct endpoint target;
 	uint64_t mapping_revision; /* at which the gateways' item changed last, removal included */
-	int64_t since;             /* of state */
+	int64_t expires_at; /* the mapping's, with a target: its environment's deadline; 0: never */
+	int64_t since;      /* of state */
 	int64_t quarantined_until; /* 0 but in quarantine */
 };
 

@@ -113,6 +113,7 @@ static void decide(const struct run *run, const struct environment_entry *entry,
 static bool port_differs(const struct port *port, const struct lifecycle_port *next)
 {
 	return port->state != next->state || port->has_target != next->has_target ||
+	       port->expires_at != next->expires_at ||
 	       (next->has_target && endpoint_compare(&port->target, &next->target) != 0);
 }
 
@@ -141,11 +142,13 @@ static int edit_port(const struct run *run, struct port_entry *entry,
 	port->state = next->state;
 	port->has_target = next->has_target;
 	port->target = next->has_target ? next->target : (struct endpoint){ 0 };
+	port->expires_at = next->has_target ? next->expires_at : 0;
 	port->quarantined_until = 0;
 	if (port->state == PORT_QUARANTINED)
 		quarantine(run, port);
 	if (port_is_mapped(&before) != port_is_mapped(port) ||
-	    (port_is_mapped(port) && endpoint_compare(&before.target, &port->target) != 0))
+	    (port_is_mapped(port) && (endpoint_compare(&before.target, &port->target) != 0 ||
+				      before.expires_at != port->expires_at)))
 		port->mapping_revision = state_open_revision(state);
 	return 1;
 }

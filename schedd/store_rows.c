@@ -47,13 +47,15 @@ const struct store_statement store_statements[] = {
 	  " crashes = excluded.crashes, next_try = excluded.next_try" },
 	{ "put_port",
 	  "INSERT INTO port_mappings (address, protocol, port, environment, service, state,"
-	  " target_address, target_port, mapping_revision, since, quarantined_until, revision)"
+	  " target_address, target_port, mapping_revision, since, quarantined_until, revision,"
+	  " expires_at)"
 	  " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, to_timestamp($10::double precision),"
-	  " to_timestamp($11::double precision), $12) ON CONFLICT (address, protocol, port)"
+	  " to_timestamp($11::double precision), $12, to_timestamp($13::double precision))"
+	  " ON CONFLICT (address, protocol, port)"
 	  " DO UPDATE SET state = excluded.state, target_address = excluded.target_address,"
 	  " target_port = excluded.target_port, mapping_revision = excluded.mapping_revision,"
 	  " since = excluded.since, quarantined_until = excluded.quarantined_until,"
-	  " revision = excluded.revision"
+	  " revision = excluded.revision, expires_at = excluded.expires_at"
 	  /* a row never changes hands: a port is freed, then taken */
 	  " WHERE port_mappings.environment = excluded.environment" },
 	{ "put_customer",
@@ -212,6 +214,7 @@ static int send_port(PGconn *connection, const struct port *port)
 	add_number(&params, (uint64_t)port->since);
 	add_time(&params, port->state == PORT_QUARANTINED ? port->quarantined_until : 0);
 	add_number(&params, port->record.revision);
+	add_time(&params, port->has_target ? port->expires_at : 0);
 	return execute(connection, "put_port", &params);
 }
 
@@ -320,7 +323,8 @@ const char *store_load_query(enum record_kind kind)
 		return "SELECT host(address), protocol, port, environment, service, state,"
 		       " host(target_address), target_port, mapping_revision,"
 		       " extract(epoch FROM since)::bigint,"
-		       " extract(epoch FROM quarantined_until)::bigint, revision FROM port_mappings"
+		       " extract(epoch FROM quarantined_until)::bigint, revision,"
+		       " extract(epoch FROM expires_at)::bigint FROM port_mappings"
 		       " ORDER BY address, protocol, port";
 	case RECORD_CUSTOMER:
 		return "SELECT id, extract(epoch FROM created_at)::bigint, revision FROM customers"
@@ -494,6 +498,7 @@ static int decode_port(struct cursor *cursor, struct record **ret, struct error 
 	port->since = (int64_t)next_number(cursor);
 	port->quarantined_until = (int64_t)next_number(cursor);
 	port->record.revision = next_number(cursor);
+	port->expires_at = (int64_t)next_number(cursor);
 	*ret = &TAKE_PTR(port)->record;
 	return 0;
 }

@@ -150,6 +150,71 @@ forgiven() {
 	[ "$(fleet_env "$1" .crashes)" = 0 ]
 }
 
+expires() { # ENVIRONMENT: as the gateway's kernel has it
+	lab_exec gateway nft -j list table inet portico | jq -e --argjson port "$(fleet_port "$1")" \
+		'[.. | objects | select(has("elem")) | .elem | objects | select(has("expires")) | .. | numbers] | index($port)'
+}
+
+@test "a deadline: said before, moved in place, kept by the kernel, and then it is stopped" {
+	fleet_create timed --expires-in 1h
+	fleet_reason_has timed 'it will be stopped then'
+	expires timed
+	lab_schedctl env extend timed --never
+	lab_wait 10 fleet_phase_is timed running
+	[ "$(fleet_env timed '[.expires_at, .reason] | @json')" = '[null,""]' ]
+	lab_wait 10 not_expiring timed
+	# No session notices.
+	fleet_ticker session timed
+	lab_schedctl env extend timed --by 3600s
+	lab_wait 10 expires timed
+	fleet_ticks session
+	run --separate-stderr lab_schedctl env extend timed --until 2001-01-01T00:00:00Z
+	[ "$status" -eq 4 ]
+	[[ $stderr == *"that time has passed"* ]]
+	lab_schedctl env extend timed --until "$(date -u -d '+4 seconds' +%FT%TZ)"
+	lab_wait 30 fleet_phase_is timed stopped
+	fleet_reason_has timed 'its time was over at 20'
+	[ "$(container timed '{{.State.Running}}')" = false ]
+	run --separate-stderr lab_schedctl env start timed
+	[ "$status" -eq 4 ]
+	[[ $stderr == *"extend it first"* ]]
+	lab_schedctl env extend timed --by 1h
+	lab_schedctl env start timed --wait --timeout 60s
+	[ "$(fleet_ssh timed whoami)" = developer ]
+	fleet_no_orphans
+}
+
+not_expiring() {
+	! expires "$1"
+}
+
+@test "a deadline holds with every daemon dead, and one that deletes leaves nothing" {
+	local daemon port
+	fleet_create gone --expires-in 12s --on-expiry delete
+	port=$(fleet_port gone)
+	expires gone
+	[ "$(fleet_ssh gone whoami)" = developer ]
+	for daemon in schedd gatewayd agentd-host1 agentd-host2; do
+		lab_stop "$daemon" KILL
+	done
+	lab_wait 30 shut "$port"
+	fleet_schedd
+	fleet_gatewayd
+	fleet_agentd host1
+	fleet_agentd host2
+	lab_wait 60 is_gone gone
+	lab_wait 20 fleet_phase_is timed running
+	fleet_no_orphans
+}
+
+shut() { # PORT
+	! lab_exec client nc -z -w 2 "$lab_public" "$1"
+}
+
+is_gone() {
+	! lab_schedctl env show "$1"
+}
+
 @test "nothing is wrong with the daemons, to the end" {
 	local name
 	for name in agentd-host1 agentd-host2 gatewayd schedd; do

@@ -97,6 +97,37 @@ host='{"name":"h1","address":"10.0.0.1","pool":"default","labels":{},"version":"
 	[ "$(call GET /v1/environments)" = "$before" ]
 }
 
+@test "actions say what they need, and change nothing where they cannot" {
+	local before
+	expect POST /v1/environments/none:start '' 404 not_found ''
+	expect POST /v1/hosts/none:drain '' 404 not_found host
+	expect POST /v1/environments "$(environment a ',"expires_at":"soon"')" 400 invalid expires_at
+	expect POST /v1/environments "$(environment a ',"expires_at":"2001-01-01T00:00:00Z"')" 400 out_of_range expires_at
+	expect POST /v1/environments "$(environment a ',"on_expiry":"explode"')" 400 invalid on_expiry
+	call POST /v1/environments -f -d "$(environment acts ',"services":[]')" >/dev/null
+	before=$(call GET /v1/environments/acts)
+	expect POST /v1/environments/acts:start '{"now":1}' 400 unknown_field now
+	expect POST '/v1/environments/acts:stop?force=1' '' 400 unknown_field force
+	expect POST /v1/environments/acts:move '' 409 conflict volumes
+	expect POST /v1/environments/acts:move '{"host":7}' 400 invalid host
+	expect POST /v1/environments/acts:move '{"host":"none"}' 404 not_found host
+	expect POST /v1/environments/acts:extend '' 400 missing seconds
+	expect POST /v1/environments/acts:extend '{"seconds":0}' 400 out_of_range seconds
+	expect POST /v1/environments/acts:extend '{"seconds":60,"expires_at":null}' 400 invalid seconds
+	expect POST /v1/environments/acts:extend '{"expires_at":"2001-01-01T00:00:00Z"}' 400 out_of_range expires_at
+	[ "$(call GET /v1/environments/acts)" = "$before" ]
+	# Stopped without a host, started into the queue again.
+	call POST /v1/environments/acts:stop -f >/dev/null
+	[ "$(call GET /v1/environments/acts | jq -r '[.phase, .power] | join(" ")')" = 'stopped off' ]
+	expect POST /v1/environments/acts:restart '' 409 conflict ''
+	call POST /v1/environments/acts:start -f >/dev/null
+	[ "$(call GET /v1/environments/acts | jq -r .phase)" = pending ]
+	call POST /v1/environments/acts:extend -f -d '{"seconds":3600}' | jq -e '.expires_at > "2026"'
+	call POST /v1/environments/acts:extend -f -d '{"expires_at":null}' | jq -e '.expires_at == null'
+	call DELETE /v1/environments/acts -f >/dev/null
+	expect POST /v1/environments/acts:start '' 404 not_found ''
+}
+
 @test "a body over the limit is refused while it comes" {
 	head -c 5000000 /dev/zero | tr '\0' a >"$lab_dir/big"
 	run call POST /v1/environments --data-binary "@$lab_dir/big" -w '\n%{http_code}'

@@ -558,6 +558,45 @@ Test(lifecycle, each_transition_of_the_table)
 	}
 }
 
+/* The kernel ends the mapping at the environment's deadline; an extension changes it where it is.
+ */
+Test(lifecycle, a_mapping_ends_with_its_environment)
+{
+	struct situation is = { RUNS, READY, .deadline = FAR };
+	struct lifecycle_decision decision;
+	struct scene scene;
+
+	scene_make(&scene, &is);
+	scene.port->expires_at = NOW + 100;
+	lifecycle_decide(&scene.input, &decision);
+	cr_expect_eq(decision.phase, PHASE_RUNNING);
+	cr_expect_eq(decision.ports[0].state, PORT_PUBLISHED);
+	cr_expect_eq(decision.ports[0].expires_at, NOW + 86400);
+	scene.environment->expires_at = 0;
+	lifecycle_decide(&scene.input, &decision);
+	cr_expect_eq(decision.ports[0].expires_at, 0);
+	scene_clear(&scene);
+}
+
+/* It is asked again in time for the warning, and then for the end. */
+Test(lifecycle, a_deadline_is_not_slept_through)
+{
+	struct situation far = { RUNS, READY, .deadline = FAR };
+	struct situation near = { RUNS, READY, .deadline = NEAR };
+	struct lifecycle_decision decision;
+	struct scene scene;
+
+	scene_make(&scene, &far);
+	scene.environment->expires_at = NOW + 3600 + 100; /* 100 s before the warning */
+	lifecycle_decide(&scene.input, &decision);
+	cr_expect_eq(decision.recheck_ms, 100000);
+	scene_clear(&scene);
+	scene_make(&scene, &near);
+	lifecycle_decide(&scene.input, &decision);
+	cr_expect_eq(decision.recheck_ms, 60000);
+	scene_clear(&scene);
+}
+
 /* ---- every combination ---- */
 
 static bool proven_stopped(const struct situation *is)
