@@ -11,6 +11,7 @@
 #include "gatewayd/api_decode.h"
 #include "gatewayd/api_encode.h"
 #include "gatewayd/api_sessions.h"
+#include "gatewayd/api_why.h"
 #include "lib/http_server.h"
 
 /* 200,000 mappings with long names in one body. */
@@ -171,6 +172,13 @@ static void handle_list(struct http_request *request, void *userdata)
 	reply_or_fail(request, encode_mappings(&view, &filter));
 }
 
+static void handle_why(struct http_request *request, void *userdata)
+{
+	const struct api *api = userdata;
+
+	api_why(request, api->config.why);
+}
+
 static void handle_status(struct http_request *request, void *userdata)
 {
 	struct api *api = userdata;
@@ -230,6 +238,7 @@ static const struct http_route local_routes[] = {
 	{ HTTP_GET, "/v1/mappings", handle_list },
 	{ HTTP_PUT, "/v1/mappings", handle_replace },
 	{ HTTP_POST, "/v1/mappings:apply", handle_apply },
+	{ HTTP_GET, "/v1/mappings/{address}/{protocol}/{port}:why", handle_why },
 	{ HTTP_GET, "/v1/status", handle_status },
 };
 

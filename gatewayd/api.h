@@ -13,6 +13,7 @@
 #include "gatewayd/public_addresses.h"
 #include "gatewayd/reconcile.h"
 #include "gatewayd/upstream.h"
+#include "gatewayd/why.h"
 #include "lib/error.h"
 #include "lib/metrics.h"
 
@@ -25,6 +26,7 @@ struct api_config {
 	struct endpoint metrics_listen;
 	const struct public_addresses *addresses; /* borrowed */
 	struct inspector *inspector;
+	struct why *why;
 	struct shape shape;
 	struct reconciler *reconciler;
 	struct guard *guard;

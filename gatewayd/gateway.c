@@ -23,6 +23,7 @@
 #include "gatewayd/telemetry.h"
 #include "gatewayd/traffic_metrics.h"
 #include "gatewayd/upstream.h"
+#include "gatewayd/why.h"
 #include "lib/http_client.h"
 #include "lib/log.h"
 
@@ -33,6 +34,7 @@ struct gateway {
 	struct public_addresses *addresses;
 	struct shape shape;
 	struct inspector *inspector;
+	struct why *why;
 	struct metrics *metrics;
 	struct state *state;
 	struct accounting *accounting;
@@ -232,6 +234,7 @@ static int serve(struct gateway *gateway, struct event_base *base, const struct 
 		.metrics_listen = settings->metrics_listen,
 		.addresses = gateway->addresses,
 		.inspector = gateway->inspector,
+		.why = gateway->why,
 		.shape = shape_of(options, settings),
 		.reconciler = gateway->reconciler,
 		.guard = gateway->guard,
@@ -277,10 +280,14 @@ static int inspect(struct gateway *gateway, struct event_base *base,
 					   .set = settings->set_host,
 					   .on_collect = on_collect,
 					   .userdata = gateway };
+	struct why_view view;
 	int r;
 
 	config.view.ledger = reconciler_ledger(gateway->reconciler);
+	view = (struct why_view){ .machine = config.view, .upstream = gateway->upstream };
 	r = inspector_new(&gateway->inspector, base, &config, gateway->metrics);
+	if (r == 0)
+		r = why_new(&gateway->why, base, &view);
 	return r == 0 ? 0 : error_set(err, r, "internal", NULL, "out of memory");
 }
 
@@ -324,7 +331,8 @@ void gateway_free(struct gateway *gateway)
 {
 	if (!gateway)
 		return;
-	/* These two answer what waits for them, to API and upstream. */
+	/* Walks, accounting and reconciler answer what waits for them, to API and upstream. */
+	why_free(gateway->why);
 	accounting_free(gateway->accounting);
 	reconciler_free(gateway->reconciler);
 	api_free(gateway->api);

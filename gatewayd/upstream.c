@@ -391,6 +391,14 @@ const char *upstream_server(const struct upstream *upstream)
 	return upstream->config.server;
 }
 
+const char *upstream_failure(const struct upstream *upstream, const struct mapping_key *key)
+{
+	for (size_t i = 0; i < upstream->n_failed; i++)
+		if (mapping_key_compare(&upstream->failed[i].key, key) == 0)
+			return upstream->failed[i].reason;
+	return NULL;
+}
+
 static const char *state_name(enum follower_state state)
 {
 	switch (state) {

@@ -41,6 +41,9 @@ void upstream_expired(struct upstream *upstream, const struct mapping_key *key, 
 
 const char *upstream_server(const struct upstream *upstream);
 
+/* Why this mapping of schedd's could not be applied; NULL where it was, or is not schedd's. */
+const char *upstream_failure(const struct upstream *upstream, const struct mapping_key *key);
+
 struct upstream_status {
 	const char *state;  /* "connecting", "synced" or "waiting" */
 	const char *reason; /* "" unless waiting; borrowed */

@@ -10,6 +10,7 @@
 #include "lib/address.h"
 #include "proto/mapping.h"
 #include "schedctl/command.h"
+#include "schedctl/port_why.h"
 #include "schedctl/show.h"
 #include "schedctl/text.h"
 
@@ -304,6 +305,17 @@ static const struct command commands[] = {
 	  .max_arguments = 1,
 	  .sides = SIDE_GATEWAY,
 	  .run = run_close },
+	{ .verb = "why",
+	  .arguments = "PORT",
+	  .summary = "Say why a port of one gateway works or not: PORT or ADDRESS:PORT[/PROTOCOL]",
+	  .details =
+		  "Walks the way of a packet from the public address to the service on the host, "
+		  "and ends with 1 where a step of it is broken.",
+	  .options = &port_why_options,
+	  .min_arguments = 1,
+	  .max_arguments = 1,
+	  .sides = SIDE_GATEWAY,
+	  .run = port_why_run },
 };
 
 const struct noun noun_port = {

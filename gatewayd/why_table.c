@@ -1,0 +1,156 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Checks of the gateway's own table: the mapping, its element in the kernel, and who is let in. */
+#include <errno.h>
+#include <string.h>
+
+#include "gatewayd/dump.h"
+#include "gatewayd/why_checks.h"
+#include "lib/clock.h"
+
+void why_check_mapping(struct why_subject *subject, struct why_report *report)
+{
+	const struct upstream *upstream = subject->view->upstream;
+	const char *reason = upstream ? upstream_failure(upstream, &subject->key) : NULL;
+	char name[MAPPING_STRING_MAX], target[ENDPOINT_STRING_MAX];
+
+	mapping_key_format(&subject->key, name);
+	if (reason)
+		why_remedy(why_add(report, "mapping", WHY_FAIL,
+				   "schedd wants %s, and it cannot be applied: %s", name, reason),
+			   "mend what the reason says; it is applied when schedd sends it again");
+	else if (!subject->entry)
+		why_remedy(why_add(report, "mapping", WHY_FAIL,
+				   "%s is not mapped: nobody has asked for it, or it has ended",
+				   name),
+			   upstream ? "schedctl port list"
+				    : "schedctl --gateway SOCKET port open %u ADDRESS:PORT",
+			   subject->key.port);
+	else
+		why_add(report, "mapping", WHY_OK, "%s leads to %s", name,
+			endpoint_format(&subject->entry->target, target));
+}
+
+/* ---- the kernel ---- */
+
+static int read_element(const struct entry *entry, bool *ret_exists, struct endpoint *ret)
+{
+	enum shape_set map = shape_map_of(&entry->key, entry_desired_end(entry) != 0);
+	struct netlink netlink = NETLINK_INIT;
+	struct member_key member;
+	struct element element;
+	int r;
+
+	r = netlink_open(&netlink, 0);
+	if (r < 0)
+		return r;
+	element_key_of(map, &entry->key, &member);
+	r = dump_element(&netlink, &member, ret_exists, &element);
+	if (r == 0 && *ret_exists)
+		r = shape_value_parse(map, element.value, element.value_length, ret);
+	netlink_close(&netlink);
+	return r;
+}
+
+void why_check_element(struct why_subject *subject, struct why_report *report)
+{
+	char target[ENDPOINT_STRING_MAX];
+	struct endpoint found = { 0 };
+	bool exists = false;
+	int r = read_element(subject->entry, &exists, &found);
+
+	if (r < 0)
+		why_remedy(why_add(report, "element", WHY_FAIL,
+				   "the table inet portico cannot be asked: %s", strerror(-r)),
+			   "nft list table inet portico");
+	else if (!exists)
+		why_remedy(why_add(report, "element", WHY_FAIL,
+				   "the kernel's map does not have it: somebody took it away, or "
+				   "the kernel refused it"),
+			   "journalctl -u portico-gatewayd; gatewayd repairs it by itself");
+	else if (endpoint_compare(&found, &subject->entry->target) != 0)
+		why_remedy(why_add(report, "element", WHY_FAIL,
+				   "the kernel leads it to %s: somebody changed it",
+				   endpoint_format(&found, target)),
+			   "journalctl -u portico-gatewayd; gatewayd repairs it by itself");
+	else
+		why_add(report, "element", WHY_OK, "the kernel has it, with the same target");
+}
+
+/* ---- who is let in ---- */
+
+static bool prefix_has(const struct prefix *prefix, const struct address *address)
+{
+	size_t bits = prefix->length;
+
+	if (prefix->address.family != address->family)
+		return false;
+	for (size_t i = 0; bits > 0; i++) {
+		unsigned take = (unsigned)MIN(bits, (size_t)8);
+		unsigned difference = prefix->address.bytes[i] ^ address->bytes[i];
+
+		if (difference >> (8 - take))
+			return false;
+		bits -= take;
+	}
+	return true;
+}
+
+static void check_allow(const struct why_subject *subject, const struct policy *policy,
+			struct why_report *report)
+{
+	char text[ADDRESS_STRING_MAX];
+
+	if (policy->n_allow == 0)
+		return;
+	if (subject->source.family == AF_UNSPEC) {
+		why_remedy(why_add(report, "allow", WHY_UNKNOWN,
+				   "only clients of %zu networks are let in", policy->n_allow),
+			   "ask for one client: ?source=ADDRESS, port why --source ADDRESS");
+		return;
+	}
+	address_format(&subject->source, text);
+	for (size_t i = 0; i < policy->n_allow; i++)
+		if (prefix_has(&policy->allow[i], &subject->source)) {
+			why_add(report, "allow", WHY_OK, "%s is in the mapping's allow-list", text);
+			return;
+		}
+	why_remedy(why_add(report, "allow", WHY_FAIL,
+			   "%s is not in the mapping's allow-list: its connections are dropped",
+			   text),
+		   "add its network to \"allow\" of the mapping");
+}
+
+static void check_limits(const struct policy *policy, struct why_report *report)
+{
+	if (policy->max_connections > 0)
+		why_add(report, "max_connections", WHY_UNKNOWN,
+			"at most %u connections at one time; further ones are dropped",
+			policy->max_connections);
+	if (policy->new_connections_per_minute > 0)
+		why_add(report, "new_connections_per_minute", WHY_UNKNOWN,
+			"at most %u new connections a minute; further ones are dropped",
+			policy->new_connections_per_minute);
+}
+
+static void check_end(const struct policy *policy, struct why_report *report)
+{
+	char when[TIME_STRING_MAX];
+
+	if (policy->expires_at == 0)
+		return;
+	time_format(policy->expires_at, when);
+	if (policy->expires_at <= clock_unix_seconds())
+		why_remedy(why_add(report, "expires_at", WHY_FAIL, "it has ended at %s", when),
+			   "put the mapping anew");
+	else
+		why_add(report, "expires_at", WHY_OK, "it ends by itself at %s", when);
+}
+
+void why_check_admission(struct why_subject *subject, struct why_report *report)
+{
+	const struct policy *policy = entry_policy(subject->entry);
+
+	check_end(policy, report);
+	check_allow(subject, policy, report);
+	check_limits(policy, report);
+}

@@ -1,0 +1,198 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* "port why": one gateway walks the way of a port, and the steps are shown. */
+#include "schedctl/port_why.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "lib/address.h"
+#include "schedctl/text.h"
+
+#define PROTOCOL_TEXT_MAX 8
+
+static const struct args_option options[] = {
+	{ .name = "source",
+	  .argument = "ADDRESS",
+	  .help = "one client: is it let in? (default: any client)" },
+};
+
+const struct args_table port_why_options = { options, ARRAY_SIZE(options) };
+
+static const struct table_column columns[] = {
+	{ .title = "STEP" },
+	{ .title = "RESULT" },
+	{ .title = "WHAT" },
+	{ .title = "REMEDY" },
+};
+
+/* What the command line names: address is AF_UNSPEC where it names a port only. */
+struct place {
+	struct address address;
+	uint16_t port;
+	char protocol[PROTOCOL_TEXT_MAX];
+};
+
+/* "30001", "30001/udp", "203.0.113.10:30001", "[2001:db8::10]:30001/udp". */
+static int parse_place(const char *text, struct place *ret, struct error *err)
+{
+	char rest[ENDPOINT_STRING_MAX];
+	const char *slash = strrchr(text, '/');
+	size_t length = slash ? (size_t)(slash - text) : strlen(text);
+	struct endpoint endpoint;
+
+	*ret = (struct place){ .protocol = "tcp" };
+	if (slash)
+		(void)snprintf(ret->protocol, sizeof(ret->protocol), "%s", slash + 1);
+	if (protocol_parse(ret->protocol) == PROTOCOL_INVALID)
+		return error_set(err, -EINVAL, "usage", "port",
+				 "port \"%s\": the protocol is neither tcp nor udp", text);
+	if (length < sizeof(rest)) {
+		memcpy(rest, text, length);
+		rest[length] = '\0';
+		if (port_parse(rest, &ret->port) == 0)
+			return 0;
+		if (endpoint_parse(rest, &endpoint) == 0) {
+			ret->address = endpoint.address;
+			ret->port = endpoint.port;
+			return 0;
+		}
+	}
+	return error_set(err, -EINVAL, "usage", "port",
+			 "port \"%s\" is not PORT or ADDRESS:PORT, as in 203.0.113.10:30001/tcp",
+			 text);
+}
+
+/* The only mapping of that port and protocol, or the gateway's first address where there is none:
+ * the gateway then says that it is not mapped. */
+static int find_address(struct context *context, struct place *place, struct error *err)
+{
+	_cleanup_json_ json_t *answer = NULL, *status = NULL;
+	const char *found = NULL;
+	char path[CLIENT_PATH_MAX];
+	json_t *mapping;
+	size_t i, n = 0;
+	int r;
+
+	(void)snprintf(path, sizeof(path), "/v1/mappings?port=%u", place->port);
+	r = client_call(context->client, "GET", path, NULL, &answer, err);
+	if (r < 0)
+		return r;
+	json_array_foreach (json_object_get(answer, "items"), i, mapping) {
+		if (strcmp(text_field(mapping, "protocol"), place->protocol) != 0)
+			continue;
+		found = text_field(mapping, "address");
+		n++;
+	}
+	if (n > 1)
+		return error_set(err, -EPERM, "refused", "port",
+				 "port %u/%s is open on %zu addresses; say which, as in %s:%u/%s",
+				 place->port, place->protocol, n, found, place->port,
+				 place->protocol);
+	if (n == 0) {
+		r = client_call(context->client, "GET", "/v1/status", NULL, &status, err);
+		if (r < 0)
+			return r;
+		found = json_string_value(json_array_get(json_object_get(status, "addresses"), 0));
+	}
+	if (!found || address_parse(found, &place->address) < 0)
+		return error_set(err, -ENOENT, "not_found", "port",
+				 "the gateway has no public address: name one, as in "
+				 "ADDRESS:%u/%s",
+				 place->port, place->protocol);
+	return 0;
+}
+
+static int ask(struct context *context, const struct place *place, const char *source, json_t **ret,
+	       struct error *err)
+{
+	char path[CLIENT_PATH_MAX], address[ADDRESS_STRING_MAX];
+
+	(void)snprintf(path, sizeof(path), "/v1/mappings/%s/%s/%u:why%s%s",
+		       address_format(&place->address, address), place->protocol, place->port,
+		       source ? "?source=" : "", source ? source : "");
+	return client_call(context->client, "GET", path, NULL, ret, err);
+}
+
+static enum table_style style_of(const char *result)
+{
+	if (strcmp(result, "ok") == 0)
+		return STYLE_GOOD;
+	if (strcmp(result, "fail") == 0)
+		return STYLE_BAD;
+	return strcmp(result, "warn") == 0 ? STYLE_PENDING : STYLE_PLAIN;
+}
+
+static void add_row(struct table *table, json_t *step)
+{
+	const char *result = text_field(step, "result");
+
+	table_cell(table, STYLE_PLAIN, text_field(step, "name"));
+	table_cell(table, style_of(result), result);
+	table_cell(table, STYLE_PLAIN, text_field(step, "message"));
+	table_cell(table, STYLE_PLAIN, text_field(step, "remedy"));
+}
+
+static int print(const struct output *output, json_t *answer)
+{
+	_cleanup_(cleanup_table) struct table *table = NULL;
+	json_t *step;
+	size_t i;
+	int r;
+
+	if (output->format == OUTPUT_JSON)
+		return output_json(answer, false);
+	if (output->format == OUTPUT_NAME)
+		return json_is_string(json_object_get(answer, "broken"))
+			       ? output_line(text_field(answer, "broken"))
+			       : 0;
+	r = table_new(&table, columns, ARRAY_SIZE(columns));
+	if (r < 0)
+		return r;
+	json_array_foreach (json_object_get(answer, "steps"), i, step)
+		add_row(table, step);
+	return output_table(output, table);
+}
+
+static const json_t *find_step(const json_t *answer, const char *name)
+{
+	json_t *step;
+	size_t i;
+
+	json_array_foreach (json_object_get(answer, "steps"), i, step)
+		if (strcmp(text_field(step, "name"), name) == 0 &&
+		    strcmp(text_field(step, "result"), "fail") == 0)
+			return step;
+	return NULL;
+}
+
+int port_why_run(struct context *context, const struct args *args, struct error *err)
+{
+	const char *source = args_text(args, "source");
+	_cleanup_json_ json_t *answer = NULL;
+	struct address address;
+	const char *broken;
+	struct place place;
+	int r;
+
+	r = parse_place(args->positional[0], &place, err);
+	if (r < 0)
+		return r;
+	if (source && address_parse(source, &address) < 0)
+		return error_set(err, -EINVAL, "usage", "source",
+				 "--source \"%s\" is not an IP address", source);
+	if (place.address.family == AF_UNSPEC)
+		r = find_address(context, &place, err);
+	if (r == 0)
+		r = ask(context, &place, source, &answer, err);
+	if (r == 0)
+		r = print(&context->output, answer);
+	if (r < 0)
+		return r;
+	broken = text_field(answer, "broken");
+	if (!*broken)
+		return 0;
+	return error_set(err, -EIO, "broken", NULL, "port %u/%s is broken at \"%s\": %s",
+			 place.port, place.protocol, broken,
+			 text_field(find_step(answer, broken), "message"));
+}
