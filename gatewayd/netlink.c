@@ -109,10 +109,11 @@ void netlink_grow_receive(struct netlink *netlink, size_t bytes)
 int netlink_send(struct netlink *netlink, const void *data, size_t length, struct error *err)
 {
 	struct sockaddr_nl kernel = { .nl_family = AF_NETLINK };
-	size_t granted;
 	ssize_t sent;
 
-	granted = buffer_grow(netlink->fd, SO_SNDBUFFORCE, SO_SNDBUF, length + SEND_SLACK);
+	if (netlink->send_bytes < length + SEND_SLACK)
+		netlink->send_bytes =
+			buffer_grow(netlink->fd, SO_SNDBUFFORCE, SO_SNDBUF, length + SEND_SLACK);
 	do
 		sent = sendto(netlink->fd, data, length, 0, (struct sockaddr *)&kernel,
 			      sizeof(kernel));
@@ -121,7 +122,7 @@ int netlink_send(struct netlink *netlink, const void *data, size_t length, struc
 		return error_set(err, -EMSGSIZE, "too_large", NULL,
 				 "a transaction of %zu bytes does not fit a send buffer of %zu: "
 				 "raise it with sysctl net.core.wmem_max=%zu",
-				 length, granted, length + SEND_SLACK);
+				 length, netlink->send_bytes, length + SEND_SLACK);
 	if (sent < 0)
 		return error_set(err, -errno, "kernel", NULL, "cannot send to the kernel: %s",
 				 strerror(errno));

@@ -17,6 +17,7 @@ struct netlink {
 	uint32_t port_id;     /* what the kernel calls this socket */
 	uint32_t sequence;    /* the next one; never 0 */
 	size_t receive_bytes; /* receive buffer that was granted */
+	size_t send_bytes;    /* and send buffer; 0: not asked for yet */
 };
 
 #define NETLINK_INIT ((struct netlink){ .fd = -1 })

@@ -10,6 +10,7 @@
 #include "gatewayd/conntrack.h"
 #include "gatewayd/shape.h"
 #include "lib/backoff.h"
+#include "lib/clock.h"
 #include "lib/log.h"
 #include "lib/loop.h"
 
@@ -21,6 +22,9 @@
 /* A packet that was on its way through the kernel during the commit enters its connection a moment
  * later: everything is looked through once more. */
 #define AGAIN_MS 500
+/* Looking through all connections may take milliseconds, and holds up the loop: however many
+ * mappings change, it is done for at most one part of the time in so many. */
+#define REST_FACTOR 10
 #define OUT_OF_MEMORY "out of memory: connections of a changed mapping may go on"
 
 struct sweep_list {
@@ -34,7 +38,8 @@ struct sweeper {
 	struct sweep_list pending; /* to be looked through */
 	struct sweep_list again;   /* looked through once */
 	struct ledger const *ledger;
-	struct event retry, second;
+	struct event first, retry, second;
+	uint64_t rested_us; /* when the next look may be */
 	struct backoff backoff;
 	const struct sweep_observer *observer; /* NULL: nobody */
 	uint64_t deleted;
@@ -133,6 +138,7 @@ static void fill_targets(struct sweep_list *list, const struct ledger *ledger)
 
 static int sweep(struct sweeper *sweeper, struct sweep_list *list)
 {
+	uint64_t begin = clock_monotonic_us(), end;
 	int r = -EINTR;
 
 	for (unsigned i = 0; r == -EINTR && i < REPEATS_MAX; i++) {
@@ -151,6 +157,8 @@ static int sweep(struct sweeper *sweeper, struct sweep_list *list)
 		if (r < 0)
 			netlink_close(&sweeper->netlink);
 	}
+	end = clock_monotonic_us();
+	sweeper->rested_us = end + REST_FACTOR * (end - begin);
 	return r;
 }
 
@@ -176,6 +184,17 @@ static void run_pending(struct sweeper *sweeper)
 	(void)loop_timer_arm(&sweeper->retry, delay);
 }
 
+/* A UDP flow goes on to the old target until it is ended, so that this does not wait. */
+static uint64_t rest_ms(const struct sweeper *sweeper)
+{
+	uint64_t now = clock_monotonic_us();
+
+	for (size_t i = 0; i < sweeper->pending.n; i++)
+		if (sweeper->pending.items[i].key.protocol == PROTOCOL_UDP)
+			return 0;
+	return sweeper->rested_us > now ? (sweeper->rested_us - now + 999) / 1000 : 0;
+}
+
 void sweeper_run(struct sweeper *sweeper, const struct ledger *ledger)
 {
 	sweeper->ledger = ledger;
@@ -183,7 +202,15 @@ void sweeper_run(struct sweeper *sweeper, const struct ledger *ledger)
 		return;
 	if (list_move(&sweeper->pending, &sweeper->noted) < 0)
 		log_error("conntrack", OUT_OF_MEMORY);
-	run_pending(sweeper);
+	if (rest_ms(sweeper) == 0)
+		run_pending(sweeper);
+	else if (!evtimer_pending(&sweeper->first, NULL))
+		(void)loop_timer_arm(&sweeper->first, rest_ms(sweeper));
+}
+
+static void on_first(evutil_socket_t fd, short what, void *userdata)
+{
+	run_pending(userdata);
 }
 
 static void on_retry(evutil_socket_t fd, short what, void *userdata)
@@ -210,6 +237,7 @@ int sweeper_new(struct sweeper **ret, struct event_base *base)
 
 	if (!sweeper)
 		return -ENOMEM;
+	(void)evtimer_assign(&sweeper->first, base, on_first, sweeper);
 	(void)evtimer_assign(&sweeper->retry, base, on_retry, sweeper);
 	(void)evtimer_assign(&sweeper->second, base, on_second, sweeper);
 	sweeper->backoff = (struct backoff){ .first_ms = RETRY_FIRST_MS, .max_ms = RETRY_MAX_MS };
@@ -226,6 +254,7 @@ void sweeper_free(struct sweeper *sweeper)
 {
 	if (!sweeper)
 		return;
+	evtimer_del(&sweeper->first);
 	evtimer_del(&sweeper->retry);
 	evtimer_del(&sweeper->second);
 	netlink_close(&sweeper->netlink);

@@ -21,8 +21,8 @@ void sweeper_free(struct sweeper *sweeper); /* NULL is fine */
 void sweeper_note(struct sweeper *sweeper, const struct plan *plan);
 /* The plans were not done after all. */
 void sweeper_forget(struct sweeper *sweeper);
-/* The plans are done: looks through the connections of what was noted. What fails is tried again.
- */
+/* The plans are done: looks through the connections of what was noted, now or, where that was done
+ * just before, after a rest that is ten times as long. What fails is tried again. */
 void sweeper_run(struct sweeper *sweeper, const struct ledger *ledger);
 
 /* The observer sees each entry before it is deleted; borrowed, NULL is nobody. */

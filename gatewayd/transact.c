@@ -111,6 +111,9 @@ static int read_answers(struct netlink *netlink, struct answers *answers, bool r
 		if (r < 0)
 			return r;
 		take_datagram(answers, buffer, length);
+		/* END's acknowledgement is the last of all. */
+		if (receipt && answers->receipt_seen && !failed(answers->result))
+			return 0;
 	}
 }
 
