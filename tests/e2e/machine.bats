@@ -18,7 +18,7 @@ load_lab() {
 # gatewayd_start [OPTION...]
 gatewayd_start() {
 	lab_start gatewayd gateway "$BUILD_DIR/gatewayd/gatewayd" --socket "$SOCKET" \
-		--run-directory "$lab_dir" "$@"
+		--run-directory "$lab_dir" --state-directory "$lab_dir/state" "$@"
 	lab_wait 30 curl -sf --unix-socket "$SOCKET" http://localhost/readyz
 }
 

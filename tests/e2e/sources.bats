@@ -66,7 +66,7 @@ teardown() {
 start() {
 	local protocol changes=()
 	lab_start gatewayd gateway "$BUILD_DIR/gatewayd/gatewayd" --addresses "$lab_public,$PUBLIC6" \
-		--socket "$SOCKET" --run-directory "$lab_dir" --source "$1"
+		--socket "$SOCKET" --run-directory "$lab_dir" --state-directory "$lab_dir/state" --source "$1"
 	lab_wait 30 curl -sf --unix-socket "$SOCKET" http://localhost/readyz
 	for protocol in tcp udp; do
 		changes+=("{\"protocol\":\"$protocol\",\"port\":30001,\"target\":{\"address\":\"10.0.1.2\",\"port\":7001}}"
