@@ -62,6 +62,8 @@ void api_reply_item(struct http_request *request, int status, json_t *item)
 			       json_integer_value(revision));
 		http_reply_header(request, "ETag", tag);
 	}
+	if (json_object_get(item, "password") || json_object_get(item, "token"))
+		http_reply_header(request, "Cache-Control", "no-store");
 	if (item) {
 		http_reply_json(request, status, item);
 		return;

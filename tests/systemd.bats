@@ -37,6 +37,7 @@ installed() {
 		[ -f "$UNITS/portico-$daemon.service" ]
 	done
 	[ -f "$UNITS/portico-gatewayd.socket" ]
+	[ -f "$UNITS/portico-schedd.socket" ]
 }
 
 @test "systemd-analyze verify has nothing to say" {
@@ -127,7 +128,18 @@ capabilities() {
 	[ "$status" -eq 0 ]
 	[ "$(stat -c '%a %u' "$root/run/portico")" = \
 		"755 $(awk -F: '$1 == "portico-gateway" { print $3 }' "$root/etc/passwd")" ]
+	[ "$(stat -c '%a %u' "$root/var/lib/portico/schedd")" = \
+		"700 $(awk -F: '$1 == "portico-sched" { print $3 }' "$root/etc/passwd")" ]
 	[ "$(stat -c %a "$root/data")" = 755 ]
+}
+
+@test "the sockets are where the daemons look for them by default" {
+	local daemon path
+	for daemon in gatewayd schedd; do
+		path=$(sed -n 's/^ListenStream=//p' "$UNITS/portico-$daemon.socket")
+		grep -qx "#socket = $path" "systemd/$daemon.conf"
+		grep -qx "Requires=portico-$daemon.socket" "$UNITS/portico-$daemon.service"
+	done
 }
 
 @test "an installation overwrites no configuration" {

@@ -69,6 +69,9 @@ sql() {
 	[ "$(jq -r .password <<<"$first" | wc -c)" -eq 21 ]
 	[ "$(jq -S 'del(.password)' <<<"$first")" = "$(jq -S . <<<"$second")" ]
 	grep -qi '^HTTP/1.1 201' "$lab_dir/head"
+	! grep -qi '^Cache-Control: no-store' "$lab_dir/head" || false
+	call POST /v1/environments -f -o /dev/null -D "$lab_dir/made" -d "$(environment made)"
+	grep -qi '^Cache-Control: no-store' "$lab_dir/made"
 	grep -qi '^Idempotency-Replayed: true' "$lab_dir/head"
 	# without a key it is another request
 	[ "$(call POST /v1/environments -d "$(environment demo)" -o /dev/null -w '%{http_code}')" = 409 ]
@@ -191,6 +194,7 @@ no_keys() {
 	[ -z "$(printf '%s\n' "${ids[@]}" | sort | uniq -d)" ]
 	# what was there all the time is there
 	[ -z "$(comm -23 <(cat <<<"$all") <(printf '%s\n' "${ids[@]}" | sort))" ]
+	as alice POST /v1/environments -f -o /dev/null -d "$(environment hers)"
 	[ "$(as alice GET '/v1/environments?limit=1' | jq -r '.items[0].customer')" = alice ]
 	[ "$(call GET '/v1/ports?limit=1000' | jq '.items | length')" = "$(call GET /v1/ports | jq '.items | length')" ]
 }
