@@ -16,7 +16,7 @@
 #include "schedd/token.h"
 
 #define SCHEME "Bearer "
-#define USES_FLUSH_MS 60000
+#define USES_FLUSH_MS 10000
 #define FIRST_FLUSH_MS 1000
 /* A source may fail this often at once, and then once in so many milliseconds. */
 #define FAILURES_BURST 20

@@ -239,6 +239,19 @@ environment() { # NAME [MORE]
 	[ "$status" -eq 2 ]
 }
 
+@test "when a token was used is written, and not at each use" {
+	local before
+	used() { lab_as_postgres psql -h "$lab_dir/postgres" -U portico -d portico -Atqc "SELECT last_used_at IS NOT NULL FROM tokens WHERE name = 'ops'"; }
+	is_written() { [ "$(used)" = t ]; }
+	as admin GET /v1/hosts -f -o /dev/null
+	lab_wait 20 is_written
+	before=$(as admin GET /v1/hosts | jq .revision)
+	for _ in {1..50}; do
+		as admin GET /v1/hosts -f -o /dev/null
+	done
+	[ "$(as admin GET /v1/hosts | jq .revision)" = "$before" ]
+}
+
 @test "a customer goes with its tokens, once it has no environment" {
 	ctl customer create dave
 	ctl token create dave --role customer --subject dave --save "$lab_dir/roles/dave"
