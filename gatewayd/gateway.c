@@ -284,7 +284,9 @@ static int inspect(struct gateway *gateway, struct event_base *base,
 	int r;
 
 	config.view.ledger = reconciler_ledger(gateway->reconciler);
-	view = (struct why_view){ .machine = config.view, .upstream = gateway->upstream };
+	view = (struct why_view){ .machine = config.view,
+				  .upstream = gateway->upstream,
+				  .flows = accounting_table(gateway->accounting) };
 	r = inspector_new(&gateway->inspector, base, &config, gateway->metrics);
 	if (r == 0)
 		r = why_new(&gateway->why, base, &view);

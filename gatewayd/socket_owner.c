@@ -47,6 +47,18 @@ static bool has_socket(int process, const char *wanted, unsigned *links)
 	return false;
 }
 
+/* Others' sockets are in others' namespaces, but for those that were handed over. */
+static bool is_in_our_namespace(int process, const char *ours)
+{
+	char theirs[64];
+	ssize_t n = readlinkat(process, "ns/net", theirs, sizeof(theirs) - 1);
+
+	if (n <= 0)
+		return false;
+	theirs[n] = '\0';
+	return strcmp(theirs, ours) == 0;
+}
+
 static void read_name(int process, char name[NAME_MAX_BYTES + 1])
 {
 	_cleanup_close_ int fd = openat(process, "comm", O_RDONLY | O_CLOEXEC);
@@ -60,11 +72,13 @@ bool socket_owner_find(uint32_t inode, char ret[SOCKET_OWNER_MAX])
 {
 	_cleanup_(cleanup_dir) DIR *proc = opendir("/proc");
 	const struct dirent *entry;
-	char wanted[32];
+	char wanted[32], ours[64];
 	unsigned links = 0;
+	ssize_t n = readlink("/proc/self/ns/net", ours, sizeof(ours) - 1);
 
-	if (!proc || inode == 0)
+	if (!proc || inode == 0 || n <= 0)
 		return false;
+	ours[n] = '\0';
 	(void)snprintf(wanted, sizeof(wanted), "socket:[%u]", inode);
 	while (links < LINKS_MAX && (entry = readdir(proc))) {
 		_cleanup_close_ int process = -1;
@@ -74,7 +88,8 @@ bool socket_owner_find(uint32_t inode, char ret[SOCKET_OWNER_MAX])
 		if (number_parse(entry->d_name, &pid, NULL) < 0)
 			continue;
 		process = openat(dirfd(proc), entry->d_name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-		if (process < 0 || !has_socket(process, wanted, &links))
+		if (process < 0 || !is_in_our_namespace(process, ours) ||
+		    !has_socket(process, wanted, &links))
 			continue;
 		read_name(process, name);
 		(void)snprintf(ret, SOCKET_OWNER_MAX, "%s, pid %ju", name[0] ? name : "?",

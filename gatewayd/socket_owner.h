@@ -8,5 +8,6 @@
 
 #define SOCKET_OWNER_MAX 48
 
-/* "sshd, pid 812" of the first process found that has it open. False where there is none to see. */
+/* "sshd, pid 812" of the first process of this network namespace that has it open. False where
+ * there is none to see. */
 bool socket_owner_find(uint32_t inode, char ret[SOCKET_OWNER_MAX]);

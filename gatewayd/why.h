@@ -12,6 +12,7 @@
 #include <jansson.h>
 
 #include "gatewayd/findings.h"
+#include "gatewayd/flow_table.h"
 #include "gatewayd/probe.h"
 #include "gatewayd/upstream.h"
 
@@ -43,6 +44,7 @@ struct why_report {
 struct why_view {
 	struct findings_view machine;
 	const struct upstream *upstream; /* NULL: standalone */
+	const struct flow_table *flows;  /* NULL: connections are not known */
 };
 
 /* What a walk is about, and what has been found out on it. */

@@ -20,6 +20,8 @@ void why_check_admission(struct why_subject *subject, struct why_report *report)
 void why_check_address(struct why_subject *subject, struct why_report *report);
 void why_check_listener(struct why_subject *subject, struct why_report *report);
 void why_check_conntrack(struct why_subject *subject, struct why_report *report);
+/* Those that are open, and whether the host answers them. */
+void why_check_connections(struct why_subject *subject, struct why_report *report);
 void why_check_forwarding(struct why_subject *subject, struct why_report *report);
 void why_check_others(struct why_subject *subject, struct why_report *report);
 

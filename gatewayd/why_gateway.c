@@ -6,6 +6,7 @@
 #include <netinet/in.h> /* before the kernel's, which then leave out what it has */
 
 #include <linux/netfilter.h>
+#include <linux/netfilter/nf_conntrack_common.h>
 
 #include "gatewayd/forward_chains.h"
 #include "gatewayd/host_setting.h"
@@ -76,6 +77,43 @@ void why_check_conntrack(struct why_subject *subject, struct why_report *report)
 	else
 		why_add(report, "conntrack", WHY_OK,
 			"connection tracking has %" PRIu64 " of %" PRIu64 " entries", count, max);
+}
+
+/* Live ones of the mapping's account, as the last listing of the kernel has them. */
+static size_t count_connections(const struct flow_table *table, const struct mapping_key *key,
+				size_t *ret_answered)
+{
+	uint32_t account;
+	size_t n = 0;
+
+	*ret_answered = 0;
+	if (!flow_table_account(table, key, &account))
+		return 0;
+	for (uint32_t i = 0; i < table->store.flow_pool.used; i++) {
+		if (table->store.flows[i].account != account || !flow_table_is_live(table, i))
+			continue;
+		n++;
+		*ret_answered += (table->flow_live[i].status & IPS_SEEN_REPLY) != 0;
+	}
+	return n;
+}
+
+void why_check_connections(struct why_subject *subject, struct why_report *report)
+{
+	size_t answered, n;
+
+	if (!subject->view->flows)
+		return;
+	n = count_connections(subject->view->flows, &subject->key, &answered);
+	if (n > 0 && answered == 0)
+		why_remedy(why_add(report, "connections", WHY_WARN,
+				   "%zu connections are open, and the host has answered none", n),
+			   "schedctl --gateway SOCKET session list --port %u; look at the host",
+			   subject->key.port);
+	else
+		why_add(report, "connections", WHY_OK,
+			"%zu connections are open, of which the host has answered %zu", n,
+			answered);
 }
 
 void why_check_forwarding(struct why_subject *subject, struct why_report *report)

@@ -17,7 +17,7 @@ load_lab() {
 
 gatewayd_start() { # gatewayd_start [OPTION...]
 	lab_start gatewayd gateway "$BUILD_DIR/gatewayd/gatewayd" --socket "$SOCKET" \
-		--addresses "$lab_public" --run-directory "$lab_dir" --state-directory "$lab_dir/state" "$@"
+		--run-directory "$lab_dir" --state-directory "$lab_dir/state" "$@"
 	lab_wait 30 curl -sf --unix-socket "$SOCKET" http://localhost/readyz
 }
 
@@ -31,7 +31,7 @@ setup_file() {
 	lab_start silent host1 nc -lk 7022
 	lab_start ssh host1 sh -c 'while printf "SSH-2.0-test\r\n" | nc -lN 7023; do :; done'
 	lab_exec host1 nft 'table inet f { chain i { type filter hook input priority 0; tcp dport 7004 drop; }; }'
-	gatewayd_start
+	gatewayd_start --addresses "$lab_public"
 }
 
 teardown_file() {
@@ -100,7 +100,7 @@ fine() {
 	map 10.0.1.2 7001
 	fine
 	[ "$(jq -r '[.steps[] | .name + "=" + .result] | join(" ")' <<<"$answer")" = \
-		'mapping=ok element=ok address=ok listener=ok conntrack=ok forwarding=ok route=ok neighbour=ok forward=ok source=ok connect=ok greeting=ok' ]
+		'mapping=ok element=ok address=ok listener=ok conntrack=ok connections=ok forwarding=ok route=ok neighbour=ok forward=ok source=ok connect=ok greeting=ok' ]
 	[[ $(step greeting) == 'ok it greets with 7001 10.0.1.1' ]]
 	[ "$(jq -c '[.address, .protocol, .port, .target]' <<<"$answer")" = \
 		'["203.0.113.10","tcp",30001,{"address":"10.0.1.2","port":7001}]' ]
@@ -108,6 +108,37 @@ fine() {
 	run port why 30001
 	[[ ${lines[0]} == STEP*RESULT*WHAT*REMEDY ]]
 	[[ ${lines[1]} == 'mapping '*' ok '*'203.0.113.10:30001/tcp leads to 10.0.1.2:7001'* ]]
+}
+
+@test "connections that are open are counted, and those that nobody answers are a warning" {
+	map 10.0.1.2 7001
+	lab_start talker client tests/helpers/port-peer talk "$lab_public" 30001 20
+	answered() { why && [ "$(step connections)" = 'ok 1 connections are open, of which the host has answered 1' ]; }
+	lab_wait 20 answered
+	lab_stop talker
+	map 10.0.1.2 7004 '"protocol":"udp"' # nobody receives there
+	lab_exec host1 nft 'add rule inet f i udp dport 7004 drop'
+	echo hello | lab_exec client nc -u -w1 "$lab_public" 30001
+	unanswered() { why 30001/udp && [ "$(step connections)" = 'warn 1 connections are open, and the host has answered none' ]; }
+	lab_wait 20 unanswered
+}
+
+@test "an IPv6 port is walked as well" {
+	ip -n "$LAB-gateway" address add 2001:db8:2::1/64 dev to-host1 nodad
+	ip -n "$LAB-gateway" address add 2001:db8:f::10/128 dev to-client nodad
+	ip -n "$LAB-host1" address add 2001:db8:2::2/64 dev eth0 nodad
+	lab_stop gatewayd
+	gatewayd_start --addresses "$lab_public,2001:db8:f::10"
+	map 2001:db8:2::2 7001 '"address":"2001:db8:f::10"'
+	why '[2001:db8:f::10]:30001'
+	[ "$(jq -r .broken <<<"$answer")" = forwarding ]
+	lab_exec gateway sysctl -q -w net.ipv6.conf.all.forwarding=1
+	fine '[2001:db8:f::10]:30001'
+	map 2001:db8:2::99 7001 '"address":"2001:db8:f::10"'
+	why '[2001:db8:f::10]:30001'
+	[ "$(jq -r .broken <<<"$answer")" = neighbour ]
+	lab_stop gatewayd
+	gatewayd_start --addresses "$lab_public"
 }
 
 @test "a port that is not mapped" {
@@ -212,12 +243,12 @@ fine() {
 	fine 30001/udp
 	[[ $(step connect) == 'unknown UDP has no handshake'* ]]
 	lab_stop gatewayd
-	gatewayd_start --source preserve
+	gatewayd_start --addresses "$lab_public" --source preserve
 	map 10.0.1.2 7001
 	fine
 	[[ $(step source) == "unknown the host sees the client's address"* ]]
 	lab_stop gatewayd
-	gatewayd_start
+	gatewayd_start --addresses "$lab_public"
 }
 
 # ---- questions ----
