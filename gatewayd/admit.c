@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Which mappings this gateway takes, beyond what makes a mapping well-formed: its own addresses
- * only, and nothing that it would have to ignore.
+ * only, targets that can be reached, and ends that are to come.
  */
 #include "gatewayd/admit.h"
 
@@ -32,20 +32,6 @@ int admit_key(const struct admission *admission, const struct mapping_key *key, 
 	(void)snprintf(message, sizeof(message), "%s is not an address of this gateway",
 		       address_format(&key->address, text));
 	return fail(err, "not_ours", path, "address", message);
-}
-
-/* A limit that would be taken and then not enforced opens a port wider than its owner believes. */
-static int refuse_unsupported(const struct mapping *mapping, const char *path, struct error *err)
-{
-	static const char *const message = "this gateway does not enforce it yet, so it is refused";
-
-	if (mapping->allow)
-		return fail(err, "unsupported", path, "allow", message);
-	if (mapping->max_connections > 0)
-		return fail(err, "unsupported", path, "max_connections", message);
-	if (mapping->new_connections_per_minute > 0)
-		return fail(err, "unsupported", path, "new_connections_per_minute", message);
-	return 0;
 }
 
 static int check_end(const struct mapping *mapping, const char *path, struct error *err)
@@ -81,8 +67,5 @@ int admit_mapping(const struct admission *admission, const struct mapping *mappi
 	if (address_is_loopback(&mapping->target.address))
 		return fail(err, "invalid", path, "target.address",
 			    "a loopback address cannot be reached from outside");
-	r = check_end(mapping, path, err);
-	if (r < 0)
-		return r;
-	return refuse_unsupported(mapping, path, err);
+	return check_end(mapping, path, err);
 }

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "gatewayd/entry_mapping.h"
+#include "gatewayd/restrictions.h"
 #include "gatewayd/sessions.h"
 #include "lib/json.h"
 
@@ -31,29 +32,42 @@ static int compare_entries(const void *a, const void *b)
 	return mapping_key_compare(&(*left)->key, &(*right)->key);
 }
 
-static json_t *encode_entry(const struct entry *entry, const struct flow_table *flows)
+/* What its limits have refused, where it has any that count by mapping. */
+static int add_refused(json_t *json, const struct ledger *ledger, const struct entry *entry)
 {
-	const struct account *account = flow_table_account(flows, &entry->key, NULL);
+	const struct policy *policy = entry_policy(entry);
+	uint64_t refused;
+
+	if (policy->max_connections == 0 && policy->new_connections_per_minute == 0)
+		return 0;
+	refused = restrictions_refused(&ledger->members, &entry->key);
+	return json_object_set_new(json, "refused", json_integer((json_int_t)refused));
+}
+
+static json_t *encode_entry(const struct mapping_view *view, const struct entry *entry)
+{
+	const struct account *account = flow_table_account(view->flows, &entry->key, NULL);
 	const struct totals totals = account ? account->totals : (struct totals){ 0 };
 	_cleanup_json_ json_t *json = NULL;
-	struct entry_view view;
+	struct entry_view mapping;
 
-	entry_view(entry, &view);
-	json = mapping_encode(&view.mapping);
+	entry_view(entry, &mapping);
+	json = mapping_encode(&mapping.mapping);
 	if (!json || traffic_encode(json, &totals.traffic) < 0 ||
 	    json_object_set_new(json, "connections", json_integer((json_int_t)totals.connections)) <
-		    0)
+		    0 ||
+	    add_refused(json, view->ledger, entry) < 0)
 		return NULL;
 	return TAKE_PTR(json);
 }
 
-static json_t *encode_entries(const struct entry **entries, size_t n,
-			      const struct flow_table *flows)
+static json_t *encode_entries(const struct mapping_view *view, const struct entry **entries,
+			      size_t n)
 {
 	json_t *items = json_array();
 
 	for (size_t i = 0; items && i < n; i++) {
-		if (json_array_append_new(items, encode_entry(entries[i], flows)) < 0) {
+		if (json_array_append_new(items, encode_entry(view, entries[i])) < 0) {
 			json_decref(items);
 			return NULL;
 		}
@@ -75,7 +89,7 @@ json_t *encode_mappings(const struct mapping_view *view, const struct mapping_fi
 		if (chosen(entry, filter))
 			entries[n++] = entry;
 	qsort(entries, n, sizeof(*entries), compare_entries);
-	return json_pack("{s:o, s:I}", "items", encode_entries(entries, n, view->flows), "revision",
+	return json_pack("{s:o, s:I}", "items", encode_entries(view, entries, n), "revision",
 			 (json_int_t)view->revision);
 }
 

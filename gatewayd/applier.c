@@ -11,6 +11,7 @@
 #include <time.h>
 
 #include "gatewayd/encode.h"
+#include "gatewayd/restrictions.h"
 #include "gatewayd/transact.h"
 #include "lib/clock.h"
 
@@ -112,6 +113,7 @@ static int take_mappings(struct applier *applier, const struct dump *dump,
 				  &policy, 0, NULL);
 		if (r < 0)
 			return r;
+		entry->flags |= ENTRY_ADOPTED;
 	}
 	return 0;
 }
@@ -131,6 +133,62 @@ static int take_members(struct applier *applier, const struct dump *dump)
 		member->flags |= MEMBER_MARKED;
 	}
 	return 0;
+}
+
+/* The limits of a mapping that was adopted a moment ago. */
+static int adopt_limit(struct applier *applier, const struct dump_member *read)
+{
+	struct mapping_key key;
+	struct policy policy;
+	struct entry *entry;
+	int r;
+
+	if (restrictions_owner(&read->key, &key) < 0)
+		return 0;
+	entry = ledger_find(applier->ledger, &key);
+	if (!entry || !(entry->flags & ENTRY_ADOPTED))
+		return 0;
+	r = policy_copy(entry_policy(entry), &policy);
+	if (r < 0)
+		return r;
+	r = restrictions_read(&read->key, &read->terms, &policy);
+	if (r == 0)
+		r = ledger_desire(applier->ledger, &key, &entry->target, entry->label, &policy, 0,
+				  NULL);
+	policy_clear(&policy);
+	return r == -EBADMSG ? 0 : r;
+}
+
+/* What was guarded by an allow-list that is gone must not be open to all. */
+static void close_unguarded(struct applier *applier, const struct dump *dump)
+{
+	for (size_t i = 0; i < dump->n_members; i++) {
+		const struct member_key *member = &dump->members[i].key;
+		struct mapping_key key;
+		struct entry *entry;
+
+		if ((member->set != SHAPE_GUARDED4 && member->set != SHAPE_GUARDED6) ||
+		    restrictions_owner(member, &key) < 0)
+			continue;
+		entry = ledger_find(applier->ledger, &key);
+		if (entry && (entry->flags & ENTRY_ADOPTED) && entry_policy(entry)->n_allow == 0)
+			ledger_undesire(applier->ledger, entry);
+	}
+}
+
+static int adopt_limits(struct applier *applier, const struct dump *dump)
+{
+	struct entry *entry;
+	size_t index = 0;
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < dump->n_members; i++)
+		r = adopt_limit(applier, &dump->members[i]);
+	if (r == 0)
+		close_unguarded(applier, dump);
+	while ((entry = ledger_next(applier->ledger, &index)))
+		entry->flags &= (uint8_t)~ENTRY_ADOPTED;
+	return r;
 }
 
 /* Whatever the dump did not have is not installed; nothing is, where the table has to go. */
@@ -172,6 +230,8 @@ int applier_read(struct applier *applier,
 	r = take_mappings(applier, &dump, adopt, userdata);
 	if (r == 0)
 		r = take_members(applier, &dump);
+	if (r == 0 && adopt)
+		r = adopt_limits(applier, &dump);
 	forget_others(applier, dump.structure.stale);
 	structure_clear(&applier->structure);
 	applier->structure = dump.structure;
@@ -280,6 +340,7 @@ static bool blames_element(int errnum)
 static void note_refusal(const struct operation *operation, const struct transact_error *error,
 			 struct apply_result *ret)
 {
+	const char *field = restrictions_field(operation->set);
 	struct apply_refusal *refusal;
 
 	if (ret->n_refusals == APPLY_REFUSALS_MAX)
@@ -291,9 +352,11 @@ static void note_refusal(const struct operation *operation, const struct transac
 		refusal->key = operation->entry->key;
 	} else {
 		refusal->member = operation->member->key;
+		refusal->of_mapping = restrictions_owner(&refusal->member, &refusal->key) == 0;
 	}
 	refusal->errnum = error->errnum;
-	(void)snprintf(refusal->reason, sizeof(refusal->reason), "the kernel refuses it: %s%s%s",
+	(void)snprintf(refusal->reason, sizeof(refusal->reason),
+		       "%s%sthe kernel refuses it: %s%s%s", field ? field : "", field ? ": " : "",
 		       strerror(-error->errnum), error->text[0] ? ": " : "", error->text);
 }
 
@@ -304,6 +367,24 @@ static enum verdict fail_with(const struct transact_error *error, struct error *
 	return VERDICT_FAILED;
 }
 
+/* A kernel that lacks what a set needs: whatever wanted to be in it is refused. */
+static bool refuse_set(const struct attempt *attempt, const struct transact_error *error,
+		       struct apply_result *ret)
+{
+	enum shape_set set = batch_find_set(&attempt->batch, error->sequence);
+	size_t before = ret->n_refusals;
+
+	if (set == SHAPE_SET_INVALID)
+		return false;
+	for (size_t i = 0; i < attempt->plan.n_operations; i++) {
+		const struct operation *operation = &attempt->plan.operations[i];
+
+		if (operation->set == set && operation->kind == OPERATION_ADD)
+			note_refusal(operation, error, ret);
+	}
+	return ret->n_refusals > before;
+}
+
 static enum verdict judge_error(struct applier *applier, struct attempt *attempt,
 				const struct transact_error *error, struct apply_result *ret,
 				struct error *err)
@@ -311,6 +392,8 @@ static enum verdict judge_error(struct applier *applier, struct attempt *attempt
 	size_t operation;
 	int r;
 
+	if (refuse_set(attempt, error, ret))
+		return VERDICT_REFUSED;
 	/* What should be there is not, or the contrary: we believed something wrong. */
 	if (error->errnum == -EEXIST || error->errnum == -ENOENT || error->errnum == -EBUSY) {
 		applier_doubt(applier, RESYNC_CONFLICT);

@@ -5,6 +5,7 @@
 #include "gatewayd/dump.h"
 
 #include <arpa/inet.h>
+#include <endian.h>
 #include <errno.h>
 #include <libmnl/libmnl.h>
 #include <libnftnl/common.h>
@@ -121,6 +122,57 @@ static int on_set(const struct nlmsghdr *message, void *userdata)
 	dumper->sets_seen |= SHAPE_BIT(which);
 	if (!shape_set_matches(dumper->shape, which, set))
 		dumper->dump->structure.stale = true;
+	return 0;
+}
+
+/* Reads the message of a named counter of our table. SHAPE_COUNTER_INVALID where the object is
+ * something else; *ret_ours says whether it is in our table at all. */
+static enum shape_counter read_counter(const struct nlmsghdr *message, bool *ret_ours,
+				       uint64_t *ret_packets)
+{
+	const struct nfgenmsg *nfgen = mnl_nlmsg_get_payload(message);
+	const char *table = "", *name = "";
+	const struct nlattr *attr, *data = NULL, *inner;
+	uint32_t type = 0;
+
+	mnl_attr_for_each(attr, message, sizeof(*nfgen))
+	{
+		if (mnl_attr_get_type(attr) == NFTA_OBJ_TABLE)
+			table = mnl_attr_get_str(attr);
+		else if (mnl_attr_get_type(attr) == NFTA_OBJ_NAME)
+			name = mnl_attr_get_str(attr);
+		else if (mnl_attr_get_type(attr) == NFTA_OBJ_TYPE)
+			type = ntohl(mnl_attr_get_u32(attr));
+		else if (mnl_attr_get_type(attr) == NFTA_OBJ_DATA)
+			data = attr;
+	}
+	*ret_ours = is_our_table(table, nfgen->nfgen_family);
+	*ret_packets = 0;
+	if (!*ret_ours || type != NFT_OBJECT_COUNTER || !data)
+		return SHAPE_COUNTER_INVALID;
+	mnl_attr_for_each_nested(inner, data)
+	{
+		if (mnl_attr_get_type(inner) == NFTA_COUNTER_PACKETS)
+			*ret_packets = be64toh(mnl_attr_get_u64(inner));
+	}
+	return shape_counter_parse(name);
+}
+
+static int on_object(const struct nlmsghdr *message, void *userdata)
+{
+	struct dumper *dumper = userdata;
+	enum shape_counter counter;
+	uint64_t packets;
+	bool ours;
+
+	counter = read_counter(message, &ours, &packets);
+	if (!ours)
+		return 0;
+	if (counter == SHAPE_COUNTER_INVALID ||
+	    !(shape_counters(dumper->sets_seen) & SHAPE_COUNTER_BIT(counter)))
+		dumper->foreign = true;
+	else
+		dumper->dump->structure.counters |= SHAPE_COUNTER_BIT(counter);
 	return 0;
 }
 
@@ -361,16 +413,23 @@ static int dump_table_object(struct netlink *netlink, struct dumper *dumper)
 	return netlink_request(netlink, request, TIMEOUT_MS, on_table, dumper);
 }
 
-static int dump_set(struct netlink *netlink, enum shape_set set, struct dumper *dumper)
+static int request_elements(struct netlink *netlink, enum shape_set set,
+			    int (*on_message)(const struct nlmsghdr *message, void *userdata),
+			    void *userdata)
 {
 	_Alignas(struct nlmsghdr) uint8_t buffer[REQUEST_MAX];
 	struct nlmsghdr *request = make_request(buffer, NFT_MSG_GETSETELEM, NLM_F_DUMP);
 
-	dumper->set = set;
-	dumper->now_ms = clock_unix_ms();
 	mnl_attr_put_strz(request, NFTA_SET_ELEM_LIST_TABLE, SHAPE_TABLE);
 	mnl_attr_put_strz(request, NFTA_SET_ELEM_LIST_SET, shape_set_name(set));
-	return netlink_request(netlink, request, TIMEOUT_MS, on_elements, dumper);
+	return netlink_request(netlink, request, TIMEOUT_MS, on_message, userdata);
+}
+
+static int dump_set(struct netlink *netlink, enum shape_set set, struct dumper *dumper)
+{
+	dumper->set = set;
+	dumper->now_ms = clock_unix_ms();
+	return request_elements(netlink, set, on_elements, dumper);
 }
 
 static int dump_all(struct netlink *netlink, struct dumper *dumper)
@@ -383,6 +442,8 @@ static int dump_all(struct netlink *netlink, struct dumper *dumper)
 		return 0; /* no table: nothing else to read */
 	if (r == 0)
 		r = dump_objects(netlink, NFT_MSG_GETSET, NFTA_SET_TABLE, on_set, dumper);
+	if (r == 0)
+		r = dump_objects(netlink, NFT_MSG_GETOBJ, NFTA_OBJ_TABLE, on_object, dumper);
 	if (r == 0)
 		r = dump_objects(netlink, NFT_MSG_GETCHAIN, NFTA_CHAIN_TABLE, on_chain, dumper);
 	if (r == 0)
@@ -437,6 +498,59 @@ int dump_table(struct netlink *netlink, const struct shape *shape, struct dump *
 	}
 	*ret = dump;
 	return 0;
+}
+
+/* ---- counters ---- */
+
+static int on_counter(const struct nlmsghdr *message, void *userdata)
+{
+	uint64_t *packets = userdata, read;
+	enum shape_counter counter;
+	bool ours;
+
+	counter = read_counter(message, &ours, &read);
+	if (counter != SHAPE_COUNTER_INVALID)
+		packets[counter] = read;
+	return 0;
+}
+
+int dump_counters(struct netlink *netlink, uint64_t ret_packets[SHAPE_COUNTER_MAX])
+{
+	_Alignas(struct nlmsghdr) uint8_t buffer[REQUEST_MAX];
+	struct nlmsghdr *request = make_request(buffer, NFT_MSG_GETOBJ, NLM_F_DUMP);
+
+	memset(ret_packets, 0, SHAPE_COUNTER_MAX * sizeof(*ret_packets));
+	mnl_attr_put_strz(request, NFTA_OBJ_TABLE, SHAPE_TABLE);
+	return netlink_request(netlink, request, TIMEOUT_MS, on_counter, ret_packets);
+}
+
+struct reader {
+	enum shape_set set;
+	void (*on_element)(const struct element *element, void *userdata);
+	void *userdata;
+};
+
+static int read_one(const struct nlattr *attr, void *userdata)
+{
+	struct reader *reader = userdata;
+	struct element element;
+
+	if (element_read(attr, reader->set, &element) == 0)
+		reader->on_element(&element, reader->userdata);
+	return 0;
+}
+
+static int read_message(const struct nlmsghdr *message, void *userdata)
+{
+	return for_each_element(message, read_one, userdata);
+}
+
+int dump_elements(struct netlink *netlink, enum shape_set set,
+		  void (*callback)(const struct element *element, void *userdata), void *userdata)
+{
+	struct reader reader = { .set = set, .on_element = callback, .userdata = userdata };
+
+	return request_elements(netlink, set, read_message, &reader);
 }
 
 /* ---- one element ---- */

@@ -42,6 +42,15 @@ int dump_generation(struct netlink *netlink, uint32_t *ret) _must_check_;
  * has to be closed, since a dump may still be under way on it. */
 int dump_table(struct netlink *netlink, const struct shape *shape, struct dump *ret) _must_check_;
 
+/* Reads the named counters' packets; 0 for those that are not there. -EINTR where the table changed
+ * meanwhile: it may be repeated. After any error the socket has to be closed. */
+int dump_counters(struct netlink *netlink, uint64_t ret_packets[SHAPE_COUNTER_MAX]) _must_check_;
+
+/* Hands each element of one set to the callback. Errors as above. */
+int dump_elements(struct netlink *netlink, enum shape_set set,
+		  void (*on_element)(const struct element *element, void *userdata), void *userdata)
+	_must_check_;
+
 /* Whether the kernel has an element with this key. *ret is set where it has. */
 int dump_element(struct netlink *netlink, const struct member_key *key, bool *ret_exists,
 		 struct element *ret) _must_check_;

@@ -4,6 +4,7 @@
  */
 #include "gatewayd/element.h"
 
+#include <arpa/inet.h>
 #include <endian.h>
 #include <errno.h>
 #include <libmnl/libmnl.h>
@@ -55,6 +56,7 @@ static void of_member(const struct operation *operation, int64_t now_ms, struct 
 	memcpy(ret->value, member->desired.value.bytes, ret->value_length);
 	ret->timeout_ms = timeout_until(member->desired.expires_at, now_ms);
 	ret->limit = member->desired.limit;
+	ret->packets = member->packets; /* to count on */
 }
 
 void element_of(const struct operation *operation, int64_t now_ms, struct element *ret)
@@ -91,13 +93,85 @@ static bool put_comment(struct nlmsghdr *header, size_t room, const char *commen
 	return mnl_attr_put_check(header, room, NFTA_SET_ELEM_USERDATA, length + 2, data);
 }
 
+/* A statement of an element: its name, and what put_data adds. */
+static bool put_statement(struct nlmsghdr *header, size_t room, const char *name,
+			  bool (*put_data)(struct nlmsghdr *header, size_t room,
+					   const struct element *element),
+			  const struct element *element)
+{
+	struct nlattr *nest = mnl_attr_nest_start_check(header, room, NFTA_LIST_ELEM), *data;
+
+	if (!nest || !mnl_attr_put_strz_check(header, room, NFTA_EXPR_NAME, name))
+		return false;
+	data = mnl_attr_nest_start_check(header, room, NFTA_EXPR_DATA);
+	if (!data || !put_data(header, room, element))
+		return false;
+	mnl_attr_nest_end(header, data);
+	mnl_attr_nest_end(header, nest);
+	return true;
+}
+
+static bool put_u32(struct nlmsghdr *header, size_t room, uint16_t type, uint32_t value)
+{
+	return mnl_attr_put_u32_check(header, room, type, htonl(value));
+}
+
+static bool put_u64(struct nlmsghdr *header, size_t room, uint16_t type, uint64_t value)
+{
+	return mnl_attr_put_u64_check(header, room, type, htobe64(value));
+}
+
+static bool put_rate(struct nlmsghdr *header, size_t room, const struct element *element)
+{
+	return put_u64(header, room, NFTA_LIMIT_RATE, element->limit) &&
+	       put_u64(header, room, NFTA_LIMIT_UNIT, SHAPE_RATE_UNIT_S) &&
+	       put_u32(header, room, NFTA_LIMIT_BURST, element->limit) &&
+	       put_u32(header, room, NFTA_LIMIT_TYPE, NFT_LIMIT_PKTS) &&
+	       put_u32(header, room, NFTA_LIMIT_FLAGS, NFT_LIMIT_F_INV);
+}
+
+static bool put_connections(struct nlmsghdr *header, size_t room, const struct element *element)
+{
+	return put_u32(header, room, NFTA_CONNLIMIT_COUNT, element->limit) &&
+	       put_u32(header, room, NFTA_CONNLIMIT_FLAGS, NFT_CONNLIMIT_F_INV);
+}
+
+static bool put_count(struct nlmsghdr *header, size_t room, const struct element *element)
+{
+	return put_u64(header, room, NFTA_COUNTER_PACKETS, element->packets) &&
+	       put_u64(header, room, NFTA_COUNTER_BYTES, 0);
+}
+
+static bool put_statements(struct nlmsghdr *header, size_t room, const struct element *element)
+{
+	struct nlattr *nest = mnl_attr_nest_start_check(header, room, NFTA_SET_ELEM_EXPRESSIONS);
+	bool put = nest != NULL;
+
+	switch (shape_set_statement(element->key.set)) {
+	case SHAPE_NO_STATEMENT:
+		break;
+	case SHAPE_RATE_OVER:
+		put = put && put_statement(header, room, "limit", put_rate, element);
+		break;
+	case SHAPE_CONNECTIONS_OVER:
+		put = put && put_statement(header, room, "connlimit", put_connections, element);
+		break;
+	}
+	if (!put || !put_statement(header, room, "counter", put_count, element))
+		return false;
+	mnl_attr_nest_end(header, nest);
+	return true;
+}
+
 static bool put_rest(struct nlmsghdr *header, size_t room, const struct element *element)
 {
 	if (element->value_length > 0 &&
 	    !put_value(header, room, NFTA_SET_ELEM_DATA, element->value, element->value_length))
 		return false;
-	if (element->timeout_ms > 0 && !mnl_attr_put_u64_check(header, room, NFTA_SET_ELEM_TIMEOUT,
-							       htobe64(element->timeout_ms)))
+	if (element->timeout_ms > 0 &&
+	    !put_u64(header, room, NFTA_SET_ELEM_TIMEOUT, element->timeout_ms))
+		return false;
+	if (element->limit > 0 && !put_statements(header, room, element))
 		return false;
 	return !element->comment[0] || put_comment(header, room, element->comment);
 }
@@ -121,7 +195,7 @@ bool element_put(struct nlmsghdr *header, size_t room, const struct element *ele
 /* ---- reading ---- */
 
 struct element_parts {
-	const struct nlattr *key, *key_end, *data, *userdata, *timeout, *expiration;
+	const struct nlattr *key, *key_end, *data, *userdata, *timeout, *expiration, *statements;
 };
 
 static int on_attr(const struct nlattr *attr, void *userdata)
@@ -146,6 +220,9 @@ static int on_attr(const struct nlattr *attr, void *userdata)
 		break;
 	case NFTA_SET_ELEM_EXPIRATION:
 		parts->expiration = attr;
+		break;
+	case NFTA_SET_ELEM_EXPRESSIONS:
+		parts->statements = attr;
 		break;
 	}
 	return MNL_CB_OK;
@@ -195,14 +272,71 @@ static void read_comment(const struct nlattr *userdata, char ret[SHAPE_COMMENT_M
 	}
 }
 
-int element_read(const struct nlattr *attr, enum shape_set set, struct element *ret)
+static uint64_t number_of(const struct nlattr *attr)
+{
+	uint64_t value = 0;
+
+	if (mnl_attr_get_payload_len(attr) == sizeof(uint32_t))
+		return ntohl(mnl_attr_get_u32(attr));
+	read_u64(attr, &value);
+	return value;
+}
+
+/* The numbers of a statement's data by attribute; the kernel's own are below 8. */
+static void read_numbers(const struct nlattr *data, uint64_t ret[8])
+{
+	const struct nlattr *attr;
+
+	mnl_attr_for_each_nested(attr, data)
+	{
+		if (mnl_attr_get_type(attr) < 8)
+			ret[mnl_attr_get_type(attr)] = number_of(attr);
+	}
+}
+
+/* A statement that we would not write so is as good as none: the element is then another. */
+static void take_statement(const char *name, const uint64_t numbers[8], struct element *ret)
+{
+	enum shape_statement statement = shape_set_statement(ret->key.set);
+
+	if (strcmp(name, "counter") == 0)
+		ret->packets = numbers[NFTA_COUNTER_PACKETS];
+	else if (strcmp(name, "limit") == 0 && statement == SHAPE_RATE_OVER &&
+		 numbers[NFTA_LIMIT_UNIT] == SHAPE_RATE_UNIT_S &&
+		 numbers[NFTA_LIMIT_BURST] == numbers[NFTA_LIMIT_RATE] &&
+		 numbers[NFTA_LIMIT_FLAGS] == NFT_LIMIT_F_INV)
+		ret->limit = (uint32_t)numbers[NFTA_LIMIT_RATE];
+	else if (strcmp(name, "connlimit") == 0 && statement == SHAPE_CONNECTIONS_OVER &&
+		 numbers[NFTA_CONNLIMIT_FLAGS] == NFT_CONNLIMIT_F_INV)
+		ret->limit = (uint32_t)numbers[NFTA_CONNLIMIT_COUNT];
+}
+
+static void read_statement(const struct nlattr *nest, struct element *ret)
+{
+	const struct nlattr *attr;
+	uint64_t numbers[8] = { 0 };
+	const char *name = "";
+
+	mnl_attr_for_each_nested(attr, nest)
+	{
+		if (mnl_attr_get_type(attr) == NFTA_EXPR_NAME &&
+		    mnl_attr_validate(attr, MNL_TYPE_NUL_STRING) >= 0)
+			name = mnl_attr_get_str(attr);
+		else if (mnl_attr_get_type(attr) == NFTA_EXPR_DATA)
+			read_numbers(attr, numbers);
+	}
+	take_statement(name, numbers, ret);
+}
+
+int element_read(const struct nlattr *element, enum shape_set set, struct element *ret)
 {
 	struct element_parts parts = { 0 };
+	const struct nlattr *attr;
 	int r;
 
 	memset(ret, 0, sizeof(*ret));
 	ret->key.set = (uint8_t)set;
-	if (mnl_attr_parse_nested(attr, on_attr, &parts) < 0 || !parts.key)
+	if (mnl_attr_parse_nested(element, on_attr, &parts) < 0 || !parts.key)
 		return -EBADMSG;
 	r = read_value(parts.key, sizeof(ret->key.key), ret->key.key, &ret->key.length);
 	if (r == 0 && parts.key_end)
@@ -217,6 +351,8 @@ int element_read(const struct nlattr *attr, enum shape_set set, struct element *
 	read_u64(parts.expiration, &ret->timeout_ms);
 	if (parts.userdata)
 		read_comment(parts.userdata, ret->comment);
+	if (parts.statements)
+		mnl_attr_for_each_nested(attr, parts.statements) read_statement(attr, ret);
 	return 0;
 }
 

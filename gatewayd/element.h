@@ -35,7 +35,8 @@ bool element_put(struct nlmsghdr *header, size_t room, const struct element *ele
 	_must_check_;
 
 /* Reads an element of this set. -EBADMSG where it is not of the set's form. */
-int element_read(const struct nlattr *attr, enum shape_set set, struct element *ret) _must_check_;
+int element_read(const struct nlattr *element, enum shape_set set, struct element *ret)
+	_must_check_;
 
 /* When an element that was read at now_ms (Unix time) ends, in Unix seconds; 0: never. */
 int64_t element_end(const struct element *element, int64_t now_ms);

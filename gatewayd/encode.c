@@ -21,8 +21,8 @@
 /* libnftnl writes its objects without a bound; none of ours comes near this. */
 #define OBJECT_MAX ((size_t)16 << 10)
 #define BATCH_FIRST ((size_t)4 << 10)
-/* BEGIN, END, table three times, sets, chains and rules of ours. */
-#define FIXED_MESSAGES (8 + 2 * SHAPE_SET_MAX + 12 * SHAPE_CHAIN_MAX)
+/* BEGIN, END, table three times, sets, counters, chains and rules of ours. */
+#define FIXED_MESSAGES (8 + 2 * SHAPE_SET_MAX + 2 * SHAPE_COUNTER_MAX + 12 * SHAPE_CHAIN_MAX)
 
 struct encoder {
 	struct batch batch;
@@ -150,7 +150,28 @@ static int put_set(struct encoder *encoder, enum shape_set which)
 	r = begin_message(encoder, NFT_MSG_NEWSET, NFPROTO_INET, NLM_F_CREATE, OBJECT_MAX);
 	if (r < 0)
 		return r;
+	encoder->batch.set_sequences[which] = message_of(encoder)->nlmsg_seq;
 	nftnl_set_nlmsg_build_payload(message_of(encoder), set);
+	end_message(encoder);
+	return 0;
+}
+
+/* Makes or deletes it. */
+static int put_counter(struct encoder *encoder, uint16_t type, enum shape_counter counter)
+{
+	bool make = type == NFT_MSG_NEWOBJ;
+	struct nlmsghdr *header;
+	int r;
+
+	r = begin_message(encoder, type, NFPROTO_INET, make ? NLM_F_CREATE : 0, OBJECT_MAX);
+	if (r < 0)
+		return r;
+	header = message_of(encoder);
+	mnl_attr_put_strz(header, NFTA_OBJ_TABLE, SHAPE_TABLE);
+	mnl_attr_put_strz(header, NFTA_OBJ_NAME, shape_counter_name(counter));
+	mnl_attr_put_u32(header, NFTA_OBJ_TYPE, htonl(NFT_OBJECT_COUNTER));
+	if (make)
+		mnl_attr_nest_end(header, mnl_attr_nest_start(header, NFTA_OBJ_DATA));
 	end_message(encoder);
 	return 0;
 }
@@ -252,6 +273,9 @@ static int put_drop_sets(struct encoder *encoder)
 		if (encoder->plan->drop_sets & SHAPE_BIT(set))
 			r = put_deletion(encoder, NFT_MSG_DELSET, NFTA_SET_TABLE, NFTA_SET_NAME,
 					 shape_set_name(set));
+	for (int i = 0; r == 0 && i < SHAPE_COUNTER_MAX; i++)
+		if (encoder->plan->drop_counters & SHAPE_COUNTER_BIT(i))
+			r = put_counter(encoder, NFT_MSG_DELOBJ, i);
 	return r;
 }
 
@@ -431,6 +455,9 @@ static int put_steps_before(struct encoder *encoder)
 	for (int set = 0; r == 0 && set < SHAPE_SET_MAX; set++)
 		if (plan->add_sets & SHAPE_BIT(set))
 			r = put_set(encoder, set);
+	for (int i = 0; r == 0 && i < SHAPE_COUNTER_MAX; i++)
+		if (plan->add_counters & SHAPE_COUNTER_BIT(i))
+			r = put_counter(encoder, NFT_MSG_NEWOBJ, i);
 	return r;
 }
 
@@ -528,4 +555,12 @@ int batch_find_operation(const struct batch *batch, uint32_t sequence, uint32_t 
 		return -ENOENT;
 	*ret_operation = found;
 	return 0;
+}
+
+enum shape_set batch_find_set(const struct batch *batch, uint32_t sequence)
+{
+	for (int set = 0; set < SHAPE_SET_MAX; set++)
+		if (batch->set_sequences[set] != 0 && batch->set_sequences[set] == sequence)
+			return set;
+	return SHAPE_SET_INVALID;
 }

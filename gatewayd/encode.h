@@ -22,10 +22,11 @@ struct batch {
 	size_t end_length;        /* of BATCH_END, which stands last */
 	struct batch_slot *slots; /* one for each operation of the plan, in its order */
 	size_t n_slots;
-	uint32_t begin_sequence; /* of BATCH_BEGIN: errors of the whole batch */
-	uint32_t last_sequence;  /* of the last command, which asks for an acknowledgement */
-	uint32_t end_sequence;   /* of BATCH_END, whose acknowledgement is the receipt */
-	uint32_t n_sequences;    /* all of them, consecutive from begin_sequence */
+	uint32_t set_sequences[SHAPE_SET_MAX]; /* of the messages that make sets; 0: none */
+	uint32_t begin_sequence;               /* of BATCH_BEGIN: errors of the whole batch */
+	uint32_t last_sequence; /* of the last command, which asks for an acknowledgement */
+	uint32_t end_sequence;  /* of BATCH_END, whose acknowledgement is the receipt */
+	uint32_t n_sequences;   /* all of them, consecutive from begin_sequence */
 };
 
 struct encode_options {
@@ -43,6 +44,9 @@ uint32_t batch_sequences_max(const struct plan *plan);
 int encode_plan(const struct plan *plan, const struct shape *shape,
 		const struct encode_options *options, struct batch *ret) _must_check_;
 void batch_clear(struct batch *batch);
+
+/* The set whose making an answer blames; SHAPE_SET_INVALID: none. */
+enum shape_set batch_find_set(const struct batch *batch, uint32_t sequence);
 
 /* The operation that an answer blames: by the element's offset where the kernel gave one, else,
  * where the message has only one, that one. -ENOENT: the message holds several elements and the

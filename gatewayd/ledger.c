@@ -9,6 +9,8 @@
 #include <string.h>
 #include <utlist.h>
 
+#include "gatewayd/restrictions.h"
+
 #define SLOTS_FIRST 64
 
 static uint64_t mix(uint64_t hash)
@@ -264,12 +266,30 @@ bool entry_settled(const struct entry *entry)
 	       policy_same_end(entry_desired_end(entry), entry_installed_end(entry));
 }
 
-static int set_desired(struct entry *entry, const char *label, const struct policy *policy)
+/* The entry's policy and the members that enforce it. */
+static int change_policy(struct ledger *ledger, struct entry *entry, const struct policy *policy)
+{
+	int r;
+
+	if (policy_equal(entry_policy(entry), policy ? policy : &no_policy))
+		return 0;
+	r = restrictions_change(&ledger->members, &entry->key, entry_policy(entry), policy);
+	if (r < 0)
+		return r;
+	r = set_policy(entry, policy);
+	if (r < 0) /* to go back needs no memory */
+		(void)!restrictions_change(&ledger->members, &entry->key, policy,
+					   entry_policy(entry));
+	return r;
+}
+
+static int set_desired(struct ledger *ledger, struct entry *entry, const char *label,
+		       const struct policy *policy)
 {
 	bool relabelled = !label_equal(entry->label, label);
 	int r;
 
-	r = set_policy(entry, policy);
+	r = change_policy(ledger, entry, policy);
 	if (r < 0)
 		return r;
 	r = set_label(entry, label);
@@ -292,7 +312,7 @@ int ledger_desire(struct ledger *ledger, const struct mapping_key *key,
 	if (r < 0)
 		return r;
 	count_desired(ledger, entry, -1);
-	r = set_desired(entry, label, policy);
+	r = set_desired(ledger, entry, label, policy);
 	if (r == 0)
 		entry->flags |= ENTRY_DESIRED;
 	count_desired(ledger, entry, 1);
@@ -315,7 +335,7 @@ void ledger_undesire(struct ledger *ledger, struct entry *entry)
 		return;
 	count_desired(ledger, entry, -1);
 	entry->flags &= (uint8_t)~ENTRY_DESIRED;
-	(void)!set_policy(entry, NULL); /* to have none needs no memory */
+	(void)!change_policy(ledger, entry, NULL); /* to have none needs no memory */
 	ledger_touch(ledger, entry);
 }
 

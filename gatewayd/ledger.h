@@ -18,6 +18,7 @@ enum entry_flags {
 	ENTRY_DIRTY = 1 << 2,
 	ENTRY_LABEL_DIFFERS = 1 << 3, /* the kernel's comment is not this label */
 	ENTRY_MARKED = 1 << 4,        /* scratch for whole-table passes */
+	ENTRY_ADOPTED = 1 << 5,       /* desired because the kernel has it; while it is read */
 };
 
 /* What few mappings have: made when it is needed, so that the others cost nothing. */

@@ -20,16 +20,20 @@ static void plan_structure(const struct structure *actual, shape_sets needed, un
 {
 	shape_sets there = actual->table && !actual->stale ? actual->sets : 0;
 
+	unsigned counted = there ? actual->counters : 0;
+
 	plan->sets = ways & PLAN_SHRINK ? needed : needed | there;
 	plan->add_sets = plan->sets & ~there;
 	plan->drop_sets = there & ~plan->sets;
+	plan->add_counters = shape_counters(plan->sets) & ~counted;
+	plan->drop_counters = counted & ~shape_counters(plan->sets);
 	if (actual->stale)
 		plan->steps |= PLAN_DROP_TABLE;
 	if (actual->stale || !actual->table)
 		plan->steps |= PLAN_ADD_TABLE;
-	if (plan->add_sets != 0)
+	if (plan->add_sets != 0 || plan->add_counters != 0)
 		plan->steps |= PLAN_ADD_SETS;
-	if (plan->drop_sets != 0)
+	if (plan->drop_sets != 0 || plan->drop_counters != 0)
 		plan->steps |= PLAN_DROP_SETS;
 	if (actual->rules && !(plan->steps & (PLAN_ADD_SETS | PLAN_DROP_SETS | PLAN_ADD_TABLE)))
 		return;
@@ -141,6 +145,7 @@ void plan_done(const struct plan *plan, const struct shape *shape, struct ledger
 	structure_clear(actual);
 	actual->table = true;
 	actual->sets = plan->sets;
+	actual->counters = shape_counters(plan->sets);
 	if (plan->steps & PLAN_ADD_RULES)
 		actual->chains = shape_chains(shape, plan->sets);
 	actual->rules = plan->steps & PLAN_ADD_RULES;

@@ -12,9 +12,10 @@ struct structure {
 	bool table;      /* it exists and can be kept */
 	bool stale;      /* it exists and must go first: dormant, owned, or its sets are not ours */
 	shape_sets sets; /* that are there, as they should be */
-	unsigned chains; /* that are there, as they should be but for their rules */
-	bool rules;      /* all chains for these sets are there, with exactly their rules */
-	char **names;    /* of chains that have to go; owned */
+	unsigned counters; /* the same */
+	unsigned chains;   /* that are there, as they should be but for their rules */
+	bool rules;        /* all chains for these sets are there, with exactly their rules */
+	char **names;      /* of chains that have to go; owned */
 	size_t n_names;
 };
 void structure_clear(struct structure *structure);
@@ -24,7 +25,7 @@ enum plan_step {
 	PLAN_DROP_TABLE = 1 << 0,
 	PLAN_ADD_TABLE = 1 << 1,
 	PLAN_DROP_RULES = 1 << 2, /* all rules of the table, and chains that have to go */
-	PLAN_ADD_SETS = 1 << 3,
+	PLAN_ADD_SETS = 1 << 3,   /* and counters */
 	/* …elements… */
 	PLAN_DROP_SETS = 1 << 4,
 	PLAN_ADD_RULES = 1 << 5, /* and chains that are missing */
@@ -44,9 +45,10 @@ struct operation {
 };
 
 struct plan {
-	unsigned steps;               /* enum plan_step */
-	shape_sets sets;              /* that the table has when the plan is done */
-	shape_sets add_sets;          /* PLAN_ADD_SETS */
+	unsigned steps;      /* enum plan_step */
+	shape_sets sets;     /* that the table has when the plan is done */
+	shape_sets add_sets; /* PLAN_ADD_SETS */
+	unsigned add_counters, drop_counters;
 	shape_sets drop_sets;         /* PLAN_DROP_SETS */
 	struct structure *actual;     /* borrowed: what is there */
 	struct operation *operations; /* deletes first, then adds */

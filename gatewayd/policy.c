@@ -68,9 +68,15 @@ int policy_of_mapping(const struct mapping *mapping, struct policy *ret)
 	r = copy_prefixes(mapping->allow, mapping->n_allow, &policy.allow);
 	if (r < 0)
 		return r;
-	policy.n_allow = merge_prefixes(policy.allow, mapping->n_allow);
+	policy.n_allow = mapping->n_allow;
+	policy_normalize(&policy);
 	*ret = policy;
 	return 0;
+}
+
+void policy_normalize(struct policy *policy)
+{
+	policy->n_allow = merge_prefixes(policy->allow, policy->n_allow);
 }
 
 int policy_copy(const struct policy *policy, struct policy *ret)

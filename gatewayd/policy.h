@@ -16,6 +16,8 @@ struct policy {
 
 /* What the mapping says, with prefixes that lie within others left out. */
 int policy_of_mapping(const struct mapping *mapping, struct policy *ret) _must_check_;
+/* Puts the prefixes in order and leaves out those within others. */
+void policy_normalize(struct policy *policy);
 int policy_copy(const struct policy *policy, struct policy *ret) _must_check_;
 void policy_clear(struct policy *policy);
 bool policy_is_empty(const struct policy *policy);

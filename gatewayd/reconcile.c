@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "gatewayd/entry_mapping.h"
+#include "gatewayd/refusals.h"
 #include "gatewayd/restore.h"
 #include "gatewayd/sweeper.h"
 #include "lib/backoff.h"
@@ -31,6 +32,7 @@ struct reconciler {
 	struct ledger ledger;
 	struct applier applier;
 	struct sweeper *sweeper;
+	struct refusals *refusals;
 	struct changeset *queue, **queue_tail;
 	struct journal journal;
 	uint64_t revision;
@@ -524,9 +526,13 @@ int reconciler_new(struct reconciler **ret, struct event_base *base,
 		return error_set(err, r, "kernel", NULL, "cannot open a conntrack socket: %s",
 				 strerror(-r));
 	sweeper_observe(reconciler->sweeper, accounting_observer(config->accounting));
+	r = refusals_new(&reconciler->refusals, base, &reconciler->ledger);
+	if (r < 0)
+		return error_set(err, r, "internal", NULL, "out of memory");
 	r = start(reconciler, err);
 	if (r < 0)
 		return r;
+	refusals_read(reconciler->refusals);
 	(void)loop_timer_arm(&reconciler->audit, reconciler->config.audit_ms);
 	*ret = TAKE_PTR(reconciler);
 	return 0;
@@ -544,6 +550,7 @@ void reconciler_free(struct reconciler *reconciler)
 		error_set(&c->error, -ECANCELED, "stopping", NULL, "gatewayd is stopping");
 	settle(reconciler, true);
 	sweeper_free(reconciler->sweeper);
+	refusals_free(reconciler->refusals);
 	applier_close(&reconciler->applier);
 	journal_clear(&reconciler->journal);
 	ledger_clear(&reconciler->ledger);
@@ -551,6 +558,11 @@ void reconciler_free(struct reconciler *reconciler)
 }
 
 /* ---- looking ---- */
+
+uint64_t reconciler_refused(const struct reconciler *reconciler, enum shape_counter counter)
+{
+	return refusals_total(reconciler->refusals, counter);
+}
 
 const struct ledger *reconciler_ledger(const struct reconciler *reconciler)
 {

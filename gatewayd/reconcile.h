@@ -46,6 +46,9 @@ void reconciler_free(struct reconciler *reconciler);
 /* Queues a changeset, which is taken over. */
 void reconciler_submit(struct reconciler *reconciler, struct changeset *changeset);
 
+/* Packets of new connections that were refused for this reason. */
+uint64_t reconciler_refused(const struct reconciler *reconciler, enum shape_counter counter);
+
 const struct ledger *reconciler_ledger(const struct reconciler *reconciler);
 
 struct reconciler_status {

@@ -159,7 +159,7 @@ static int merge(const struct ledger *file, struct ledger *ledger)
 		    endpoint_compare(&entry->target, &kept->target) == 0 &&
 		    strcmp(entry->label ?: "", kept->label ?: "") == 0)
 			r = ledger_desire(ledger, &kept->key, &kept->target, kept->label,
-					  entry_policy(kept), kept->revision, NULL);
+					  entry_policy(entry), kept->revision, NULL);
 	}
 	return r;
 }

@@ -16,15 +16,21 @@
 
 struct chain_spec {
 	const char *name;
+	bool hooked; /* else other chains jump to it */
 	uint32_t hook;
 	int32_t priority;
 };
 
 static const struct chain_spec chains[SHAPE_CHAIN_MAX] = {
-	[SHAPE_PREROUTING] = { "prerouting", NF_INET_PRE_ROUTING, NF_IP_PRI_NAT_DST },
-	[SHAPE_OUTPUT] = { "output", NF_INET_LOCAL_OUT, NF_IP_PRI_NAT_DST },
-	[SHAPE_POSTROUTING] = { "postrouting", NF_INET_POST_ROUTING, NF_IP_PRI_NAT_SRC },
+	[SHAPE_PREROUTING] = { "prerouting", true, NF_INET_PRE_ROUTING, NF_IP_PRI_NAT_DST },
+	[SHAPE_OUTPUT] = { "output", true, NF_INET_LOCAL_OUT, NF_IP_PRI_NAT_DST },
+	[SHAPE_POSTROUTING] = { "postrouting", true, NF_INET_POST_ROUTING, NF_IP_PRI_NAT_SRC },
+	[SHAPE_ADMISSION] = { "admission", false, 0, 0 },
 };
+
+#define PAIR(set) (SHAPE_BIT(set##4) | SHAPE_BIT(set##6))
+/* Sets that the admission chain asks. */
+#define ADMISSION_SETS (PAIR(SHAPE_GUARDED) | PAIR(SHAPE_RATE) | PAIR(SHAPE_CONNECTIONS))
 
 const char *shape_chain_name(enum shape_chain chain)
 {
@@ -41,8 +47,19 @@ enum shape_chain shape_chain_parse(const char *name)
 
 bool shape_has_chain(const struct shape *shape, shape_sets sets, enum shape_chain chain)
 {
-	return chain != SHAPE_POSTROUTING || shape->source != SOURCE_PRESERVE ||
-	       (sets & SHAPE_BIT(SHAPE_HAIRPIN));
+	switch (chain) {
+	case SHAPE_PREROUTING:
+	case SHAPE_OUTPUT:
+		return true;
+	case SHAPE_POSTROUTING:
+		return shape->source != SOURCE_PRESERVE || (sets & SHAPE_BIT(SHAPE_HAIRPIN));
+	case SHAPE_ADMISSION:
+		return sets & ADMISSION_SETS;
+	case SHAPE_CHAIN_MAX:
+	case SHAPE_CHAIN_INVALID:
+		break;
+	}
+	return false;
 }
 
 unsigned shape_chains(const struct shape *shape, shape_sets sets)
@@ -71,10 +88,13 @@ struct nftnl_chain *shape_make_chain(enum shape_chain chain)
 	_cleanup_(cleanup_nftnl_chain) struct nftnl_chain *made = nftnl_chain_alloc();
 
 	if (!made || nftnl_chain_set_str(made, NFTNL_CHAIN_TABLE, SHAPE_TABLE) < 0 ||
-	    nftnl_chain_set_str(made, NFTNL_CHAIN_NAME, spec->name) < 0 ||
-	    nftnl_chain_set_str(made, NFTNL_CHAIN_TYPE, "nat") < 0)
+	    nftnl_chain_set_str(made, NFTNL_CHAIN_NAME, spec->name) < 0)
 		return NULL;
 	nftnl_chain_set_u32(made, NFTNL_CHAIN_FAMILY, NFPROTO_INET);
+	if (!spec->hooked)
+		return TAKE_PTR(made);
+	if (nftnl_chain_set_str(made, NFTNL_CHAIN_TYPE, "nat") < 0)
+		return NULL;
 	nftnl_chain_set_u32(made, NFTNL_CHAIN_HOOKNUM, spec->hook);
 	nftnl_chain_set_s32(made, NFTNL_CHAIN_PRIO, spec->priority);
 	nftnl_chain_set_u32(made, NFTNL_CHAIN_POLICY, NF_ACCEPT);
@@ -114,6 +134,56 @@ static int add_dnat_expiring4(struct nftnl_rule *rule, const struct shape *shape
 static int add_dnat_expiring6(struct nftnl_rule *rule, const struct shape *shape)
 {
 	return add_dnat(rule, AF_INET6, SHAPE_EXPIRING6);
+}
+
+static int add_refuse(struct nftnl_rule *rule, int family, enum shape_set set,
+		      enum shape_counter counter)
+{
+	return rule_add_refuse(rule, family, shape_set_name(set), shape_set_id(set),
+			       shape_counter_name(counter));
+}
+
+static int add_allow(struct nftnl_rule *rule, int family, enum shape_set guarded,
+		     enum shape_set allow)
+{
+	return rule_add_refuse_others(rule, family, shape_set_name(guarded), shape_set_id(guarded),
+				      shape_set_name(allow), shape_set_id(allow),
+				      shape_counter_name(SHAPE_REFUSED_ALLOW));
+}
+
+static int add_allow4(struct nftnl_rule *rule, const struct shape *shape)
+{
+	return add_allow(rule, AF_INET, SHAPE_GUARDED4, SHAPE_ALLOW4);
+}
+
+static int add_allow6(struct nftnl_rule *rule, const struct shape *shape)
+{
+	return add_allow(rule, AF_INET6, SHAPE_GUARDED6, SHAPE_ALLOW6);
+}
+
+static int add_rate4(struct nftnl_rule *rule, const struct shape *shape)
+{
+	return add_refuse(rule, AF_INET, SHAPE_RATE4, SHAPE_REFUSED_RATE);
+}
+
+static int add_rate6(struct nftnl_rule *rule, const struct shape *shape)
+{
+	return add_refuse(rule, AF_INET6, SHAPE_RATE6, SHAPE_REFUSED_RATE);
+}
+
+static int add_connections4(struct nftnl_rule *rule, const struct shape *shape)
+{
+	return add_refuse(rule, AF_INET, SHAPE_CONNECTIONS4, SHAPE_REFUSED_CONNECTIONS);
+}
+
+static int add_connections6(struct nftnl_rule *rule, const struct shape *shape)
+{
+	return add_refuse(rule, AF_INET6, SHAPE_CONNECTIONS6, SHAPE_REFUSED_CONNECTIONS);
+}
+
+static int add_admission(struct nftnl_rule *rule, const struct shape *shape)
+{
+	return rule_add_jump(rule, chains[SHAPE_ADMISSION].name);
 }
 
 static int add_mark_clear(struct nftnl_rule *rule, const struct shape *shape)
@@ -170,13 +240,14 @@ struct rule_spec {
 /* Prerouting and output are the same. The mark is set before the maps are asked and cleared behind
  * them, which only a packet reaches that no map translated: a lookup that finds nothing ends its
  * rule, one that finds something ends the chain. */
-#define TRANSLATE                                                                                  \
-	{                                                                                          \
-		{ add_syn_only, "only a SYN starts a TCP connection", 0 },                         \
-			{ add_mark_set, NULL, 0 }, { add_dnat4, NULL, 0 }, { add_dnat6, NULL, 0 }, \
-			{ add_dnat_expiring4, NULL, SHAPE_BIT(SHAPE_EXPIRING4) },                  \
-			{ add_dnat_expiring6, NULL, SHAPE_BIT(SHAPE_EXPIRING6) },                  \
-			{ add_mark_clear, "reached only by what no map has", 0 },                  \
+#define TRANSLATE                                                                           \
+	{                                                                                   \
+		{ add_syn_only, "only a SYN starts a TCP connection", 0 },                  \
+			{ add_admission, NULL, ADMISSION_SETS }, { add_mark_set, NULL, 0 }, \
+			{ add_dnat4, NULL, 0 }, { add_dnat6, NULL, 0 },                     \
+			{ add_dnat_expiring4, NULL, SHAPE_BIT(SHAPE_EXPIRING4) },           \
+			{ add_dnat_expiring6, NULL, SHAPE_BIT(SHAPE_EXPIRING6) },           \
+			{ add_mark_clear, "reached only by what no map has", 0 },           \
 	}
 
 #define REPLIES "replies come back through this gateway"
@@ -191,6 +262,16 @@ static const struct rule_spec rules[SHAPE_CHAIN_MAX][RULES_MAX] = {
 		  SOURCE_BIT(SOURCE_MASQUERADE) | SOURCE_BIT(SOURCE_SNAT) },
 		{ add_hairpin, "client and host behind the same link",
 		  SHAPE_BIT(SHAPE_HAIRPIN), SOURCE_BIT(SOURCE_PRESERVE) },
+	},
+	/* Whoever may not connect at all uses up nobody's limits, and a connection that is refused
+	 * by one limit is not counted by the next. */
+	[SHAPE_ADMISSION] = {
+		{ add_allow4, NULL, SHAPE_BIT(SHAPE_GUARDED4) },
+		{ add_allow6, NULL, SHAPE_BIT(SHAPE_GUARDED6) },
+		{ add_rate4, NULL, SHAPE_BIT(SHAPE_RATE4) },
+		{ add_rate6, NULL, SHAPE_BIT(SHAPE_RATE6) },
+		{ add_connections4, NULL, SHAPE_BIT(SHAPE_CONNECTIONS4) },
+		{ add_connections6, NULL, SHAPE_BIT(SHAPE_CONNECTIONS6) },
 	},
 };
 
@@ -254,6 +335,9 @@ bool shape_chain_matches(enum shape_chain chain, const struct nftnl_chain *actua
 {
 	const struct chain_spec *spec = &chains[chain];
 	const char *type = nftnl_chain_get_str(actual, NFTNL_CHAIN_TYPE);
+
+	if (!spec->hooked)
+		return !nftnl_chain_is_set(actual, NFTNL_CHAIN_HOOKNUM);
 
 	return type && strcmp(type, "nat") == 0 &&
 	       nftnl_chain_is_set(actual, NFTNL_CHAIN_HOOKNUM) &&

@@ -11,6 +11,7 @@
 #include <libnftnl/rule.h>
 #include <libnftnl/table.h>
 
+#include "gatewayd/shape_counter.h"
 #include "gatewayd/shape_set.h"
 
 /* The packet mark's bit that says "our map translated this packet's connection". It is set and
@@ -24,6 +25,8 @@ enum shape_chain {
 	SHAPE_PREROUTING,
 	SHAPE_OUTPUT,
 	SHAPE_POSTROUTING, /* where sources are translated */
+	SHAPE_ADMISSION, /* only while a set that it asks is there; prerouting and output jump to it
+			  */
 	SHAPE_CHAIN_MAX,
 	SHAPE_CHAIN_INVALID = -1,
 };

@@ -20,7 +20,9 @@
 #define EXPRESSION_TEXT_MAX 256
 
 /* Offset and length of the fields that we load, within their headers. */
+#define IPV4_SOURCE 12
 #define IPV4_DESTINATION 16
+#define IPV6_SOURCE 8
 #define IPV6_DESTINATION 24
 #define TRANSPORT_DESTINATION_PORT 2
 #define TCP_FLAGS_OFFSET 13
@@ -89,15 +91,16 @@ static int add_bitwise(struct nftnl_rule *rule, const void *mask, const void *bi
 	return 0;
 }
 
-static int add_return(struct nftnl_rule *rule)
+/* chain is NULL where the verdict needs none. */
+static int add_verdict(struct nftnl_rule *rule, int verdict, const char *chain)
 {
 	struct nftnl_expr *e = add(rule, "immediate");
 
 	if (!e)
 		return -ENOMEM;
 	nftnl_expr_set_u32(e, NFTNL_EXPR_IMM_DREG, NFT_REG_VERDICT);
-	nftnl_expr_set_u32(e, NFTNL_EXPR_IMM_VERDICT, (uint32_t)NFT_RETURN);
-	return 0;
+	nftnl_expr_set_u32(e, NFTNL_EXPR_IMM_VERDICT, (uint32_t)verdict);
+	return chain ? nftnl_expr_set_str(e, NFTNL_EXPR_IMM_CHAIN, chain) : 0;
 }
 
 int rule_add_syn_only(struct nftnl_rule *rule)
@@ -109,7 +112,7 @@ int rule_add_syn_only(struct nftnl_rule *rule)
 	    add_payload(rule, NFT_PAYLOAD_TRANSPORT_HEADER, TCP_FLAGS_OFFSET, 1, NFT_REG_1) < 0 ||
 	    add_bitwise(rule, &mask, &none, 1) < 0 || add_compare(rule, NFT_CMP_NEQ, &syn, 1) < 0)
 		return -ENOMEM;
-	return add_return(rule);
+	return add_verdict(rule, NFT_RETURN, NULL);
 }
 
 int rule_add_mark(struct nftnl_rule *rule, uint32_t mask, uint32_t bits)
@@ -127,17 +130,20 @@ int rule_add_mark(struct nftnl_rule *rule, uint32_t mask, uint32_t bits)
 	return 0;
 }
 
-static int add_lookup(struct nftnl_rule *rule, const char *map, uint32_t map_id)
+/* flags are said back by the kernel also where they are 0. */
+static int add_lookup(struct nftnl_rule *rule, const char *set, uint32_t set_id, bool is_map,
+		      uint32_t flags)
 {
 	struct nftnl_expr *e = add(rule, "lookup");
 
 	if (!e)
 		return -ENOMEM;
 	nftnl_expr_set_u32(e, NFTNL_EXPR_LOOKUP_SREG, NFT_REG_1);
-	nftnl_expr_set_u32(e, NFTNL_EXPR_LOOKUP_DREG, NFT_REG_1);
-	nftnl_expr_set_u32(e, NFTNL_EXPR_LOOKUP_SET_ID, map_id);
-	nftnl_expr_set_u32(e, NFTNL_EXPR_LOOKUP_FLAGS, 0); /* as the kernel says it back */
-	return nftnl_expr_set_str(e, NFTNL_EXPR_LOOKUP_SET, map);
+	if (is_map)
+		nftnl_expr_set_u32(e, NFTNL_EXPR_LOOKUP_DREG, NFT_REG_1);
+	nftnl_expr_set_u32(e, NFTNL_EXPR_LOOKUP_SET_ID, set_id);
+	nftnl_expr_set_u32(e, NFTNL_EXPR_LOOKUP_FLAGS, flags);
+	return nftnl_expr_set_str(e, NFTNL_EXPR_LOOKUP_SET, set);
 }
 
 static int add_dnat(struct nftnl_rule *rule, uint32_t family, uint32_t port_reg)
@@ -173,24 +179,77 @@ static int add_family(struct nftnl_rule *rule, int family)
 	return add_compare(rule, NFT_CMP_EQ, &nfproto, 1);
 }
 
-int rule_add_dnat(struct nftnl_rule *rule, int family, const char *map, uint32_t map_id)
+/* Loads ip daddr . meta l4proto . th dport. The parts of a key lie side by side in 32-bit
+ * registers. The kernel reports a register on a 128-bit boundary by its old number. */
+static int add_key(struct nftnl_rule *rule, int family)
 {
 	bool v6 = family == AF_INET6;
-	/* The parts of a key lie side by side in 32-bit registers, and so do those of a value. The
-	 * kernel reports a register on a 128-bit boundary by its old number. */
-	uint32_t protocol_reg = v6 ? NFT_REG_2 : NFT_REG32_01;
-	uint32_t port_reg = v6 ? NFT_REG32_05 : NFT_REG32_02;
-	uint32_t target_port_reg = v6 ? NFT_REG_2 : NFT_REG32_01;
 
-	if (add_family(rule, family) < 0 ||
-	    add_payload(rule, NFT_PAYLOAD_NETWORK_HEADER, v6 ? IPV6_DESTINATION : IPV4_DESTINATION,
+	if (add_payload(rule, NFT_PAYLOAD_NETWORK_HEADER, v6 ? IPV6_DESTINATION : IPV4_DESTINATION,
 			v6 ? 16 : 4, NFT_REG_1) < 0 ||
-	    add_meta(rule, NFT_META_L4PROTO, protocol_reg) < 0 ||
-	    add_payload(rule, NFT_PAYLOAD_TRANSPORT_HEADER, TRANSPORT_DESTINATION_PORT, 2,
-			port_reg) < 0 ||
-	    add_lookup(rule, map, map_id) < 0)
+	    add_meta(rule, NFT_META_L4PROTO, v6 ? NFT_REG_2 : NFT_REG32_01) < 0)
+		return -ENOMEM;
+	return add_payload(rule, NFT_PAYLOAD_TRANSPORT_HEADER, TRANSPORT_DESTINATION_PORT, 2,
+			   v6 ? NFT_REG32_05 : NFT_REG32_02);
+}
+
+/* Loads ip saddr behind the key. */
+static int add_source(struct nftnl_rule *rule, int family)
+{
+	bool v6 = family == AF_INET6;
+
+	return add_payload(rule, NFT_PAYLOAD_NETWORK_HEADER, v6 ? IPV6_SOURCE : IPV4_SOURCE,
+			   v6 ? 16 : 4, v6 ? NFT_REG32_06 : NFT_REG32_03);
+}
+
+int rule_add_dnat(struct nftnl_rule *rule, int family, const char *map, uint32_t map_id)
+{
+	/* The parts of a value lie side by side as well. */
+	uint32_t target_port_reg = family == AF_INET6 ? NFT_REG_2 : NFT_REG32_01;
+
+	if (add_family(rule, family) < 0 || add_key(rule, family) < 0 ||
+	    add_lookup(rule, map, map_id, true, 0) < 0)
 		return -ENOMEM;
 	return add_dnat(rule, nfproto_of(family), target_port_reg);
+}
+
+static int add_drop(struct nftnl_rule *rule, const char *counter)
+{
+	struct nftnl_expr *e = add(rule, "objref");
+
+	if (!e)
+		return -ENOMEM;
+	nftnl_expr_set_u32(e, NFTNL_EXPR_OBJREF_IMM_TYPE, NFT_OBJECT_COUNTER);
+	if (nftnl_expr_set_str(e, NFTNL_EXPR_OBJREF_IMM_NAME, counter) < 0)
+		return -ENOMEM;
+	return add_verdict(rule, NF_DROP, NULL);
+}
+
+int rule_add_refuse(struct nftnl_rule *rule, int family, const char *set, uint32_t set_id,
+		    const char *counter)
+{
+	if (add_family(rule, family) < 0 || add_key(rule, family) < 0 ||
+	    add_lookup(rule, set, set_id, false, 0) < 0)
+		return -ENOMEM;
+	return add_drop(rule, counter);
+}
+
+int rule_add_refuse_others(struct nftnl_rule *rule, int family, const char *guarded,
+			   uint32_t guarded_id, const char *allow, uint32_t allow_id,
+			   const char *counter)
+{
+	/* The key is loaded twice, since nft reads one lookup from one load. */
+	if (add_family(rule, family) < 0 || add_key(rule, family) < 0 ||
+	    add_lookup(rule, guarded, guarded_id, false, 0) < 0 || add_key(rule, family) < 0 ||
+	    add_source(rule, family) < 0 ||
+	    add_lookup(rule, allow, allow_id, false, NFT_LOOKUP_F_INV) < 0)
+		return -ENOMEM;
+	return add_drop(rule, counter);
+}
+
+int rule_add_jump(struct nftnl_rule *rule, const char *chain)
+{
+	return add_verdict(rule, NFT_JUMP, chain);
 }
 
 int rule_add_translated(struct nftnl_rule *rule, uint32_t bits)
@@ -236,7 +295,7 @@ int rule_add_snat(struct nftnl_rule *rule, int family, uint32_t modulus, const c
 {
 	struct nftnl_expr *e;
 
-	if (add_numgen(rule, modulus) < 0 || add_lookup(rule, map, map_id) < 0)
+	if (add_numgen(rule, modulus) < 0 || add_lookup(rule, map, map_id, true, 0) < 0)
 		return -ENOMEM;
 	e = add(rule, "nat");
 	if (!e)
@@ -252,18 +311,10 @@ int rule_add_snat(struct nftnl_rule *rule, int family, uint32_t modulus, const c
 
 int rule_add_links(struct nftnl_rule *rule, const char *set, uint32_t set_id)
 {
-	struct nftnl_expr *e;
-
 	if (add_meta(rule, NFT_META_IIF, NFT_REG_1) < 0 ||
 	    add_meta(rule, NFT_META_OIF, NFT_REG32_01) < 0)
 		return -ENOMEM;
-	e = add(rule, "lookup");
-	if (!e)
-		return -ENOMEM;
-	nftnl_expr_set_u32(e, NFTNL_EXPR_LOOKUP_SREG, NFT_REG_1);
-	nftnl_expr_set_u32(e, NFTNL_EXPR_LOOKUP_SET_ID, set_id);
-	nftnl_expr_set_u32(e, NFTNL_EXPR_LOOKUP_FLAGS, 0);
-	return nftnl_expr_set_str(e, NFTNL_EXPR_LOOKUP_SET, set);
+	return add_lookup(rule, set, set_id, false, 0);
 }
 
 /* An expression's text has all its registers, keys and constants, and neither handles nor numbers

@@ -25,6 +25,16 @@ int rule_add_snat(struct nftnl_rule *rule, int family, uint32_t modulus, const c
 		  uint32_t map_id) _must_check_;
 /* iif . oif @set */
 int rule_add_links(struct nftnl_rule *rule, const char *set, uint32_t set_id) _must_check_;
+/* ip daddr . meta l4proto . th dport @set counter name drop */
+int rule_add_refuse(struct nftnl_rule *rule, int family, const char *set, uint32_t set_id,
+		    const char *counter) _must_check_;
+/* ip daddr . meta l4proto . th dport @guarded
+ * ip daddr . meta l4proto . th dport . ip saddr != @allow counter name drop */
+int rule_add_refuse_others(struct nftnl_rule *rule, int family, const char *guarded,
+			   uint32_t guarded_id, const char *allow, uint32_t allow_id,
+			   const char *counter) _must_check_;
+/* jump chain */
+int rule_add_jump(struct nftnl_rule *rule, const char *chain) _must_check_;
 
 /* Whether both have the same expressions. */
 bool rule_equal(const struct nftnl_rule *a, const struct nftnl_rule *b);

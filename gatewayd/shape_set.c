@@ -7,6 +7,7 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <libnftnl/expr.h>
 #include <libnftnl/udata.h>
 #include <linux/netfilter.h>
 #include <linux/netfilter/nf_tables.h>
@@ -26,14 +27,23 @@ enum nft_type {
 };
 #define NFT_TYPE_BITS 6
 
+/* Fields of a concatenation with ranges; the kernel wants to know their lengths. */
+#define FIELDS_MAX 4
+
 #define KEY_TYPE(address)                                                            \
 	(((address) << (2 * NFT_TYPE_BITS)) | (NFT_TYPE_PROTOCOL << NFT_TYPE_BITS) | \
 	 NFT_TYPE_SERVICE)
 #define VALUE_TYPE(address) (((address) << NFT_TYPE_BITS) | NFT_TYPE_SERVICE)
 #define KEY4 KEY_TYPE(NFT_TYPE_IPV4_ADDRESS), 12
 #define KEY6 KEY_TYPE(NFT_TYPE_IPV6_ADDRESS), 24
+#define SOURCE_TYPE(address) ((KEY_TYPE(address) << NFT_TYPE_BITS) | (address))
 #define VALUE4 VALUE_TYPE(NFT_TYPE_IPV4_ADDRESS), 8
 #define VALUE6 VALUE_TYPE(NFT_TYPE_IPV6_ADDRESS), 20
+#define NO_VALUE 0, 0
+#define UNSIZED UINT32_MAX
+#define RANGES (NFT_SET_INTERVAL | NFT_SET_CONCAT)
+/* A set of ranges is built anew at each change: it has to stay small. */
+#define RANGES_MAX 65536
 
 /* nft's numbers for the expressions that a set of no named type is typed by: "typeof numgen inc mod
  * 2 : ip saddr". */
@@ -52,7 +62,9 @@ struct set_spec {
 	uint32_t key_type, key_length;
 	uint32_t value_type, value_length; /* 0: a set and no map */
 	uint32_t flags;
-	uint32_t size; /* 0: as large as the maps are configured */
+	uint32_t size; /* 0: as large as the maps are configured; UNSIZED: as it may become */
+	enum shape_statement statement;
+	uint8_t fields[FIELDS_MAX]; /* of a set of ranges */
 };
 
 static const struct set_spec sets[SHAPE_SET_MAX] = {
@@ -68,6 +80,34 @@ static const struct set_spec sets[SHAPE_SET_MAX] = {
 			    NFT_SET_MAP, SHAPE_SOURCES_MAX },
 	[SHAPE_HAIRPIN] = { "hairpin", AF_UNSPEC, (NFT_TYPE_LINK << NFT_TYPE_BITS) | NFT_TYPE_LINK,
 			    8, 0, 0, 0, SHAPE_LINKS_MAX },
+	[SHAPE_GUARDED4] = { "guarded4", AF_INET, KEY4, NO_VALUE, 0, 0 },
+	[SHAPE_GUARDED6] = { "guarded6", AF_INET6, KEY6, NO_VALUE, 0, 0 },
+	[SHAPE_ALLOW4] = { "allow4",
+			   AF_INET,
+			   SOURCE_TYPE(NFT_TYPE_IPV4_ADDRESS),
+			   16,
+			   NO_VALUE,
+			   RANGES,
+			   RANGES_MAX,
+			   SHAPE_NO_STATEMENT,
+			   { 4, 1, 2, 4 } },
+	[SHAPE_ALLOW6] = { "allow6",
+			   AF_INET6,
+			   SOURCE_TYPE(NFT_TYPE_IPV6_ADDRESS),
+			   40,
+			   NO_VALUE,
+			   RANGES,
+			   RANGES_MAX,
+			   SHAPE_NO_STATEMENT,
+			   { 16, 1, 2, 16 } },
+	[SHAPE_RATE4] = { "rate4", AF_INET, KEY4, NO_VALUE, NFT_SET_EXPR, 0, SHAPE_RATE_OVER },
+	[SHAPE_RATE6] = { "rate6", AF_INET6, KEY6, NO_VALUE, NFT_SET_EXPR, 0, SHAPE_RATE_OVER },
+	/* With a size the kernel chooses a hash that cannot count connections, and with EVAL it
+	 * takes elements away that have none. */
+	[SHAPE_CONNECTIONS4] = { "connections4", AF_INET, KEY4, NO_VALUE, NFT_SET_EXPR, UNSIZED,
+				 SHAPE_CONNECTIONS_OVER },
+	[SHAPE_CONNECTIONS6] = { "connections6", AF_INET6, KEY6, NO_VALUE, NFT_SET_EXPR, UNSIZED,
+				 SHAPE_CONNECTIONS_OVER },
 };
 
 const char *source_mode_name(enum source_mode mode)
@@ -123,11 +163,19 @@ bool shape_set_has_timeout(enum shape_set set)
 	return sets[set].flags & NFT_SET_TIMEOUT;
 }
 
+enum shape_statement shape_set_statement(enum shape_set set)
+{
+	return sets[set].statement;
+}
+
+enum shape_set shape_set_of_family(enum shape_set set4, int family)
+{
+	return set4 + (family == AF_INET6);
+}
+
 enum shape_set shape_map_of(const struct mapping_key *key, bool expires)
 {
-	if (key->address.family == AF_INET6)
-		return expires ? SHAPE_EXPIRING6 : SHAPE_MAPPING6;
-	return expires ? SHAPE_EXPIRING4 : SHAPE_MAPPING4;
+	return shape_set_of_family(expires ? SHAPE_EXPIRING4 : SHAPE_MAPPING4, key->address.family);
 }
 
 /* An expression by which nft types a key or value: its number, and its own fields in their order.
@@ -185,8 +233,43 @@ static int set_user_data(struct nftnl_set *made, const struct shape *shape, enum
 				  nftnl_udata_buf_len(udata));
 }
 
+/* The statement that an element has where it brings none of its own: the strictest. */
+static int add_statement(struct nftnl_set *set, enum shape_statement statement)
+{
+	struct nftnl_expr *e = NULL;
+
+	switch (statement) {
+	case SHAPE_NO_STATEMENT:
+		return 0;
+	case SHAPE_RATE_OVER:
+		e = nftnl_expr_alloc("limit");
+		if (!e)
+			return -ENOMEM;
+		nftnl_expr_set_u64(e, NFTNL_EXPR_LIMIT_RATE, 1);
+		nftnl_expr_set_u64(e, NFTNL_EXPR_LIMIT_UNIT, SHAPE_RATE_UNIT_S);
+		nftnl_expr_set_u32(e, NFTNL_EXPR_LIMIT_BURST, 1);
+		nftnl_expr_set_u32(e, NFTNL_EXPR_LIMIT_FLAGS, NFT_LIMIT_F_INV);
+		break;
+	case SHAPE_CONNECTIONS_OVER:
+		e = nftnl_expr_alloc("connlimit");
+		if (!e)
+			return -ENOMEM;
+		nftnl_expr_set_u32(e, NFTNL_EXPR_CONNLIMIT_COUNT, 1);
+		nftnl_expr_set_u32(e, NFTNL_EXPR_CONNLIMIT_FLAGS, NFT_CONNLIMIT_F_INV);
+		break;
+	}
+	nftnl_set_add_expr(set, e);
+	e = nftnl_expr_alloc("counter");
+	if (!e)
+		return -ENOMEM;
+	nftnl_set_add_expr(set, e);
+	return 0;
+}
+
 static uint32_t size_of(const struct shape *shape, const struct set_spec *spec)
 {
+	if (spec->size == UNSIZED)
+		return 0;
 	return spec->size ? spec->size : shape->map_size;
 }
 
@@ -207,9 +290,33 @@ struct nftnl_set *shape_make_set(const struct shape *shape, enum shape_set set)
 		nftnl_set_set_u32(made, NFTNL_SET_DATA_TYPE, spec->value_type);
 		nftnl_set_set_u32(made, NFTNL_SET_DATA_LEN, spec->value_length);
 	}
-	nftnl_set_set_u32(made, NFTNL_SET_DESC_SIZE, size_of(shape, spec));
+	if (size_of(shape, spec) > 0)
+		nftnl_set_set_u32(made, NFTNL_SET_DESC_SIZE, size_of(shape, spec));
 	nftnl_set_set_u32(made, NFTNL_SET_ID, shape_set_id(set));
-	return TAKE_PTR(made);
+	if (spec->fields[0] > 0 &&
+	    nftnl_set_set_data(made, NFTNL_SET_DESC_CONCAT, spec->fields, sizeof(spec->fields)) < 0)
+		return NULL;
+	return add_statement(made, spec->statement) < 0 ? NULL : TAKE_PTR(made);
+}
+
+static int count_expression(struct nftnl_expr *e, void *userdata)
+{
+	enum shape_statement *statement = userdata;
+	const char *name = nftnl_expr_get_str(e, NFTNL_EXPR_NAME);
+
+	if (strcmp(name, "limit") == 0)
+		*statement = SHAPE_RATE_OVER;
+	else if (strcmp(name, "connlimit") == 0)
+		*statement = SHAPE_CONNECTIONS_OVER;
+	return 0;
+}
+
+static bool statement_matches(const struct set_spec *spec, const struct nftnl_set *actual)
+{
+	enum shape_statement statement = SHAPE_NO_STATEMENT;
+
+	(void)nftnl_set_expr_foreach(actual, count_expression, &statement);
+	return statement == spec->statement;
 }
 
 bool shape_set_matches(const struct shape *shape, enum shape_set set,
@@ -223,7 +330,8 @@ bool shape_set_matches(const struct shape *shape, enum shape_set set,
 	       (spec->value_length == 0 ||
 		(nftnl_set_get_u32(actual, NFTNL_SET_DATA_TYPE) == spec->value_type &&
 		 nftnl_set_get_u32(actual, NFTNL_SET_DATA_LEN) == spec->value_length)) &&
-	       nftnl_set_get_u32(actual, NFTNL_SET_DESC_SIZE) == size_of(shape, spec);
+	       nftnl_set_get_u32(actual, NFTNL_SET_DESC_SIZE) == size_of(shape, spec) &&
+	       statement_matches(spec, actual);
 }
 
 size_t shape_key(const struct mapping_key *key, uint8_t ret[SHAPE_KEY_MAX])
@@ -256,10 +364,10 @@ int shape_key_parse(enum shape_set set, const void *data, size_t length, struct 
 	uint16_t port;
 	size_t n;
 
-	if (length != sets[set].key_length)
-		return -EBADMSG;
 	key.address.family = sets[set].family;
 	n = address_length(&key.address);
+	if (length != sets[set].key_length || length < n + 8)
+		return -EBADMSG;
 	memcpy(key.address.bytes, bytes, n);
 	key.protocol = bytes[n];
 	memcpy(&port, bytes + n + 4, sizeof(port));

@@ -31,6 +31,8 @@ enum source_mode {
 /* "masquerade", …; SOURCE_MODE_INVALID for any other name. */
 const char *source_mode_name(enum source_mode mode);
 enum source_mode source_mode_parse(const char *name);
+/* Limits of new connections count by the minute. */
+#define SHAPE_RATE_UNIT_S 60
 
 struct shape {
 	enum source_mode source;
@@ -38,8 +40,8 @@ struct shape {
 	uint32_t map_size;               /* elements that each map can hold */
 };
 
-/* All sets and maps that the table may have. Only those of shape_sets_always are there when nobody
- * uses them. */
+/* All sets and maps that the table may have, in pairs of IPv4 and IPv6. Only those of
+ * shape_sets_always are there when nobody uses them. */
 enum shape_set {
 	SHAPE_MAPPING4,
 	SHAPE_MAPPING6,
@@ -47,7 +49,15 @@ enum shape_set {
 	SHAPE_EXPIRING6,
 	SHAPE_SOURCE4, /* numbers to the addresses of SOURCE_SNAT */
 	SHAPE_SOURCE6,
-	SHAPE_HAIRPIN, /* each link with itself: where SOURCE_PRESERVE needs a translation */
+	SHAPE_HAIRPIN,  /* each link with itself: where SOURCE_PRESERVE needs a translation */
+	SHAPE_GUARDED4, /* mappings with an allow-list */
+	SHAPE_GUARDED6,
+	SHAPE_ALLOW4, /* mappings and the prefixes that may connect */
+	SHAPE_ALLOW6,
+	SHAPE_RATE4, /* mappings with a limit of new connections, each with its own limit */
+	SHAPE_RATE6,
+	SHAPE_CONNECTIONS4, /* mappings with a limit of connections, the same */
+	SHAPE_CONNECTIONS6,
 	SHAPE_SET_MAX,
 	SHAPE_SET_INVALID = -1,
 };
@@ -71,6 +81,16 @@ uint32_t shape_set_id(enum shape_set set);
 bool shape_set_is_map(enum shape_set set);
 /* Whether its elements may end by themselves. */
 bool shape_set_has_timeout(enum shape_set set);
+/* What an element of the set does beside being there. */
+enum shape_statement {
+	SHAPE_NO_STATEMENT,
+	/* It matches a packet only over its limit, and counts those. */
+	SHAPE_RATE_OVER,        /* so many new connections a minute, as many at once */
+	SHAPE_CONNECTIONS_OVER, /* so many connections at a time */
+};
+enum shape_statement shape_set_statement(enum shape_set set);
+/* The set of a pair, given by its first, for AF_INET or AF_INET6. */
+enum shape_set shape_set_of_family(enum shape_set set4, int family);
 /* The map that a mapping belongs to: by its address's family, and whether it ends by itself. */
 enum shape_set shape_map_of(const struct mapping_key *key, bool expires);
 
@@ -83,7 +103,8 @@ bool shape_set_matches(const struct shape *shape, enum shape_set set,
 /* Bytes of a mapping's key and value; return their length. */
 size_t shape_key(const struct mapping_key *key, uint8_t ret[SHAPE_KEY_MAX]);
 size_t shape_value(const struct endpoint *target, uint8_t ret[SHAPE_VALUE_MAX]);
-/* The other way, for what a dump gives. -EBADMSG for a length that does not fit. */
+/* The other way, for what a dump gives: the mapping that an element of any of these sets is about.
+ * -EBADMSG for a length that does not fit. */
 int shape_key_parse(enum shape_set set, const void *data, size_t length, struct mapping_key *ret)
 	_must_check_;
 int shape_value_parse(enum shape_set set, const void *data, size_t length, struct endpoint *ret)

@@ -9,9 +9,10 @@ struct telemetry {
 	const struct reconciler *reconciler;
 	const struct upstream *upstream;
 	struct metric *mappings, *desired, *in_sync, *transactions, *resyncs, *conntrack_deleted,
-		*conntrack_pending, *applied_revision, *failed, *connected;
+		*conntrack_pending, *applied_revision, *failed, *connected, *refusals;
 	/* Counters are added to, so what was added already is kept. */
 	struct reconciler_status last;
+	uint64_t last_refused[SHAPE_COUNTER_MAX];
 };
 
 static void raise(struct metric *metric, const char *label, uint64_t now, uint64_t last)
@@ -40,6 +41,17 @@ static void collect_counters(struct telemetry *telemetry, const struct reconcile
 	telemetry->last = *now;
 }
 
+static void collect_refusals(struct telemetry *telemetry)
+{
+	for (int i = 0; i < SHAPE_COUNTER_MAX; i++) {
+		uint64_t now = reconciler_refused(telemetry->reconciler, i);
+
+		raise(telemetry->refusals, shape_counter_reason(i), now,
+		      telemetry->last_refused[i]);
+		telemetry->last_refused[i] = now;
+	}
+}
+
 static void collect(void *userdata)
 {
 	struct telemetry *telemetry = userdata;
@@ -54,6 +66,7 @@ static void collect(void *userdata)
 	metric_set(telemetry->in_sync, NULL, status.in_sync);
 	metric_set(telemetry->conntrack_pending, NULL, (double)status.conntrack_pending);
 	collect_counters(telemetry, &status);
+	collect_refusals(telemetry);
 	if (telemetry->upstream) {
 		upstream_status(telemetry->upstream, &upstream);
 		revision = upstream.applied_revision;
@@ -86,6 +99,8 @@ int telemetry_new(struct telemetry **ret, struct metrics *metrics,
 				 "Kernel transactions by outcome", by_outcome);
 	t->resyncs = metrics_register(metrics, METRIC_COUNTER, "portico_gateway_resyncs_total",
 				      "Times that the table was read back in full", by_reason);
+	t->refusals = metrics_register(metrics, METRIC_COUNTER, "portico_gateway_refusals_total",
+				       "Packets of new connections refused, by reason", by_reason);
 	t->conntrack_deleted = metrics_register(
 		metrics, METRIC_COUNTER, "portico_gateway_conntrack_deleted_total",
 		"Connections ended because their mapping was removed or changed", NULL);

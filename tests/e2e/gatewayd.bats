@@ -349,8 +349,9 @@ bad() {
 	bad invalid .on_remove '' '{"port":1,"on_remove":"explode",'"$target"'}'
 	bad invalid .environment '' '{"port":1,"environment":"Not A Name",'"$target"'}'
 	bad invalid .expires_at 'in the past' '{"port":1,"expires_at":"2020-01-01T00:00:00Z",'"$target"'}'
-	bad unsupported .max_connections 'not enforce' '{"port":1,"max_connections":5,'"$target"'}'
-	bad unsupported .allow 'not enforce' '{"port":1,"allow":["198.51.100.0/24"],'"$target"'}'
+	bad out_of_range .max_connections max_connections '{"port":1,"max_connections":0,'"$target"'}'
+	bad invalid '.allow[0]' 198.51.100.1/24 '{"port":1,"allow":["198.51.100.1/24"],'"$target"'}'
+	bad invalid '.allow[0]' family '{"port":1,"allow":["2001:db8::/32"],'"$target"'}'
 	[ "$(greet 30005)" = "7001 10.0.1.1" ]
 }
 

@@ -127,16 +127,23 @@ struct entry *desire(struct ledger *ledger, const char *key, const char *target,
 	return entry;
 }
 
-struct entry *desire_for(struct ledger *ledger, const char *key, const char *target,
-			 int64_t seconds)
+struct entry *desire_with(struct ledger *ledger, const char *key, const char *target,
+			  const struct policy *policy)
 {
-	const struct policy policy = { .expires_at = clock_unix_seconds() + seconds };
 	struct mapping_key k = key_of(key);
 	struct endpoint t = endpoint_of(target);
 	struct entry *entry = NULL;
 
-	cr_assert_eq(ledger_desire(ledger, &k, &t, NULL, &policy, 1, &entry), 0);
+	cr_assert_eq(ledger_desire(ledger, &k, &t, NULL, policy, 1, &entry), 0);
 	return entry;
+}
+
+struct entry *desire_for(struct ledger *ledger, const char *key, const char *target,
+			 int64_t seconds)
+{
+	const struct policy policy = { .expires_at = clock_unix_seconds() + seconds };
+
+	return desire_with(ledger, key, target, &policy);
 }
 
 void undesire(struct ledger *ledger, const char *key)

@@ -29,6 +29,8 @@ struct entry *desire(struct ledger *ledger, const char *key, const char *target,
 /* One that ends so many seconds from now. */
 struct entry *desire_for(struct ledger *ledger, const char *key, const char *target,
 			 int64_t seconds);
+struct entry *desire_with(struct ledger *ledger, const char *key, const char *target,
+			  const struct policy *policy);
 void undesire(struct ledger *ledger, const char *key);
 
 /* Opens an applier on the test's namespace, and runs it to APPLY_DONE; both fail the test

@@ -87,6 +87,26 @@ Test(api_decode, force_belongs_to_its_change)
 	cr_assert_str_eq(err.field, "changes[0].force");
 }
 
+Test(api_decode, limits_come_with_a_mapping)
+{
+	const struct policy *policy;
+
+	cr_assert_eq(decode("[{\"port\":1,\"allow\":[\"10.1.0.0/16\",\"10.0.0.0/8\"],"
+			    "\"max_connections\":5,\"new_connections_per_minute\":60,"
+			    "\"expires_at\":\"2400-01-01T00:00:00Z\"," TARGET "},"
+			    "{\"port\":2,\"allow\":[]," TARGET "}]",
+			    true),
+		     0, "%s", err.message);
+	policy = changeset->changes[0].policy;
+	cr_assert_not_null(policy);
+	cr_assert_eq(policy->n_allow, 1);
+	cr_assert_eq(policy->allow[0].length, 8, "the one that holds the other");
+	cr_assert_eq(policy->max_connections, 5);
+	cr_assert_eq(policy->new_connections_per_minute, 60);
+	cr_assert_gt(policy->expires_at, 0);
+	cr_assert_null(changeset->changes[1].policy);
+}
+
 Test(api_decode, a_replacement_is_a_list_with_or_without_a_name)
 {
 	static const char *const bodies[] = { "[{\"port\":1," TARGET "}]",
@@ -126,8 +146,14 @@ static const struct row rows[] = {
 	  "mappings[0].expires_at", -EINVAL },
 	{ true, "[{\"port\":1,\"expires_at\":\"9999-01-01T00:00:00Z\"," TARGET "}]", "invalid",
 	  "mappings[0].expires_at", -EINVAL },
-	{ true, "[{\"port\":1,\"new_connections_per_minute\":5," TARGET "}]", "unsupported",
-	  "mappings[0].new_connections_per_minute", -EINVAL },
+	{ true, "[{\"port\":1,\"new_connections_per_minute\":0," TARGET "}]", "out_of_range",
+	  "mappings[0].new_connections_per_minute", -ERANGE },
+	{ true, "[{\"port\":1,\"max_connections\":0," TARGET "}]", "out_of_range",
+	  "mappings[0].max_connections", -ERANGE },
+	{ true, "[{\"port\":1,\"allow\":[\"198.51.100.1/24\"]," TARGET "}]", "invalid",
+	  "mappings[0].allow[0]", -EINVAL },
+	{ true, "[{\"port\":1,\"allow\":[\"10.0.0.0/8\",\"2001:db8::/32\"]," TARGET "}]", "invalid",
+	  "mappings[0].allow[1]", -EINVAL },
 	{ true, "[{\"port\":1," TARGET "},{\"port\":2," TARGET "},{\"port\":1," TARGET "}]",
 	  "conflict", "mappings[2]", -EEXIST },
 	{ false, "{}", "missing", "changes", -EINVAL },

@@ -269,3 +269,32 @@ Test(changeset, names_that_do_not_fit_an_elements_comment_are_refused)
 	cr_assert_str_eq(err.field, "mappings[0].service");
 	cr_assert_str_eq(err.code, "too_long");
 }
+
+Test(changeset, rollback_restores_limits_as_well)
+{
+	struct prefix prefix;
+	struct mapping mapping = { .key = key_of(P1),
+				   .target = endpoint_of(A),
+				   .allow = &prefix,
+				   .n_allow = 1,
+				   .max_connections = 5 };
+
+	cr_assert_eq(prefix_parse("198.51.100.0/24", &prefix), 0);
+	begin_changes(1, true);
+	cr_assert_eq(change_put(&changeset->changes[0], &mapping, "", NULL), 0);
+	cr_assert_eq(apply(ROOM), 0);
+	journal_clear(&journal);
+	cr_assert_eq(ledger.members.n_desired[SHAPE_ALLOW4], 1);
+
+	begin_changes(1, true);
+	put(0, P1, B);
+	cr_assert_eq(apply(ROOM), 0);
+	cr_assert_eq(ledger.members.n_desired[SHAPE_ALLOW4], 0);
+	cr_assert_eq(journal_rollback(&journal, 0, &ledger), 0);
+	cr_assert_eq(ledger.members.n_desired[SHAPE_ALLOW4], 1);
+	cr_assert_eq(ledger.members.n_desired[SHAPE_CONNECTIONS4], 1);
+	cr_assert_eq(entry_policy(find(&ledger, P1))->max_connections, 5);
+
+	ledger_undesire(&ledger, find(&ledger, P1));
+	cr_assert_eq(ledger_sets(&ledger), 0);
+}

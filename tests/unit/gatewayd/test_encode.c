@@ -380,3 +380,71 @@ Test(encode, a_mapping_whose_end_comes_or_goes_moves_from_map_to_map)
 	cr_assert_eq(plan.n_changes, 2);
 	expect_types(types, ARRAY_SIZE(types));
 }
+
+/* ---- limits ---- */
+
+static void desire_limited(const char *key, const char *target)
+{
+	const struct policy policy = { .new_connections_per_minute = 60, .max_connections = 5 };
+	struct mapping_key k = key_of(key);
+	struct endpoint t = endpoint_of(target);
+
+	cr_assert_eq(ledger_desire(&ledger, &k, &t, NULL, &policy, 1, NULL), 0);
+}
+
+Test(encode, limits_come_with_their_sets_counters_and_chain)
+{
+	static const uint16_t types[] = {
+		NFNL_MSG_BATCH_BEGIN,    NFT(NFT_MSG_DELRULE),    NFT(NFT_MSG_NEWSET),
+		NFT(NFT_MSG_NEWSET),     NFT(NFT_MSG_NEWOBJ),     NFT(NFT_MSG_NEWOBJ),
+		NFT(NFT_MSG_NEWSETELEM), NFT(NFT_MSG_NEWSETELEM), NFT(NFT_MSG_NEWSETELEM),
+		NFT(NFT_MSG_NEWCHAIN),   NFT(NFT_MSG_NEWRULE),
+	};
+
+	desire_limited("203.0.113.10:30001", "10.0.0.5:22");
+	encode(0, 0);
+	for (size_t i = 0; i < ARRAY_SIZE(types); i++)
+		cr_assert_eq(messages[i]->nlmsg_type, types[i], "message %zu is %#x", i,
+			     messages[i]->nlmsg_type);
+	cr_assert_eq(batch_find_set(&batch, FIRST + 2), SHAPE_RATE4);
+	cr_assert_eq(batch_find_set(&batch, FIRST + 3), SHAPE_CONNECTIONS4);
+	cr_assert_eq(batch_find_set(&batch, FIRST + 4), SHAPE_SET_INVALID);
+	cr_assert_leq(n_messages, batch_sequences_max(&plan));
+}
+
+Test(encode, limits_are_read_as_they_were_written)
+{
+	struct element rate, connections;
+
+	actual.sets |= SHAPE_BIT(SHAPE_RATE4) | SHAPE_BIT(SHAPE_CONNECTIONS4);
+	actual.counters = shape_counters(actual.sets);
+	desire_limited("203.0.113.10:30001", "10.0.0.5:22");
+	for (struct member *member = ledger.members.all; member; member = member->hh.next)
+		member->packets = 7; /* to count on from */
+	encode(0, 0);
+	cr_assert_eq(n_messages, 5);
+	rate = read_first(messages[2], SHAPE_RATE4);
+	connections = read_first(messages[3], SHAPE_CONNECTIONS4);
+	cr_assert_eq(rate.limit, 60);
+	cr_assert_eq(rate.packets, 7);
+	cr_assert_eq(connections.limit, 5);
+	cr_assert_eq(connections.packets, 7);
+	/* In the other set they are statements of another kind, and as good as none. */
+	cr_assert_eq(read_first(messages[2], SHAPE_CONNECTIONS4).limit, 0);
+}
+
+Test(encode, what_the_last_limit_needed_goes_with_it)
+{
+	static const uint16_t types[] = { NFNL_MSG_BATCH_BEGIN,  NFT(NFT_MSG_DELRULE),
+					  NFT(NFT_MSG_DELCHAIN), NFT(NFT_MSG_DELSET),
+					  NFT(NFT_MSG_DELOBJ),   NFT(NFT_MSG_NEWRULE) };
+
+	actual.sets |= SHAPE_BIT(SHAPE_RATE6);
+	actual.counters = shape_counters(actual.sets);
+	actual.chains = shape_chains(&shape, actual.sets);
+	ways = PLAN_SHRINK;
+	encode(0, 0);
+	for (size_t i = 0; i < ARRAY_SIZE(types); i++)
+		cr_assert_eq(messages[i]->nlmsg_type, types[i], "message %zu is %#x", i,
+			     messages[i]->nlmsg_type);
+}

@@ -192,6 +192,28 @@ Test(shape, a_rule_is_there_only_while_its_set_is)
 	}
 }
 
+Test(shape, only_what_is_used_has_chains_and_counters)
+{
+	const shape_sets always = shape_sets_always();
+
+	cr_assert_not(shape_has_chain(&shape, always, SHAPE_ADMISSION));
+	cr_assert_not(
+		shape_has_chain(&shape, always | SHAPE_BIT(SHAPE_EXPIRING4), SHAPE_ADMISSION));
+	cr_assert_eq(shape_counters(always), 0);
+	for (int set = SHAPE_GUARDED4; set <= SHAPE_CONNECTIONS6; set++) {
+		if (set == SHAPE_ALLOW4 || set == SHAPE_ALLOW6)
+			continue; /* asked only together with what they guard */
+		cr_assert(shape_has_chain(&shape, always | SHAPE_BIT(set), SHAPE_ADMISSION), "%s",
+			  shape_set_name(set));
+		cr_assert_eq(count_rules(always | SHAPE_BIT(set), SHAPE_ADMISSION), 1, "%s",
+			     shape_set_name(set));
+		cr_assert_neq(shape_counters(always | SHAPE_BIT(set)), 0, "%s",
+			      shape_set_name(set));
+	}
+	for (int counter = 0; counter < SHAPE_COUNTER_MAX; counter++)
+		cr_assert_eq(shape_counter_parse(shape_counter_name(counter)), counter);
+}
+
 Test(shape, a_rule_with_something_behind_it_is_another)
 {
 	for (unsigned i = 0; i < count_rules(ALL_SETS, SHAPE_PREROUTING); i++) {

@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The named counters of our nftables table: how many packets the rules of the admission chain have
+ * refused, by reason. Named counters outlive the rules that count with them.
+ */
+#pragma once
+
+#include "gatewayd/shape_set.h"
+
+enum shape_counter {
+	SHAPE_REFUSED_ALLOW,
+	SHAPE_REFUSED_RATE,
+	SHAPE_REFUSED_CONNECTIONS,
+	SHAPE_COUNTER_MAX,
+	SHAPE_COUNTER_INVALID = -1,
+};
+#define SHAPE_COUNTER_BIT(counter) (1u << (counter))
+
+/* "refused_allow", …; the counter of a name, SHAPE_COUNTER_INVALID for any other. */
+const char *shape_counter_name(enum shape_counter counter);
+enum shape_counter shape_counter_parse(const char *name);
+/* "allow", …: why a packet was refused. */
+const char *shape_counter_reason(enum shape_counter counter);
+/* All counters of a table with these sets, as SHAPE_COUNTER_BITs. */
+unsigned shape_counters(shape_sets sets);
