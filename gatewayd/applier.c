@@ -90,7 +90,7 @@ void applier_doubt(struct applier *applier, enum resync_reason reason)
 
 /* ---- reading ---- */
 
-static int take_mappings(struct applier *applier, const struct dump *dump,
+static int take_mappings(struct applier *applier, struct dump *dump,
 			 bool (*adopt)(const struct dump_element *element, void *userdata),
 			 void *userdata)
 {
@@ -106,6 +106,9 @@ static int take_mappings(struct applier *applier, const struct dump *dump,
 				   element->expires_at, &entry);
 		if (r < 0)
 			return r;
+		/* In two maps at once, of which only one can be ours. */
+		if (entry->flags & ENTRY_MARKED)
+			dump->structure.stale = true;
 		entry->flags |= ENTRY_MARKED;
 		if (!adopt || (entry->flags & ENTRY_DESIRED) || !adopt(element, userdata))
 			continue;
@@ -481,7 +484,8 @@ static enum verdict run_once(struct applier *applier, struct attempt *attempt,
 	r = applier_read(applier, NULL, NULL, err);
 	if (r < 0)
 		return VERDICT_FAILED;
-	r = plan_make(applier->ledger, &applier->structure, ways_of(applier), &attempt->plan);
+	r = plan_make(applier->ledger, &applier->shape, &applier->structure, ways_of(applier),
+		      &attempt->plan);
 	if (r < 0) {
 		error_set(err, r, "internal", NULL, "out of memory");
 		return VERDICT_FAILED;

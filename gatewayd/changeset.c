@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "gatewayd/restrictions.h"
 #include "gatewayd/shape.h"
 
 struct journal_record {
@@ -229,21 +230,55 @@ static bool map_is_full(const struct ledger *ledger, const struct mapping_key *k
 	return n >= map_size && !(entry && (entry->flags & ENTRY_DESIRED));
 }
 
+static bool expiring_is_full(const struct ledger *ledger, const struct change *change)
+{
+	const struct entry *entry = ledger_find(ledger, &change->key);
+	bool v6 = change->key.address.family == AF_INET6;
+	size_t n = v6 ? ledger->n_expiring6 : ledger->n_expiring - ledger->n_expiring6;
+
+	return change->policy->expires_at != 0 && n >= SHAPE_SHARD_FROM &&
+	       !(entry && entry_desired_end(entry) != 0);
+}
+
+/* The field that there is no room for; NULL where all of the change fits. */
+static const char *full_field(const struct ledger *ledger, const struct change *change)
+{
+	if (!change->policy)
+		return NULL;
+	if (expiring_is_full(ledger, change))
+		return "expires_at";
+	return restrictions_full(&ledger->members, &change->key, change->policy);
+}
+
+/* Refuses one put for want of room, or all of an atomic changeset. */
+static int refuse_put(struct changeset *changeset, struct change *change, const char *reason)
+{
+	char name[MAPPING_STRING_MAX];
+
+	change->refused = true;
+	if (!changeset->atomic)
+		return add_refusal(changeset, &change->key, reason);
+	return error_set(&changeset->error, -ENOSPC, "map_full", NULL, "no room for %s: %s",
+			 mapping_key_format(&change->key, name), reason);
+}
+
 static int apply_put(struct changeset *changeset, struct change *change, struct ledger *ledger,
 		     size_t map_size, uint64_t revision, struct journal *journal)
 {
-	char name[MAPPING_STRING_MAX];
+	const char *field = full_field(ledger, change);
+	char reason[120];
 	int r;
 
 	if (map_is_full(ledger, &change->key, map_size)) {
-		change->refused = true;
-		mapping_key_format(&change->key, name);
-		if (changeset->atomic)
-			return error_set(&changeset->error, -ENOSPC, "map_full", NULL,
-					 "no room for %s: the map holds %zu mappings of a family; "
-					 "raise map-size",
-					 name, map_size);
-		return add_refusal(changeset, &change->key, "the map is full; raise map-size");
+		(void)snprintf(reason, sizeof(reason),
+			       "the map holds %zu mappings of a family; raise map-size", map_size);
+		return refuse_put(changeset, change, reason);
+	}
+	if (field) {
+		(void)snprintf(reason, sizeof(reason),
+			       "%s: too many mappings have one; the kernel's sets of them are full",
+			       field);
+		return refuse_put(changeset, change, reason);
 	}
 	r = note(journal, ledger, &change->key);
 	if (r < 0)

@@ -20,6 +20,8 @@
 #define TIMEOUT_MS 30000
 #define REPEATS_MAX 20
 #define REQUEST_MAX 1024
+/* A key and the end of its range, each in an attribute within an attribute. */
+#define KEY_BYTES_MAX (4 + 2 * (8 + SHAPE_KEY_MAX))
 
 struct dumper {
 	const struct shape *shape;
@@ -304,6 +306,10 @@ static int add_mapping(struct dumper *dumper, const struct element *element)
 				      &read.target);
 	if (r < 0)
 		return r;
+	/* Where nobody would look for it. */
+	if (shape_map_of(dumper->shape, &read.key, read.expires_at != 0) != dumper->set &&
+	    !shape_set_has_timeout(dumper->set))
+		dump->structure.stale = true;
 	grown = grow(dump->elements, sizeof(*grown), dump->n_elements, &dump->elements_allocated);
 	if (!grown)
 		return -ENOMEM;
@@ -413,23 +419,16 @@ static int dump_table_object(struct netlink *netlink, struct dumper *dumper)
 	return netlink_request(netlink, request, TIMEOUT_MS, on_table, dumper);
 }
 
-static int request_elements(struct netlink *netlink, enum shape_set set,
-			    int (*on_message)(const struct nlmsghdr *message, void *userdata),
-			    void *userdata)
+static int dump_set(struct netlink *netlink, enum shape_set set, struct dumper *dumper)
 {
 	_Alignas(struct nlmsghdr) uint8_t buffer[REQUEST_MAX];
 	struct nlmsghdr *request = make_request(buffer, NFT_MSG_GETSETELEM, NLM_F_DUMP);
 
-	mnl_attr_put_strz(request, NFTA_SET_ELEM_LIST_TABLE, SHAPE_TABLE);
-	mnl_attr_put_strz(request, NFTA_SET_ELEM_LIST_SET, shape_set_name(set));
-	return netlink_request(netlink, request, TIMEOUT_MS, on_message, userdata);
-}
-
-static int dump_set(struct netlink *netlink, enum shape_set set, struct dumper *dumper)
-{
 	dumper->set = set;
 	dumper->now_ms = clock_unix_ms();
-	return request_elements(netlink, set, on_elements, dumper);
+	mnl_attr_put_strz(request, NFTA_SET_ELEM_LIST_TABLE, SHAPE_TABLE);
+	mnl_attr_put_strz(request, NFTA_SET_ELEM_LIST_SET, shape_set_name(set));
+	return netlink_request(netlink, request, TIMEOUT_MS, on_elements, dumper);
 }
 
 static int dump_all(struct netlink *netlink, struct dumper *dumper)
@@ -524,6 +523,8 @@ int dump_counters(struct netlink *netlink, uint64_t ret_packets[SHAPE_COUNTER_MA
 	return netlink_request(netlink, request, TIMEOUT_MS, on_counter, ret_packets);
 }
 
+/* ---- by key ---- */
+
 struct reader {
 	enum shape_set set;
 	void (*on_element)(const struct element *element, void *userdata);
@@ -534,10 +535,12 @@ static int read_one(const struct nlattr *attr, void *userdata)
 {
 	struct reader *reader = userdata;
 	struct element element;
+	int r;
 
-	if (element_read(attr, reader->set, &element) == 0)
+	r = element_read(attr, reader->set, &element);
+	if (r == 0)
 		reader->on_element(&element, reader->userdata);
-	return 0;
+	return r;
 }
 
 static int read_message(const struct nlmsghdr *message, void *userdata)
@@ -545,56 +548,58 @@ static int read_message(const struct nlmsghdr *message, void *userdata)
 	return for_each_element(message, read_one, userdata);
 }
 
-int dump_elements(struct netlink *netlink, enum shape_set set,
-		  void (*callback)(const struct element *element, void *userdata), void *userdata)
+int dump_keys(struct netlink *netlink, const struct member_key *keys, size_t n,
+	      void (*callback)(const struct element *element, void *userdata), void *userdata)
 {
-	struct reader reader = { .set = set, .on_element = callback, .userdata = userdata };
+	struct reader reader = { .set = keys[0].set, .on_element = callback, .userdata = userdata };
+	const size_t room = REQUEST_MAX + n * KEY_BYTES_MAX;
+	_cleanup_free_ uint8_t *buffer = calloc(1, room);
+	struct nlmsghdr *request;
+	struct nlattr *list;
+	int r;
 
-	return request_elements(netlink, set, read_message, &reader);
+	if (!buffer)
+		return -ENOMEM;
+	request = nftnl_nlmsg_build_hdr((char *)buffer, NFT_MSG_GETSETELEM, NFPROTO_INET, 0, 0);
+	mnl_attr_put_strz(request, NFTA_SET_ELEM_LIST_TABLE, SHAPE_TABLE);
+	mnl_attr_put_strz(request, NFTA_SET_ELEM_LIST_SET, shape_set_name(reader.set));
+	list = mnl_attr_nest_start(request, NFTA_SET_ELEM_LIST_ELEMENTS);
+	for (size_t i = 0; i < n; i++) {
+		const struct element element = { .key = keys[i] };
+
+		if (!element_put(request, room, &element, true))
+			return -E2BIG;
+	}
+	mnl_attr_nest_end(request, list);
+	r = netlink_request(netlink, request, TIMEOUT_MS, read_message, &reader);
+	return r == -ENOENT ? 0 : r;
 }
-
-/* ---- one element ---- */
 
 struct finder {
 	struct element *element;
-	enum shape_set set;
 	bool found;
 };
 
-static int on_found_element(const struct nlattr *attr, void *userdata)
+static void on_found(const struct element *element, void *userdata)
 {
 	struct finder *finder = userdata;
 
+	*finder->element = *element;
 	finder->found = true;
-	return element_read(attr, finder->set, finder->element);
-}
-
-static int on_found(const struct nlmsghdr *message, void *userdata)
-{
-	return for_each_element(message, on_found_element, userdata);
 }
 
 int dump_element(struct netlink *netlink, const struct member_key *key, bool *ret_exists,
 		 struct element *ret)
 {
-	struct element element = { .key = *key };
-	struct finder finder = { .element = &element, .set = key->set };
-	_Alignas(struct nlmsghdr) uint8_t buffer[REQUEST_MAX];
-	struct nlmsghdr *request = make_request(buffer, NFT_MSG_GETSETELEM, 0);
-	struct nlattr *list;
+	struct element element;
+	struct finder finder = { .element = &element };
 	int r;
 
-	mnl_attr_put_strz(request, NFTA_SET_ELEM_LIST_TABLE, SHAPE_TABLE);
-	mnl_attr_put_strz(request, NFTA_SET_ELEM_LIST_SET, shape_set_name(key->set));
-	list = mnl_attr_nest_start(request, NFTA_SET_ELEM_LIST_ELEMENTS);
-	if (!element_put(request, REQUEST_MAX, &element, true))
-		return -E2BIG;
-	mnl_attr_nest_end(request, list);
-	r = netlink_request(netlink, request, TIMEOUT_MS, on_found, &finder);
-	if (r < 0 && r != -ENOENT)
+	r = dump_keys(netlink, key, 1, on_found, &finder);
+	if (r < 0)
 		return r;
-	*ret_exists = r == 0 && finder.found;
-	if (*ret_exists)
+	*ret_exists = finder.found;
+	if (finder.found)
 		*ret = element;
 	return 0;
 }

@@ -46,9 +46,12 @@ int dump_table(struct netlink *netlink, const struct shape *shape, struct dump *
  * meanwhile: it may be repeated. After any error the socket has to be closed. */
 int dump_counters(struct netlink *netlink, uint64_t ret_packets[SHAPE_COUNTER_MAX]) _must_check_;
 
-/* Hands each element of one set to the callback. Errors as above. */
-int dump_elements(struct netlink *netlink, enum shape_set set,
-		  void (*on_element)(const struct element *element, void *userdata), void *userdata)
+/* Asks for the elements with these keys, all of one set, and hands each that is there to the
+ * callback: a cost that grows with the keys and not with the set. The kernel stops at the first key
+ * that it does not have. */
+#define DUMP_KEYS_MAX 64
+int dump_keys(struct netlink *netlink, const struct member_key *keys, size_t n,
+	      void (*on_element)(const struct element *element, void *userdata), void *userdata)
 	_must_check_;
 
 /* Whether the kernel has an element with this key. *ret is set where it has. */

@@ -8,11 +8,22 @@
 #include "gatewayd/netlink.h"
 #include "gatewayd/transact.h"
 
-#define DRY_RUN_TIMEOUT_MS 1000
+/* The kernel answers within sendmsg(2), so there is nothing to wait for but what is queued. */
+#define DRY_RUN_TIMEOUT_MS 100
+
+/* A mapping that is never made, of the address block for examples. */
+static int desire_sample(struct ledger *ledger, const struct policy *policy)
+{
+	const struct address sample = { .family = AF_INET, .bytes = { 192, 0, 2, 1 } };
+	const struct mapping_key key = { .address = sample, .port = 1, .protocol = PROTOCOL_TCP };
+	const struct endpoint target = { .address = sample, .port = 1 };
+
+	return ledger_desire(ledger, &key, &target, NULL, policy, 0, NULL);
+}
 
 /* The whole table in one batch without its END: the kernel checks all of it, answers every error,
- * and aborts. */
-static int dry_run(struct netlink *netlink, const struct shape *shape,
+ * and aborts. With a policy the table has a mapping with it. */
+static int dry_run(struct netlink *netlink, const struct shape *shape, const struct policy *policy,
 		   struct transact_result *result)
 {
 	struct structure nothing = { 0 };
@@ -22,12 +33,15 @@ static int dry_run(struct netlink *netlink, const struct shape *shape,
 	struct batch batch;
 	int r;
 
-	r = plan_make(&ledger, &nothing, 0, &plan);
-	if (r < 0)
-		return r;
-	options.first_sequence = netlink_sequences(netlink, batch_sequences_max(&plan));
-	r = encode_plan(&plan, shape, &options, &batch);
-	plan_clear(&plan);
+	r = policy ? desire_sample(&ledger, policy) : 0;
+	if (r == 0)
+		r = plan_make(&ledger, shape, &nothing, 0, &plan);
+	if (r == 0) {
+		options.first_sequence = netlink_sequences(netlink, batch_sequences_max(&plan));
+		r = encode_plan(&plan, shape, &options, &batch);
+		plan_clear(&plan);
+	}
+	ledger_clear(&ledger);
 	if (r < 0)
 		return r;
 	batch.length -= batch.end_length;
@@ -55,6 +69,36 @@ static void judge_dry_run(struct findings *findings, const struct transact_resul
 			       "modprobe -a nf_tables nft_nat nft_masq nft_ct nf_nat");
 }
 
+/* Kernels lack one or the other kind of set or statement. Mappings that need it are refused. */
+static void try_limits(struct findings *findings, struct netlink *netlink,
+		       const struct shape *shape)
+{
+	struct prefix everyone = { .address.family = AF_INET };
+	const struct {
+		const char *field;
+		struct policy policy;
+	} limits[] = {
+		{ "allow", { .allow = &everyone, .n_allow = 1 } },
+		{ "new_connections_per_minute", { .new_connections_per_minute = 1 } },
+		{ "max_connections", { .max_connections = 1 } },
+		{ "expires_at", { .expires_at = 1 } },
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(limits); i++) {
+		struct transact_result result;
+
+		if (dry_run(netlink, shape, &limits[i].policy, &result) < 0 ||
+		    result.n_errors == 0 || result.errors[0].errnum == -EEXIST)
+			continue;
+		finding_remedy(
+			findings_add(findings, FINDING_WARNING, "kernel_limit", limits[i].field,
+				     "the kernel cannot enforce %s, so that mappings with it "
+				     "are refused: %s",
+				     limits[i].field, strerror(-result.errors[0].errnum)),
+			"modprobe -a nft_limit nft_connlimit, or boot a newer kernel");
+	}
+}
+
 void findings_kernel(struct findings *findings, const struct shape *shape)
 {
 	struct netlink netlink = NETLINK_INIT;
@@ -63,13 +107,15 @@ void findings_kernel(struct findings *findings, const struct shape *shape)
 
 	r = netlink_open(&netlink, 0);
 	if (r == 0)
-		r = dry_run(&netlink, shape, &result);
+		r = dry_run(&netlink, shape, NULL, &result);
 	if (r < 0)
 		finding_remedy(findings_add(findings, FINDING_ERROR, "kernel", "",
 					    "nf_tables cannot be reached: %s", strerror(-r)),
 			       "modprobe nf_tables");
-	else
+	else if (result.n_errors > 0 || result.batch_error == -EPERM)
 		judge_dry_run(findings, &result);
+	else
+		try_limits(findings, &netlink, shape);
 	netlink_close(&netlink);
 }
 

@@ -62,7 +62,8 @@ static void collect_deletes(const struct ledger *ledger, struct plan *plan)
 	for (struct entry *entry = ledger->dirty; entry; entry = entry->next_dirty)
 		if ((entry->flags & ENTRY_INSTALLED) && !entry_settled(entry))
 			add_operation(plan, OPERATION_DELETE,
-				      shape_map_of(&entry->key, entry_installed_end(entry) != 0),
+				      shape_map_of(plan->shape, &entry->key,
+						   entry_installed_end(entry) != 0),
 				      entry, NULL);
 	for (struct member *m = ledger->members.dirty; m; m = m->next_dirty)
 		if ((m->flags & MEMBER_INSTALLED) && !member_settled(m))
@@ -77,7 +78,8 @@ static void collect_adds(const struct ledger *ledger, struct plan *plan)
 	for (struct entry *entry = ledger->dirty; entry; entry = entry->next_dirty)
 		if ((entry->flags & ENTRY_DESIRED) && !entry_settled(entry))
 			add_operation(plan, OPERATION_ADD,
-				      shape_map_of(&entry->key, entry_desired_end(entry) != 0),
+				      shape_map_of(plan->shape, &entry->key,
+						   entry_desired_end(entry) != 0),
 				      entry, NULL);
 }
 
@@ -92,13 +94,13 @@ static size_t count_changes(const struct ledger *ledger)
 	return n;
 }
 
-int plan_make(const struct ledger *ledger, struct structure *actual, unsigned ways,
-	      struct plan *ret)
+int plan_make(const struct ledger *ledger, const struct shape *shape, struct structure *actual,
+	      unsigned ways, struct plan *ret)
 {
-	struct plan plan = { .actual = actual };
+	struct plan plan = { .shape = shape, .actual = actual };
 	size_t n_dirty = ledger->n_dirty + ledger->members.n_dirty;
 
-	plan_structure(actual, shape_sets_always() | ledger_sets(ledger), ways, &plan);
+	plan_structure(actual, shape_sets_always(shape) | ledger_sets(ledger), ways, &plan);
 	if (n_dirty > 0) {
 		plan.operations = calloc(2 * n_dirty, sizeof(*plan.operations));
 		if (!plan.operations)

@@ -50,6 +50,7 @@ struct plan {
 	shape_sets add_sets; /* PLAN_ADD_SETS */
 	unsigned add_counters, drop_counters;
 	shape_sets drop_sets;         /* PLAN_DROP_SETS */
+	const struct shape *shape;    /* borrowed */
 	struct structure *actual;     /* borrowed: what is there */
 	struct operation *operations; /* deletes first, then adds */
 	size_t n_operations;
@@ -69,8 +70,8 @@ enum plan_way {
 
 /* Makes the plan for all that is dirty. A set that is used for the first time comes in the same
  * transaction as its first element. */
-int plan_make(const struct ledger *ledger, struct structure *actual, unsigned ways,
-	      struct plan *ret) _must_check_;
+int plan_make(const struct ledger *ledger, const struct shape *shape, struct structure *actual,
+	      unsigned ways, struct plan *ret) _must_check_;
 void plan_clear(struct plan *plan);
 bool plan_is_empty(const struct plan *plan);
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* How many packets the admission chain has refused: by reason from the table's named counters, and
  * by mapping from the counters of its elements. They are read from the kernel in the background, a
- * set at a time.
+ * part at a time.
  */
 #include "gatewayd/refusals.h"
 
@@ -10,31 +10,37 @@
 #include "gatewayd/dump.h"
 #include "lib/loop.h"
 
-/* A turn reads one set; sets that nobody uses take no turn. */
-#define INTERVAL_MS 2000
+/* A turn asks for so many elements at most, about 2 µs each, so that a gateway with many limits has
+ * none of its requests wait for them. */
+#define INTERVAL_MS 500
+#define ELEMENTS_PER_TURN 512
+#define MEMBERS_PER_TURN (8 * ELEMENTS_PER_TURN)
 
 struct refusals {
 	struct ledger *ledger;
 	struct netlink netlink;
 	struct event timer;
-	enum shape_set next; /* whose turn it is */
+	struct member_key last;                /* the member that was looked at last */
+	struct member_key keys[DUMP_KEYS_MAX]; /* of one set, to be asked for */
+	size_t n_keys;
 	uint64_t seen[SHAPE_COUNTER_MAX], total[SHAPE_COUNTER_MAX];
 };
 
-static void read_counters(struct refusals *refusals)
+static int read_counters(struct refusals *refusals)
 {
 	uint64_t now[SHAPE_COUNTER_MAX];
+	int r;
 
-	if (dump_counters(&refusals->netlink, now) < 0) {
-		netlink_close(&refusals->netlink);
-		return;
-	}
+	r = dump_counters(&refusals->netlink, now);
+	if (r < 0)
+		return r;
 	for (size_t i = 0; i < SHAPE_COUNTER_MAX; i++) {
 		/* One that is less than it was has been made anew. */
 		refusals->total[i] +=
 			now[i] >= refusals->seen[i] ? now[i] - refusals->seen[i] : now[i];
 		refusals->seen[i] = now[i];
 	}
+	return 0;
 }
 
 static void on_element(const struct element *element, void *userdata)
@@ -46,29 +52,61 @@ static void on_element(const struct element *element, void *userdata)
 		member->packets = element->packets;
 }
 
-/* The next set with elements that count, in turn; SHAPE_SET_INVALID: there is none. */
-static enum shape_set take_turn(struct refusals *refusals)
+static int ask(struct refusals *refusals)
 {
-	for (int i = 0; i < SHAPE_SET_MAX; i++) {
-		enum shape_set set = refusals->next;
+	int r = 0;
 
-		refusals->next = (refusals->next + 1) % SHAPE_SET_MAX;
-		if (shape_set_statement(set) != SHAPE_NO_STATEMENT &&
-		    refusals->ledger->members.n_desired[set] > 0)
-			return set;
+	if (refusals->n_keys > 0)
+		r = dump_keys(&refusals->netlink, refusals->keys, refusals->n_keys, on_element,
+			      refusals);
+	refusals->n_keys = 0;
+	return r;
+}
+
+static int add_key(struct refusals *refusals, const struct member_key *key)
+{
+	int r = 0;
+
+	if (refusals->n_keys == DUMP_KEYS_MAX ||
+	    (refusals->n_keys > 0 && refusals->keys[0].set != key->set))
+		r = ask(refusals);
+	refusals->keys[refusals->n_keys++] = *key;
+	return r;
+}
+
+static bool counts(const struct member *member)
+{
+	return (member->flags & MEMBER_INSTALLED) &&
+	       shape_set_statement(member->key.set) != SHAPE_NO_STATEMENT;
+}
+
+/* The members behind those of the last turn. */
+static int read_members(struct refusals *refusals)
+{
+	const struct members *members = &refusals->ledger->members;
+	const struct member *last = members_find(members, &refusals->last);
+	const struct member *member = last && last->hh.next ? last->hh.next : members->all;
+	size_t seen = 0, asked = 0;
+	int r = 0;
+
+	for (; r == 0 && member && seen < MEMBERS_PER_TURN && asked < ELEMENTS_PER_TURN;
+	     member = member->hh.next, seen++) {
+		refusals->last = member->key;
+		if (!counts(member))
+			continue;
+		r = add_key(refusals, &member->key);
+		asked++;
 	}
-	return SHAPE_SET_INVALID;
+	return r == 0 ? ask(refusals) : r;
 }
 
 void refusals_read(struct refusals *refusals)
 {
-	enum shape_set set = take_turn(refusals);
-
+	if (shape_counters(ledger_sets(refusals->ledger)) == 0)
+		return;
 	if (refusals->netlink.fd < 0 && netlink_open(&refusals->netlink, 0) < 0)
 		return;
-	read_counters(refusals);
-	if (set != SHAPE_SET_INVALID && refusals->netlink.fd >= 0 &&
-	    dump_elements(&refusals->netlink, set, on_element, refusals) < 0)
+	if (read_counters(refusals) < 0 || read_members(refusals) < 0)
 		netlink_close(&refusals->netlink);
 }
 

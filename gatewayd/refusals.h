@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* How many packets the admission chain has refused: by reason from the table's named counters, and
  * by mapping from the counters of its elements. They are read from the kernel in the background, a
- * set at a time; whoever asks is answered from memory.
+ * part at a time; whoever asks is answered from memory.
  */
 #pragma once
 
@@ -17,7 +17,7 @@ int refusals_new(struct refusals **ret, struct event_base *base, struct ledger *
 	_must_check_;
 void refusals_free(struct refusals *refusals); /* NULL is fine */
 
-/* Reads the named counters and the next set now. What cannot be read is read the next time. */
+/* Reads the named counters and the next elements now. What cannot be read is read the next time. */
 void refusals_read(struct refusals *refusals);
 
 /* Packets refused for this reason. It never falls, also where the kernel's counter was made anew.

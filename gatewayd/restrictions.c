@@ -161,6 +161,32 @@ int restrictions_change(struct members *members, const struct mapping_key *key,
 	return r;
 }
 
+static bool is_full(const struct members *members, enum shape_set set4,
+		    const struct mapping_key *key, size_t more, size_t room)
+{
+	const struct member_key wanted = key_in(set4, key);
+	const struct member *member = members_find(members, &wanted);
+
+	if (more == 0 || (member && (member->flags & MEMBER_DESIRED)))
+		return false;
+	return members->n_desired[wanted.set] + more > room;
+}
+
+const char *restrictions_full(const struct members *members, const struct mapping_key *key,
+			      const struct policy *policy)
+{
+	if (is_full(members, SHAPE_GUARDED4, key, policy->n_allow > 0, SHAPE_SHARD_FROM) ||
+	    is_full(members, SHAPE_ALLOW4, key, policy->n_allow, SHAPE_RANGES_MAX))
+		return restrictions_field(SHAPE_ALLOW4);
+	if (is_full(members, SHAPE_RATE4, key, policy->new_connections_per_minute > 0,
+		    SHAPE_SHARD_FROM))
+		return restrictions_field(SHAPE_RATE4);
+	if (is_full(members, SHAPE_CONNECTIONS4, key, policy->max_connections > 0,
+		    SHAPE_SHARD_FROM))
+		return restrictions_field(SHAPE_CONNECTIONS4);
+	return NULL;
+}
+
 /* ---- reading ---- */
 
 int restrictions_owner(const struct member_key *member, struct mapping_key *ret)
@@ -193,34 +219,20 @@ int restrictions_read(const struct member_key *member, const struct member_terms
 	r = restrictions_owner(member, &key);
 	if (r < 0)
 		return r;
-	switch ((enum shape_set)member->set) {
-	case SHAPE_RATE4:
-	case SHAPE_RATE6:
+	switch (shape_set_statement(member->set)) {
+	case SHAPE_RATE_OVER:
 		policy->new_connections_per_minute = terms->limit;
 		return 0;
-	case SHAPE_CONNECTIONS4:
-	case SHAPE_CONNECTIONS6:
+	case SHAPE_CONNECTIONS_OVER:
 		policy->max_connections = terms->limit;
 		return 0;
-	case SHAPE_ALLOW4:
-	case SHAPE_ALLOW6:
-		r = prefix_of_key(member, &key, &prefix);
-		return r < 0 ? r : add_prefix(policy, &prefix);
-	case SHAPE_GUARDED4:
-	case SHAPE_GUARDED6:
-		return 0; /* what it guards with is in the other set */
-	case SHAPE_MAPPING4:
-	case SHAPE_MAPPING6:
-	case SHAPE_EXPIRING4:
-	case SHAPE_EXPIRING6:
-	case SHAPE_SOURCE4:
-	case SHAPE_SOURCE6:
-	case SHAPE_HAIRPIN:
-	case SHAPE_SET_MAX:
-	case SHAPE_SET_INVALID:
+	case SHAPE_NO_STATEMENT:
 		break;
 	}
-	return -EBADMSG;
+	if (member->set == SHAPE_GUARDED4 || member->set == SHAPE_GUARDED6)
+		return 0; /* what guards it is in the other set */
+	r = prefix_of_key(member, &key, &prefix);
+	return r < 0 ? r : add_prefix(policy, &prefix);
 }
 
 uint64_t restrictions_refused(const struct members *members, const struct mapping_key *key)

@@ -15,6 +15,11 @@ const char *restrictions_field(enum shape_set set);
 int restrictions_change(struct members *members, const struct mapping_key *key,
 			const struct policy *old, const struct policy *wanted) _must_check_;
 
+/* The field of the policy for which the sets have no room; NULL where all fits. What the mapping
+ * has already is not counted again. */
+const char *restrictions_full(const struct members *members, const struct mapping_key *key,
+			      const struct policy *policy);
+
 /* The mapping that a member belongs to. -ENOENT: to none. */
 int restrictions_owner(const struct member_key *member, struct mapping_key *ret) _must_check_;
 

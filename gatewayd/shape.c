@@ -101,122 +101,83 @@ struct nftnl_chain *shape_make_chain(enum shape_chain chain)
 	return TAKE_PTR(made);
 }
 
-static int add_syn_only(struct nftnl_rule *rule, const struct shape *shape)
+static int add_syn_only(struct nftnl_rule *rule, const struct shape *shape, enum shape_set set)
 {
 	return rule_add_syn_only(rule);
 }
 
-static int add_mark_set(struct nftnl_rule *rule, const struct shape *shape)
+static int add_mark_set(struct nftnl_rule *rule, const struct shape *shape, enum shape_set set)
 {
 	return rule_add_mark(rule, ~SHAPE_MARK, SHAPE_MARK);
 }
 
-static int add_dnat(struct nftnl_rule *rule, int family, enum shape_set map)
+static int add_dnat(struct nftnl_rule *rule, const struct shape *shape, enum shape_set map)
 {
-	return rule_add_dnat(rule, family, shape_set_name(map), shape_set_id(map));
+	return rule_add_dnat(rule, shape_set_family(map), shape_set_name(map), shape_set_id(map));
 }
 
-static int add_dnat4(struct nftnl_rule *rule, const struct shape *shape)
+/* The rule of a shard is for the ports that end so. */
+static int add_shard(struct nftnl_rule *rule, const struct shape *shape, enum shape_set map)
 {
-	return add_dnat(rule, AF_INET, SHAPE_MAPPING4);
+	int r = rule_add_port_bits(rule, SHAPE_SHARDS - 1, (uint16_t)shape_set_shard(map));
+
+	return r == 0 ? add_dnat(rule, shape, map) : r;
 }
 
-static int add_dnat6(struct nftnl_rule *rule, const struct shape *shape)
+static int add_refuse(struct nftnl_rule *rule, enum shape_set set, enum shape_counter counter)
 {
-	return add_dnat(rule, AF_INET6, SHAPE_MAPPING6);
-}
-
-static int add_dnat_expiring4(struct nftnl_rule *rule, const struct shape *shape)
-{
-	return add_dnat(rule, AF_INET, SHAPE_EXPIRING4);
-}
-
-static int add_dnat_expiring6(struct nftnl_rule *rule, const struct shape *shape)
-{
-	return add_dnat(rule, AF_INET6, SHAPE_EXPIRING6);
-}
-
-static int add_refuse(struct nftnl_rule *rule, int family, enum shape_set set,
-		      enum shape_counter counter)
-{
-	return rule_add_refuse(rule, family, shape_set_name(set), shape_set_id(set),
+	return rule_add_refuse(rule, shape_set_family(set), shape_set_name(set), shape_set_id(set),
 			       shape_counter_name(counter));
 }
 
-static int add_allow(struct nftnl_rule *rule, int family, enum shape_set guarded,
-		     enum shape_set allow)
+static int add_rate(struct nftnl_rule *rule, const struct shape *shape, enum shape_set set)
 {
+	return add_refuse(rule, set, SHAPE_REFUSED_RATE);
+}
+
+static int add_connections(struct nftnl_rule *rule, const struct shape *shape, enum shape_set set)
+{
+	return add_refuse(rule, set, SHAPE_REFUSED_CONNECTIONS);
+}
+
+static int add_allow(struct nftnl_rule *rule, const struct shape *shape, enum shape_set guarded)
+{
+	int family = shape_set_family(guarded);
+	enum shape_set allow = shape_set_of_family(SHAPE_ALLOW4, family);
+
 	return rule_add_refuse_others(rule, family, shape_set_name(guarded), shape_set_id(guarded),
 				      shape_set_name(allow), shape_set_id(allow),
 				      shape_counter_name(SHAPE_REFUSED_ALLOW));
 }
 
-static int add_allow4(struct nftnl_rule *rule, const struct shape *shape)
-{
-	return add_allow(rule, AF_INET, SHAPE_GUARDED4, SHAPE_ALLOW4);
-}
-
-static int add_allow6(struct nftnl_rule *rule, const struct shape *shape)
-{
-	return add_allow(rule, AF_INET6, SHAPE_GUARDED6, SHAPE_ALLOW6);
-}
-
-static int add_rate4(struct nftnl_rule *rule, const struct shape *shape)
-{
-	return add_refuse(rule, AF_INET, SHAPE_RATE4, SHAPE_REFUSED_RATE);
-}
-
-static int add_rate6(struct nftnl_rule *rule, const struct shape *shape)
-{
-	return add_refuse(rule, AF_INET6, SHAPE_RATE6, SHAPE_REFUSED_RATE);
-}
-
-static int add_connections4(struct nftnl_rule *rule, const struct shape *shape)
-{
-	return add_refuse(rule, AF_INET, SHAPE_CONNECTIONS4, SHAPE_REFUSED_CONNECTIONS);
-}
-
-static int add_connections6(struct nftnl_rule *rule, const struct shape *shape)
-{
-	return add_refuse(rule, AF_INET6, SHAPE_CONNECTIONS6, SHAPE_REFUSED_CONNECTIONS);
-}
-
-static int add_admission(struct nftnl_rule *rule, const struct shape *shape)
+static int add_admission(struct nftnl_rule *rule, const struct shape *shape, enum shape_set set)
 {
 	return rule_add_jump(rule, chains[SHAPE_ADMISSION].name);
 }
 
-static int add_mark_clear(struct nftnl_rule *rule, const struct shape *shape)
+static int add_mark_clear(struct nftnl_rule *rule, const struct shape *shape, enum shape_set set)
 {
 	return rule_add_mark(rule, ~SHAPE_MARK, 0);
 }
 
-static int add_masquerade(struct nftnl_rule *rule, const struct shape *shape)
+static int add_masquerade(struct nftnl_rule *rule, const struct shape *shape, enum shape_set set)
 {
 	int r = rule_add_translated(rule, SHAPE_MARK);
 
 	return r == 0 ? rule_add_masquerade(rule) : r;
 }
 
-static int add_snat(struct nftnl_rule *rule, int family, uint32_t modulus, enum shape_set map)
+static int add_snat(struct nftnl_rule *rule, const struct shape *shape, enum shape_set map)
 {
+	int family = shape_set_family(map);
+	uint32_t modulus = family == AF_INET6 ? shape->n_sources6 : shape->n_sources4;
 	int r = rule_add_translated(rule, SHAPE_MARK);
 
 	return r == 0 ? rule_add_snat(rule, family, modulus, shape_set_name(map), shape_set_id(map))
 		      : r;
 }
 
-static int add_snat4(struct nftnl_rule *rule, const struct shape *shape)
-{
-	return add_snat(rule, AF_INET, shape->n_sources4, SHAPE_SOURCE4);
-}
-
-static int add_snat6(struct nftnl_rule *rule, const struct shape *shape)
-{
-	return add_snat(rule, AF_INET6, shape->n_sources6, SHAPE_SOURCE6);
-}
-
-static int add_hairpin(struct nftnl_rule *rule, const struct shape *shape)
+static int add_hairpin(struct nftnl_rule *rule, const struct shape *shape, enum shape_set set)
 {
 	int r = rule_add_translated(rule, SHAPE_MARK);
 
@@ -227,27 +188,43 @@ static int add_hairpin(struct nftnl_rule *rule, const struct shape *shape)
 }
 
 struct rule_spec {
-	int (*add)(struct nftnl_rule *rule, const struct shape *shape);
+	int (*add)(struct nftnl_rule *rule, const struct shape *shape, enum shape_set set);
 	const char *comment;
-	shape_sets needs; /* the rule is there while the table has one of these sets; 0: always */
-	unsigned sources; /* … and in these of enum source_mode, as bits; 0: in all */
+	enum shape_set set; /* that it asks; it is there while the set is */
+	bool always;        /* it asks none, and depends on needs instead */
+	shape_sets needs;   /* one of these sets; 0: none */
+	unsigned sources;   /* … and in these of enum source_mode, as bits; 0: in all */
 };
+
+#define ASKS(add, set)                    \
+	{                                 \
+		(add), NULL, (set), false \
+	}
+#define STANDS(add, comment, needs)                                \
+	{                                                          \
+		(add), (comment), SHAPE_SET_INVALID, true, (needs) \
+	}
 
 #define SOURCE_BIT(mode) (1u << (mode))
 
-#define RULES_MAX 8
+#define RULES_MAX 48
+
+#define SHARD(n) \
+	ASKS(add_shard, SHAPE_SHARD4_FIRST + (n)), ASKS(add_shard, SHAPE_SHARD6_FIRST + (n))
 
 /* Prerouting and output are the same. The mark is set before the maps are asked and cleared behind
  * them, which only a packet reaches that no map translated: a lookup that finds nothing ends its
  * rule, one that finds something ends the chain. */
-#define TRANSLATE                                                                           \
-	{                                                                                   \
-		{ add_syn_only, "only a SYN starts a TCP connection", 0 },                  \
-			{ add_admission, NULL, ADMISSION_SETS }, { add_mark_set, NULL, 0 }, \
-			{ add_dnat4, NULL, 0 }, { add_dnat6, NULL, 0 },                     \
-			{ add_dnat_expiring4, NULL, SHAPE_BIT(SHAPE_EXPIRING4) },           \
-			{ add_dnat_expiring6, NULL, SHAPE_BIT(SHAPE_EXPIRING6) },           \
-			{ add_mark_clear, "reached only by what no map has", 0 },           \
+#define TRANSLATE                                                                               \
+	{                                                                                       \
+		STANDS(add_syn_only, "only a SYN starts a TCP connection", 0),                  \
+			STANDS(add_admission, NULL, ADMISSION_SETS),                            \
+			STANDS(add_mark_set, NULL, 0), ASKS(add_dnat, SHAPE_MAPPING4),          \
+			ASKS(add_dnat, SHAPE_MAPPING6), SHARD(0), SHARD(1), SHARD(2), SHARD(3), \
+			SHARD(4), SHARD(5), SHARD(6), SHARD(7), SHARD(8), SHARD(9), SHARD(10),  \
+			SHARD(11), SHARD(12), SHARD(13), SHARD(14), SHARD(15),                  \
+			ASKS(add_dnat, SHAPE_EXPIRING4), ASKS(add_dnat, SHAPE_EXPIRING6),       \
+			STANDS(add_mark_clear, "reached only by what no map has", 0),           \
 	}
 
 #define REPLIES "replies come back through this gateway"
@@ -256,24 +233,33 @@ static const struct rule_spec rules[SHAPE_CHAIN_MAX][RULES_MAX] = {
 	[SHAPE_PREROUTING] = TRANSLATE,
 	[SHAPE_OUTPUT] = TRANSLATE,
 	[SHAPE_POSTROUTING] = {
-		{ add_snat4, REPLIES, SHAPE_BIT(SHAPE_SOURCE4), SOURCE_BIT(SOURCE_SNAT) },
-		{ add_snat6, REPLIES, SHAPE_BIT(SHAPE_SOURCE6), SOURCE_BIT(SOURCE_SNAT) },
-		{ add_masquerade, REPLIES, 0,
+		{ add_snat, REPLIES, SHAPE_SOURCE4, false, 0, SOURCE_BIT(SOURCE_SNAT) },
+		{ add_snat, REPLIES, SHAPE_SOURCE6, false, 0, SOURCE_BIT(SOURCE_SNAT) },
+		{ add_masquerade, REPLIES, SHAPE_SET_INVALID, true, 0,
 		  SOURCE_BIT(SOURCE_MASQUERADE) | SOURCE_BIT(SOURCE_SNAT) },
-		{ add_hairpin, "client and host behind the same link",
-		  SHAPE_BIT(SHAPE_HAIRPIN), SOURCE_BIT(SOURCE_PRESERVE) },
+		{ add_hairpin, "client and host behind the same link", SHAPE_HAIRPIN, false, 0,
+		  SOURCE_BIT(SOURCE_PRESERVE) },
 	},
 	/* Whoever may not connect at all uses up nobody's limits, and a connection that is refused
 	 * by one limit is not counted by the next. */
 	[SHAPE_ADMISSION] = {
-		{ add_allow4, NULL, SHAPE_BIT(SHAPE_GUARDED4) },
-		{ add_allow6, NULL, SHAPE_BIT(SHAPE_GUARDED6) },
-		{ add_rate4, NULL, SHAPE_BIT(SHAPE_RATE4) },
-		{ add_rate6, NULL, SHAPE_BIT(SHAPE_RATE6) },
-		{ add_connections4, NULL, SHAPE_BIT(SHAPE_CONNECTIONS4) },
-		{ add_connections6, NULL, SHAPE_BIT(SHAPE_CONNECTIONS6) },
+		ASKS(add_allow, SHAPE_GUARDED4),
+		ASKS(add_allow, SHAPE_GUARDED6),
+		ASKS(add_rate, SHAPE_RATE4),
+		ASKS(add_rate, SHAPE_RATE6),
+		ASKS(add_connections, SHAPE_CONNECTIONS4),
+		ASKS(add_connections, SHAPE_CONNECTIONS6),
 	},
 };
+
+static bool is_there(const struct rule_spec *spec, const struct shape *shape, shape_sets sets)
+{
+	if (spec->sources != 0 && !(spec->sources & SOURCE_BIT(shape->source)))
+		return false;
+	if (!spec->always)
+		return sets & SHAPE_BIT(spec->set);
+	return spec->needs == 0 || (spec->needs & sets);
+}
 
 /* Rule number index among those that a table with these sets has; NULL behind the last. */
 static const struct rule_spec *find_rule(const struct shape *shape, shape_sets sets,
@@ -282,8 +268,7 @@ static const struct rule_spec *find_rule(const struct shape *shape, shape_sets s
 	for (size_t i = 0; i < RULES_MAX && rules[chain][i].add; i++) {
 		const struct rule_spec *spec = &rules[chain][i];
 
-		if ((spec->needs != 0 && !(spec->needs & sets)) ||
-		    (spec->sources != 0 && !(spec->sources & SOURCE_BIT(shape->source))))
+		if (!is_there(spec, shape, sets))
 			continue;
 		if (index == 0)
 			return spec;
@@ -319,7 +304,7 @@ struct nftnl_rule *shape_make_rule(const struct shape *shape, shape_sets sets,
 	    nftnl_rule_set_str(rule, NFTNL_RULE_CHAIN, chains[chain].name) < 0)
 		return NULL;
 	nftnl_rule_set_u32(rule, NFTNL_RULE_FAMILY, NFPROTO_INET);
-	if (spec->add(rule, shape) < 0 || set_rule_comment(rule, spec->comment) < 0)
+	if (spec->add(rule, shape, spec->set) < 0 || set_rule_comment(rule, spec->comment) < 0)
 		return NULL;
 	return TAKE_PTR(rule);
 }

@@ -202,6 +202,17 @@ static int add_source(struct nftnl_rule *rule, int family)
 			   v6 ? 16 : 4, v6 ? NFT_REG32_06 : NFT_REG32_03);
 }
 
+int rule_add_port_bits(struct nftnl_rule *rule, uint16_t mask, uint16_t bits)
+{
+	const uint16_t none = 0, net_mask = htons(mask), net_bits = htons(bits);
+
+	if (add_payload(rule, NFT_PAYLOAD_TRANSPORT_HEADER, TRANSPORT_DESTINATION_PORT, 2,
+			NFT_REG_1) < 0 ||
+	    add_bitwise(rule, &net_mask, &none, sizeof(net_mask)) < 0)
+		return -ENOMEM;
+	return add_compare(rule, NFT_CMP_EQ, &net_bits, sizeof(net_bits));
+}
+
 int rule_add_dnat(struct nftnl_rule *rule, int family, const char *map, uint32_t map_id)
 {
 	/* The parts of a value lie side by side as well. */

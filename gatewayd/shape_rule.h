@@ -13,6 +13,8 @@
 int rule_add_syn_only(struct nftnl_rule *rule) _must_check_;
 /* meta mark set meta mark & mask | bits */
 int rule_add_mark(struct nftnl_rule *rule, uint32_t mask, uint32_t bits) _must_check_;
+/* th dport & mask == bits */
+int rule_add_port_bits(struct nftnl_rule *rule, uint16_t mask, uint16_t bits) _must_check_;
 /* dnat ip to ip daddr . meta l4proto . th dport map @map; ip6 for AF_INET6 */
 int rule_add_dnat(struct nftnl_rule *rule, int family, const char *map, uint32_t map_id)
 	_must_check_;

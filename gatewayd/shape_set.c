@@ -41,9 +41,8 @@ enum nft_type {
 #define VALUE6 VALUE_TYPE(NFT_TYPE_IPV6_ADDRESS), 20
 #define NO_VALUE 0, 0
 #define UNSIZED UINT32_MAX
+#define SHARED (UINT32_MAX - 1)
 #define RANGES (NFT_SET_INTERVAL | NFT_SET_CONCAT)
-/* A set of ranges is built anew at each change: it has to stay small. */
-#define RANGES_MAX 65536
 
 /* nft's numbers for the expressions that a set of no named type is typed by: "typeof numgen inc mod
  * 2 : ip saddr". */
@@ -62,10 +61,17 @@ struct set_spec {
 	uint32_t key_type, key_length;
 	uint32_t value_type, value_length; /* 0: a set and no map */
 	uint32_t flags;
-	uint32_t size; /* 0: as large as the maps are configured; UNSIZED: as it may become */
+	uint32_t size; /* 0: as large as the maps are configured, but not too large to be read;
+			* UNSIZED: as it may become; SHARED: a share of the maps' size */
 	enum shape_statement statement;
 	uint8_t fields[FIELDS_MAX]; /* of a set of ranges */
 };
+
+#define SHARD(n, digit)                                                                   \
+	[SHAPE_SHARD4_FIRST +                                                             \
+		(n)] = { "mapping4_" digit, AF_INET, KEY4, VALUE4, NFT_SET_MAP, SHARED }, \
+		[SHAPE_SHARD6_FIRST + (n)] = { "mapping6_" digit, AF_INET6, KEY6, VALUE6, \
+					       NFT_SET_MAP,       SHARED }
 
 static const struct set_spec sets[SHAPE_SET_MAX] = {
 	[SHAPE_MAPPING4] = { "mapping4", AF_INET, KEY4, VALUE4, NFT_SET_MAP, 0 },
@@ -88,7 +94,7 @@ static const struct set_spec sets[SHAPE_SET_MAX] = {
 			   16,
 			   NO_VALUE,
 			   RANGES,
-			   RANGES_MAX,
+			   SHAPE_RANGES_MAX,
 			   SHAPE_NO_STATEMENT,
 			   { 4, 1, 2, 4 } },
 	[SHAPE_ALLOW6] = { "allow6",
@@ -97,7 +103,7 @@ static const struct set_spec sets[SHAPE_SET_MAX] = {
 			   40,
 			   NO_VALUE,
 			   RANGES,
-			   RANGES_MAX,
+			   SHAPE_RANGES_MAX,
 			   SHAPE_NO_STATEMENT,
 			   { 16, 1, 2, 16 } },
 	[SHAPE_RATE4] = { "rate4", AF_INET, KEY4, NO_VALUE, NFT_SET_EXPR, 0, SHAPE_RATE_OVER },
@@ -108,6 +114,22 @@ static const struct set_spec sets[SHAPE_SET_MAX] = {
 				 SHAPE_CONNECTIONS_OVER },
 	[SHAPE_CONNECTIONS6] = { "connections6", AF_INET6, KEY6, NO_VALUE, NFT_SET_EXPR, UNSIZED,
 				 SHAPE_CONNECTIONS_OVER },
+	SHARD(0, "0"),
+	SHARD(1, "1"),
+	SHARD(2, "2"),
+	SHARD(3, "3"),
+	SHARD(4, "4"),
+	SHARD(5, "5"),
+	SHARD(6, "6"),
+	SHARD(7, "7"),
+	SHARD(8, "8"),
+	SHARD(9, "9"),
+	SHARD(10, "10"),
+	SHARD(11, "11"),
+	SHARD(12, "12"),
+	SHARD(13, "13"),
+	SHARD(14, "14"),
+	SHARD(15, "15"),
 };
 
 const char *source_mode_name(enum source_mode mode)
@@ -129,8 +151,17 @@ enum source_mode source_mode_parse(const char *name)
 	return SOURCE_MODE_INVALID;
 }
 
-shape_sets shape_sets_always(void)
+static bool is_sharded(const struct shape *shape)
 {
+	return shape->map_size > SHAPE_SHARD_FROM;
+}
+
+shape_sets shape_sets_always(const struct shape *shape)
+{
+	const shape_sets below = (SHAPE_BIT(SHAPE_SHARDS) - 1);
+
+	if (is_sharded(shape))
+		return below << SHAPE_SHARD4_FIRST | below << SHAPE_SHARD6_FIRST;
 	return SHAPE_BIT(SHAPE_MAPPING4) | SHAPE_BIT(SHAPE_MAPPING6);
 }
 
@@ -173,9 +204,30 @@ enum shape_set shape_set_of_family(enum shape_set set4, int family)
 	return set4 + (family == AF_INET6);
 }
 
-enum shape_set shape_map_of(const struct mapping_key *key, bool expires)
+enum shape_set shape_map_of(const struct shape *shape, const struct mapping_key *key, bool expires)
 {
-	return shape_set_of_family(expires ? SHAPE_EXPIRING4 : SHAPE_MAPPING4, key->address.family);
+	int family = key->address.family;
+
+	if (expires)
+		return shape_set_of_family(SHAPE_EXPIRING4, family);
+	if (!is_sharded(shape))
+		return shape_set_of_family(SHAPE_MAPPING4, family);
+	return (family == AF_INET6 ? SHAPE_SHARD6_FIRST : SHAPE_SHARD4_FIRST) +
+	       key->port % SHAPE_SHARDS;
+}
+
+int shape_set_shard(enum shape_set set)
+{
+	if (set >= SHAPE_SHARD4_FIRST && set <= SHAPE_SHARD4_LAST)
+		return (int)set - SHAPE_SHARD4_FIRST;
+	if (set >= SHAPE_SHARD6_FIRST && set <= SHAPE_SHARD6_LAST)
+		return (int)set - SHAPE_SHARD6_FIRST;
+	return -1;
+}
+
+int shape_set_family(enum shape_set set)
+{
+	return sets[set].family;
 }
 
 /* An expression by which nft types a key or value: its number, and its own fields in their order.
@@ -268,9 +320,15 @@ static int add_statement(struct nftnl_set *set, enum shape_statement statement)
 
 static uint32_t size_of(const struct shape *shape, const struct set_spec *spec)
 {
-	if (spec->size == UNSIZED)
+	switch (spec->size) {
+	case UNSIZED:
 		return 0;
-	return spec->size ? spec->size : shape->map_size;
+	case SHARED:
+		return shape->map_size / SHAPE_SHARDS * SHAPE_SHARD_SLACK;
+	case 0:
+		return MIN(shape->map_size, (uint32_t)SHAPE_SHARD_FROM);
+	}
+	return spec->size;
 }
 
 struct nftnl_set *shape_make_set(const struct shape *shape, enum shape_set set)

@@ -40,6 +40,16 @@ struct shape {
 	uint32_t map_size;               /* elements that each map can hold */
 };
 
+/* A dump's cost grows faster than its set, so that a table for more mappings than this of one
+ * family has its maps in shards, by the last bits of the port. */
+#define SHAPE_SHARD_FROM 262144
+#define SHAPE_SHARDS 16
+/* A shard has room for so many times its share, since ports may be spread unevenly. */
+#define SHAPE_SHARD_SLACK 4
+
+/* A set of ranges is built anew at each change: it has to stay small. */
+#define SHAPE_RANGES_MAX 65536
+
 /* All sets and maps that the table may have, in pairs of IPv4 and IPv6. Only those of
  * shape_sets_always are there when nobody uses them. */
 enum shape_set {
@@ -58,6 +68,11 @@ enum shape_set {
 	SHAPE_RATE6,
 	SHAPE_CONNECTIONS4, /* mappings with a limit of connections, the same */
 	SHAPE_CONNECTIONS6,
+	/* instead of SHAPE_MAPPING4 and SHAPE_MAPPING6 */
+	SHAPE_SHARD4_FIRST,
+	SHAPE_SHARD4_LAST = SHAPE_SHARD4_FIRST + SHAPE_SHARDS - 1,
+	SHAPE_SHARD6_FIRST,
+	SHAPE_SHARD6_LAST = SHAPE_SHARD6_FIRST + SHAPE_SHARDS - 1,
 	SHAPE_SET_MAX,
 	SHAPE_SET_INVALID = -1,
 };
@@ -70,7 +85,9 @@ enum shape_set {
 typedef uint64_t shape_sets;
 #define SHAPE_BIT(set) (UINT64_C(1) << (set))
 
-shape_sets shape_sets_always(void);
+_Static_assert(SHAPE_SET_MAX <= 64, "sets are bits of shape_sets");
+
+shape_sets shape_sets_always(const struct shape *shape);
 
 /* "mapping4", …; the set of a name, SHAPE_SET_INVALID for any other. */
 const char *shape_set_name(enum shape_set set);
@@ -91,8 +108,12 @@ enum shape_statement {
 enum shape_statement shape_set_statement(enum shape_set set);
 /* The set of a pair, given by its first, for AF_INET or AF_INET6. */
 enum shape_set shape_set_of_family(enum shape_set set4, int family);
-/* The map that a mapping belongs to: by its address's family, and whether it ends by itself. */
-enum shape_set shape_map_of(const struct mapping_key *key, bool expires);
+/* The map that a mapping belongs to: by its address's family, whether it ends by itself, and in a
+ * large table by its port. */
+enum shape_set shape_map_of(const struct shape *shape, const struct mapping_key *key, bool expires);
+/* The last bits of the ports that are in this shard; -1 for any other set. */
+int shape_set_shard(enum shape_set set);
+int shape_set_family(enum shape_set set); /* AF_INET, AF_INET6, or AF_UNSPEC */
 
 /* A new object that the caller frees; NULL: out of memory. */
 struct nftnl_set *shape_make_set(const struct shape *shape, enum shape_set set);

@@ -3,6 +3,7 @@
  * restoration where another has changed it.
  */
 #include <criterion/criterion.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "tests/kernel/kernel.h"
@@ -210,4 +211,83 @@ Test(table, of_another_is_not_touched)
 	do_nft("delete table inet portico");
 	after = list_ruleset();
 	cr_assert_str_eq(after, before);
+}
+
+/* ---- shards ---- */
+
+static void open_large(void)
+{
+	const struct shape shape = { .source = SOURCE_MASQUERADE,
+				     .map_size = 4 * SHAPE_SHARD_FROM };
+	struct error err = ERROR_INIT;
+
+	close_all();
+	cr_assert_eq(applier_open(&applier, &shape, &ledger, NULL, &err), 0, "%s", err.message);
+}
+
+static bool listing_has(const char *text)
+{
+	_cleanup_free_ char *listing = nft("list table inet portico");
+
+	return strstr(listing, text) != NULL;
+}
+
+Test(table, for_many_mappings_is_in_shards_and_adopted_without_an_operation)
+{
+	const char *const loads[] = { "sh", "-c", "nft list ruleset | nft -c -f -", NULL };
+	struct error err = ERROR_INIT;
+
+	open_large();
+	for (unsigned port = 30000; port < 30032; port++) {
+		char key[ENDPOINT_STRING_MAX];
+
+		(void)snprintf(key, sizeof(key), "203.0.113.10:%u", port);
+		desire(&ledger, key, "10.0.0.5:22", NULL);
+	}
+	desire(&ledger, "[2001:db8::10]:30005", "[2001:db8:1::5]:22", NULL);
+	apply_all(&applier);
+	cr_assert(
+		listing_has("th dport & 15 == 5 dnat ip to ip daddr . meta l4proto . th dport map "
+			    "@mapping4_5\n"));
+	cr_assert(listing_has(
+		"th dport & 15 == 5 dnat ip6 to ip6 daddr . meta l4proto . th dport map "
+		"@mapping6_5\n"));
+	cr_assert_not(listing_has("mapping4 {"));
+	free(run(loads));
+	open_large();
+	cr_assert_eq(applier_read(&applier, adopt_all, NULL, &err), 0, "%s", err.message);
+	cr_assert_eq(ledger.n_desired, 33);
+	cr_assert_eq(apply_all(&applier).n_changes, 0);
+	cr_assert_eq(applier.stats.transactions[APPLIER_COMMITTED], 0);
+	/* Where nobody looks for it. */
+	do_nft("add element inet portico mapping4_3 { 203.0.113.10 . tcp . 40004 : 10.0.0.9 . 9 }");
+	applier_doubt(&applier, RESYNC_AUDIT);
+	apply_all(&applier);
+	cr_assert_not(listing_has("10.0.0.9"));
+}
+
+Test(table, changes_from_one_map_to_shards_and_keeps_its_elements)
+{
+	struct error err = ERROR_INIT;
+
+	desire(&ledger, "203.0.113.10:30001", "10.0.0.5:22", "env-a ssh");
+	apply_all(&applier);
+	open_large();
+	cr_assert_eq(applier_read(&applier, adopt_all, NULL, &err), 0, "%s", err.message);
+	cr_assert(apply_all(&applier).restructured);
+	cr_assert(listing_has("map mapping4_1 {"));
+	cr_assert(listing_has("203.0.113.10 . tcp . 30001 comment \"env-a ssh\" : 10.0.0.5 . 22"));
+	cr_assert_not(listing_has("mapping4 {"));
+}
+
+/* One for ever where only one with an end should be: the first that is asked would win. */
+Test(table, has_a_mapping_in_one_map_only)
+{
+	desire_for(&ledger, "203.0.113.10:30001", "10.0.0.5:22", 3600);
+	apply_all(&applier);
+	do_nft("add element inet portico mapping4 { 203.0.113.10 . tcp . 30001 : 10.0.0.9 . 9 }");
+	applier_doubt(&applier, RESYNC_AUDIT);
+	apply_all(&applier);
+	cr_assert_not(listing_has("10.0.0.9"));
+	cr_assert(listing_has("30001 timeout 59m5"));
 }

@@ -192,7 +192,7 @@ static struct batch make_batch(void)
 	struct plan plan;
 	struct batch batch;
 
-	cr_assert_eq(plan_make(&ledger, &applier.structure, 0, &plan), 0);
+	cr_assert_eq(plan_make(&ledger, &applier.shape, &applier.structure, 0, &plan), 0);
 	options.first_sequence = netlink_sequences(&applier.netlink, batch_sequences_max(&plan));
 	cr_assert_eq(encode_plan(&plan, &applier.shape, &options, &batch), 0);
 	plan_clear(&plan);

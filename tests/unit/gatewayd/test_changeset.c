@@ -298,3 +298,20 @@ Test(changeset, rollback_restores_limits_as_well)
 	ledger_undesire(&ledger, find(&ledger, P1));
 	cr_assert_eq(ledger_sets(&ledger), 0);
 }
+
+Test(changeset, a_limit_without_room_is_refused_by_its_field)
+{
+	const struct mapping mapping = { .key = key_of(P1),
+					 .target = endpoint_of(A),
+					 .max_connections = 5 };
+
+	ledger.members.n_desired[SHAPE_CONNECTIONS4] = SHAPE_SHARD_FROM;
+	begin_changes(1, true);
+	cr_assert_eq(change_put(&changeset->changes[0], &mapping, "", NULL), 0);
+	cr_assert_eq(apply(ROOM), -ENOSPC);
+	cr_assert_str_eq(changeset->error.code, "map_full");
+	cr_assert(strstr(changeset->error.message, "max_connections"), "%s",
+		  changeset->error.message);
+	expect(P1, NULL);
+	ledger.members.n_desired[SHAPE_CONNECTIONS4] = 0;
+}

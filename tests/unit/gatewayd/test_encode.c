@@ -34,7 +34,7 @@ static void begin(void)
 {
 	ledger = LEDGER_INIT;
 	actual = (struct structure){ .table = true,
-				     .sets = shape_sets_always(),
+				     .sets = shape_sets_always(&shape),
 				     .chains = shape_chains(&shape, 0),
 				     .rules = true };
 }
@@ -57,7 +57,7 @@ static void encode(size_t elements_per_message, uint32_t generation)
 						.now_ms = NOW_MS };
 	int left;
 
-	cr_assert_eq(plan_make(&ledger, &actual, ways, &plan), 0);
+	cr_assert_eq(plan_make(&ledger, &shape, &actual, ways, &plan), 0);
 	cr_assert_eq(encode_plan(&plan, &shape, &options, &batch), 0);
 	left = (int)batch.length;
 	n_messages = 0;
@@ -81,7 +81,7 @@ Test(encode, an_empty_plan_is_no_batch)
 {
 	const struct encode_options options = { .first_sequence = FIRST };
 
-	cr_assert_eq(plan_make(&ledger, &actual, 0, &plan), 0);
+	cr_assert_eq(plan_make(&ledger, &shape, &actual, 0, &plan), 0);
 	cr_assert_eq(encode_plan(&plan, &shape, &options, &batch), -EINVAL);
 }
 

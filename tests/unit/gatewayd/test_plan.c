@@ -30,13 +30,14 @@ static void end(void)
 
 TestSuite(plan, .init = begin, .fini = end);
 
+static const struct shape shape = { .map_size = 1000 };
+
 static void make(struct structure *actual, unsigned ways)
 {
 	plan_clear(&plan);
-	cr_assert_eq(plan_make(&ledger, actual, ways, &plan), 0);
+	cr_assert_eq(plan_make(&ledger, &shape, actual, ways, &plan), 0);
 }
 
-static const struct shape shape = { .map_size = 1000 };
 #define WHOLE                                                             \
 	{                                                                 \
 		.table = true, .sets = ALWAYS, .chains = 7, .rules = true \

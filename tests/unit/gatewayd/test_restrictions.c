@@ -195,3 +195,24 @@ Test(restrictions, refusals_of_all_limits_are_added)
 	cr_assert_eq(restrictions_refused(&members, &key), 7);
 	cr_assert_eq(restrictions_refused(&members, &other), 0);
 }
+
+Test(restrictions, what_has_no_room_is_named_by_its_field)
+{
+	const struct mapping_key key = key_of(P4), other = key_of("203.0.113.10:30002");
+	struct policy policy = policy_of("10.0.0.0/8 192.0.2.1", 60, 5);
+
+	change(P4, NULL, &policy);
+	cr_assert_null(restrictions_full(&members, &other, &policy));
+	members.n_desired[SHAPE_CONNECTIONS4] = SHAPE_SHARD_FROM;
+	cr_assert_str_eq(restrictions_full(&members, &other, &policy), "max_connections");
+	cr_assert_null(restrictions_full(&members, &key, &policy), "it has one already");
+	members.n_desired[SHAPE_RATE4] = SHAPE_SHARD_FROM;
+	cr_assert_str_eq(restrictions_full(&members, &other, &policy),
+			 "new_connections_per_minute");
+	members.n_desired[SHAPE_ALLOW4] = SHAPE_RANGES_MAX - 1;
+	cr_assert_str_eq(restrictions_full(&members, &other, &policy), "allow");
+	policy.n_allow = 0;
+	policy.new_connections_per_minute = 0;
+	policy.max_connections = 0;
+	cr_assert_null(restrictions_full(&members, &other, &policy));
+}

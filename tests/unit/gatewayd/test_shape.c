@@ -15,6 +15,8 @@
 #include "gatewayd/shape.h"
 #include "tests/unit/gatewayd/make.h"
 
+static const struct shape shape = { .source = SOURCE_MASQUERADE };
+
 Test(shape, keys_and_values_are_padded_by_part_and_in_network_order)
 {
 	static const uint8_t key4[] = { 203, 0, 113, 10, 6, 0, 0, 0, 0x75, 0x31, 0, 0 };
@@ -38,7 +40,7 @@ Test(shape, keys_and_values_come_back)
 		struct mapping_key key = key_of(keys[i]), key_back;
 		struct endpoint target = endpoint_of(targets[i]), target_back;
 		uint8_t bytes[SHAPE_KEY_MAX], value[SHAPE_VALUE_MAX];
-		enum shape_set map = shape_map_of(&key, false);
+		enum shape_set map = shape_map_of(&shape, &key, false);
 		size_t n;
 
 		key.protocol = PROTOCOL_UDP;
@@ -56,8 +58,10 @@ Test(shape, keys_and_values_come_back)
 
 Test(shape, sets_have_names)
 {
-	for (int set = 0; set < SHAPE_SET_MAX; set++)
+	for (int set = 0; set < SHAPE_SET_MAX; set++) {
+		cr_assert_not_null(shape_set_name(set), "%d", set);
 		cr_assert_eq(shape_set_parse(shape_set_name(set)), set);
+	}
 	cr_assert_eq(shape_set_parse("mapping"), SHAPE_SET_INVALID);
 }
 
@@ -65,10 +69,10 @@ Test(shape, a_mappings_map_is_of_its_family_and_has_timeouts_where_it_ends)
 {
 	struct mapping_key four = key_of("203.0.113.10:1"), six = key_of("[2001:db8::10]:1");
 
-	cr_assert_eq(shape_map_of(&four, false), SHAPE_MAPPING4);
-	cr_assert_eq(shape_map_of(&six, false), SHAPE_MAPPING6);
-	cr_assert_eq(shape_map_of(&four, true), SHAPE_EXPIRING4);
-	cr_assert_eq(shape_map_of(&six, true), SHAPE_EXPIRING6);
+	cr_assert_eq(shape_map_of(&shape, &four, false), SHAPE_MAPPING4);
+	cr_assert_eq(shape_map_of(&shape, &six, false), SHAPE_MAPPING6);
+	cr_assert_eq(shape_map_of(&shape, &four, true), SHAPE_EXPIRING4);
+	cr_assert_eq(shape_map_of(&shape, &six, true), SHAPE_EXPIRING6);
 	for (int set = 0; set < SHAPE_SET_MAX; set++)
 		cr_assert_eq(shape_set_has_timeout(set),
 			     set == SHAPE_EXPIRING4 || set == SHAPE_EXPIRING6);
@@ -137,8 +141,6 @@ Test(shape, others_comments_are_no_labels)
 
 #define ALL_SETS (SHAPE_BIT(SHAPE_SET_MAX) - 1)
 
-static const struct shape shape = { .source = SOURCE_MASQUERADE };
-
 static unsigned count_rules_of(const struct shape *of, shape_sets sets, enum shape_chain chain)
 {
 	for (unsigned i = 0;; i++) {
@@ -160,7 +162,7 @@ Test(shape, each_rule_is_the_same_as_itself_and_as_no_other)
 {
 	unsigned n = count_rules(ALL_SETS, SHAPE_PREROUTING);
 
-	cr_assert_gt(n, count_rules(shape_sets_always(), SHAPE_PREROUTING));
+	cr_assert_gt(n, count_rules(shape_sets_always(&shape), SHAPE_PREROUTING));
 	for (unsigned i = 0; i < n; i++) {
 		bool end;
 		_cleanup_(cleanup_nftnl_rule) struct nftnl_rule *rule =
@@ -176,15 +178,15 @@ Test(shape, each_rule_is_the_same_as_itself_and_as_no_other)
 
 Test(shape, a_rule_is_there_only_while_its_set_is)
 {
-	shape_sets sets = shape_sets_always() | SHAPE_BIT(SHAPE_EXPIRING6);
-	unsigned few = count_rules(shape_sets_always(), SHAPE_OUTPUT);
+	shape_sets sets = shape_sets_always(&shape) | SHAPE_BIT(SHAPE_EXPIRING6);
+	unsigned few = count_rules(shape_sets_always(&shape), SHAPE_OUTPUT);
 
 	cr_assert_eq(few, 5);
 	cr_assert_eq(count_rules(sets, SHAPE_OUTPUT), few + 1);
 	for (unsigned i = 0; i < few; i++) {
 		bool end;
 		_cleanup_(cleanup_nftnl_rule) struct nftnl_rule *rule =
-			shape_make_rule(&shape, shape_sets_always(), SHAPE_OUTPUT, i, &end);
+			shape_make_rule(&shape, shape_sets_always(&shape), SHAPE_OUTPUT, i, &end);
 
 		/* The one more stands behind the maps that are always there. */
 		cr_assert(shape_rule_matches(&shape, sets, SHAPE_OUTPUT, i < 4 ? i : i + 1, rule),
@@ -194,7 +196,7 @@ Test(shape, a_rule_is_there_only_while_its_set_is)
 
 Test(shape, only_what_is_used_has_chains_and_counters)
 {
-	const shape_sets always = shape_sets_always();
+	const shape_sets always = shape_sets_always(&shape);
 
 	cr_assert_not(shape_has_chain(&shape, always, SHAPE_ADMISSION));
 	cr_assert_not(
@@ -288,4 +290,34 @@ Test(shape, source_modes_have_names)
 	for (int mode = 0; mode < SOURCE_MODE_MAX; mode++)
 		cr_assert_eq(source_mode_parse(source_mode_name(mode)), mode);
 	cr_assert_eq(source_mode_parse("both"), SOURCE_MODE_INVALID);
+}
+
+/* ---- shards ---- */
+
+static const struct shape large = { .source = SOURCE_MASQUERADE, .map_size = 4 * SHAPE_SHARD_FROM };
+
+Test(shape, a_large_table_has_a_map_for_each_of_the_ports_last_bits)
+{
+	const struct shape brim = { .map_size = SHAPE_SHARD_FROM };
+	struct mapping_key four = key_of("203.0.113.10:30005"),
+			   six = key_of("[2001:db8::10]:65535");
+
+	cr_assert_eq(shape_map_of(&brim, &four, false), SHAPE_MAPPING4);
+	cr_assert_eq(shape_map_of(&large, &four, false), SHAPE_SHARD4_FIRST + 30005 % SHAPE_SHARDS);
+	cr_assert_eq(shape_map_of(&large, &six, false), SHAPE_SHARD6_LAST);
+	cr_assert_eq(shape_map_of(&large, &four, true), SHAPE_EXPIRING4);
+	cr_assert_eq(shape_set_shard(SHAPE_SHARD4_FIRST + 3), 3);
+	cr_assert_eq(shape_set_shard(SHAPE_SHARD6_LAST), SHAPE_SHARDS - 1);
+	cr_assert_eq(shape_set_shard(SHAPE_MAPPING4), -1);
+	cr_assert_eq(shape_set_shard(SHAPE_EXPIRING6), -1);
+}
+
+Test(shape, a_table_has_either_shards_or_none)
+{
+	const shape_sets whole = shape_sets_always(&shape), shards = shape_sets_always(&large);
+
+	cr_assert_eq(whole & shards, 0);
+	cr_assert_eq(__builtin_popcountll(shards), 2 * SHAPE_SHARDS);
+	cr_assert_eq(count_rules_of(&large, shards, SHAPE_PREROUTING),
+		     count_rules(whole, SHAPE_PREROUTING) - 2 + 2 * SHAPE_SHARDS);
 }
