@@ -148,7 +148,7 @@ static unsigned count_rules_of(const struct shape *of, shape_sets sets, enum sha
 		_cleanup_(cleanup_nftnl_rule) struct nftnl_rule *rule =
 			shape_make_rule(of, sets, chain, i, &end);
 
-		if (end)
+		if (!rule || end)
 			return i;
 	}
 }
