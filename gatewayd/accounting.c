@@ -199,9 +199,12 @@ void accounting_note(struct accounting *accounting, const struct plan *plan)
 	take_all(accounting);
 	for (size_t i = 0; i < plan->n_operations; i++) {
 		const struct entry *entry = plan->operations[i].entry;
-		bool both = (entry->flags & ENTRY_INSTALLED) && (entry->flags & ENTRY_DESIRED);
-		bool repointed = both && endpoint_compare(&entry->target, &entry->installed) != 0;
+		bool repointed;
 
+		if (!entry)
+			continue; /* it is no mapping's element */
+		repointed = (entry->flags & ENTRY_INSTALLED) && (entry->flags & ENTRY_DESIRED) &&
+			    endpoint_compare(&entry->target, &entry->installed) != 0;
 		if (repointed || flow_table_has_account(&accounting->table, &entry->key))
 			add_note(accounting, &entry->key, repointed);
 	}

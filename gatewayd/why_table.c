@@ -32,9 +32,11 @@ void why_check_mapping(struct why_subject *subject, struct why_report *report)
 
 /* ---- the kernel ---- */
 
-static int read_element(const struct entry *entry, bool *ret_exists, struct endpoint *ret)
+static int read_element(const struct why_subject *subject, bool *ret_exists, struct endpoint *ret)
 {
-	enum shape_set map = shape_map_of(&entry->key, entry_desired_end(entry) != 0);
+	const struct entry *entry = subject->entry;
+	enum shape_set map = shape_map_of(subject->view->machine.shape, &entry->key,
+					  entry_desired_end(entry) != 0);
 	struct netlink netlink = NETLINK_INIT;
 	struct member_key member;
 	struct element element;
@@ -56,7 +58,7 @@ void why_check_element(struct why_subject *subject, struct why_report *report)
 	char target[ENDPOINT_STRING_MAX];
 	struct endpoint found = { 0 };
 	bool exists = false;
-	int r = read_element(subject->entry, &exists, &found);
+	int r = read_element(subject, &exists, &found);
 
 	if (r < 0)
 		why_remedy(why_add(report, "element", WHY_FAIL,

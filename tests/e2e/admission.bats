@@ -19,7 +19,7 @@ load_lab() {
 
 gatewayd_start() {
 	lab_start gatewayd gateway "$BUILD_DIR/gatewayd/gatewayd" --addresses "$lab_public" --socket "$SOCKET" \
-		--run-directory "$lab_dir"
+		--run-directory "$lab_dir" --state-directory "$lab_dir/state"
 	lab_wait 30 curl -sf --unix-socket "$SOCKET" http://localhost/readyz
 }
 
@@ -60,9 +60,15 @@ put() { # put PORT FIELDS: a mapping to host1
 		\"target\":{\"address\":\"10.0.1.2\",\"port\":7001},$2}}]}"
 }
 
-# field JQ: of the only mapping.
+# field JQ: of the first mapping.
 field() {
 	api GET /v1/mappings | jq -r ".items[0]$1"
+}
+
+# The first mapping, without what is counted.
+as_put() {
+	api GET /v1/mappings | jq -c '.items[0] | del(.revision, .refused, .connections) |
+		with_entries(select(.key | test("^(bytes|packets)") | not))'
 }
 
 # opens PORT [SOURCE]: whether the host answers a new connection.
@@ -145,7 +151,7 @@ is_closed() {
 	put 30001 "\"allow\":[\"198.51.100.0/25\"],\"new_connections_per_minute\":100,\"max_connections\":5,
 		\"expires_at\":\"$(in_seconds 3600)\""
 	put 30002 "\"expires_at\":\"$(in_seconds 3)\""
-	before=$(api GET /v1/mappings | jq -c '.items[0] | del(.revision, .refused)')
+	before=$(as_put)
 	opens 30002
 	lab_stop gatewayd KILL
 	opens 30001
@@ -153,7 +159,7 @@ is_closed() {
 	lab_wait 10 is_closed 30002
 	gatewayd_start
 	[ "$(api GET /v1/status | jq '[.transactions[]] | add')" = 0 ]
-	[ "$(api GET /v1/mappings | jq -c '.items[0] | del(.revision, .refused)')" = "$before" ]
+	[ "$(as_put)" = "$before" ]
 	[ "$(api GET /v1/mappings | jq '.items | length')" = 1 ]
 	run ! opens 30001 "$OTHER"
 }

@@ -406,7 +406,7 @@ bad() {
 	wrong '"203.0.113" is not a public address' --addresses 203.0.113
 	wrong '"127.0.0.1" is not a public address' --addresses 127.0.0.1
 	wrong 'is named twice' --addresses 203.0.113.10,203.0.113.10
-	wrong '"keep" is none of masquerade, snat ADDRESS,… and preserve' --addresses 203.0.113.10 --source keep
+	wrong '"keep" is none of masquerade, snat' --addresses 203.0.113.10 --source keep
 	wrong '"nowhere" is not ADDRESS:PORT' --addresses 203.0.113.10 --metrics-listen nowhere
 	wrong 'map-size' --addresses 203.0.113.10 --map-size 0
 	wrong 'audit-interval' --addresses 203.0.113.10 --audit-interval 1ms

@@ -27,6 +27,7 @@ static void open_all(void)
 	desire(&ledger, "[2001:db8::10]:30001", "[2001:db8:1::5]:22", NULL);
 	apply_all(&applier);
 	view.machine.ledger = &ledger;
+	view.machine.shape = &applier.shape;
 }
 
 static void close_all(void)

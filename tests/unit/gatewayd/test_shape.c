@@ -145,10 +145,10 @@ static unsigned count_rules_of(const struct shape *of, shape_sets sets, enum sha
 {
 	for (unsigned i = 0;; i++) {
 		bool end;
-		_cleanup_(cleanup_nftnl_rule) struct nftnl_rule *rule =
-			shape_make_rule(of, sets, chain, i, &end);
+		_cleanup_(cleanup_nftnl_rule) struct nftnl_rule *rule = NULL;
 
-		if (!rule || end)
+		rule = shape_make_rule(of, sets, chain, i, &end);
+		if (end)
 			return i;
 	}
 }
