@@ -340,27 +340,36 @@ static bool blames_element(int errnum)
 	       errnum == -ERANGE || errnum == -E2BIG;
 }
 
+/* A mapping is refused once, also where several of its elements are. */
+static bool is_refused(const struct apply_result *result, const struct mapping_key *key)
+{
+	for (size_t i = 0; i < result->n_refusals; i++)
+		if (result->refusals[i].of_mapping &&
+		    mapping_key_compare(&result->refusals[i].key, key) == 0)
+			return true;
+	return false;
+}
+
 static void note_refusal(const struct operation *operation, const struct transact_error *error,
 			 struct apply_result *ret)
 {
 	const char *field = restrictions_field(operation->set);
-	struct apply_refusal *refusal;
+	struct apply_refusal refusal = { .errnum = error->errnum };
 
-	if (ret->n_refusals == APPLY_REFUSALS_MAX)
-		return;
-	refusal = &ret->refusals[ret->n_refusals++];
-	memset(refusal, 0, sizeof(*refusal));
 	if (operation->entry) {
-		refusal->of_mapping = true;
-		refusal->key = operation->entry->key;
+		refusal.of_mapping = true;
+		refusal.key = operation->entry->key;
 	} else {
-		refusal->member = operation->member->key;
-		refusal->of_mapping = restrictions_owner(&refusal->member, &refusal->key) == 0;
+		refusal.member = operation->member->key;
+		refusal.of_mapping = restrictions_owner(&refusal.member, &refusal.key) == 0;
 	}
-	refusal->errnum = error->errnum;
-	(void)snprintf(refusal->reason, sizeof(refusal->reason),
-		       "%s%sthe kernel refuses it: %s%s%s", field ? field : "", field ? ": " : "",
-		       strerror(-error->errnum), error->text[0] ? ": " : "", error->text);
+	if (ret->n_refusals == APPLY_REFUSALS_MAX ||
+	    (refusal.of_mapping && is_refused(ret, &refusal.key)))
+		return;
+	(void)snprintf(refusal.reason, sizeof(refusal.reason), "%s%sthe kernel refuses it: %s%s%s",
+		       field ? field : "", field ? ": " : "", strerror(-error->errnum),
+		       error->text[0] ? ": " : "", error->text);
+	ret->refusals[ret->n_refusals++] = refusal;
 }
 
 static enum verdict fail_with(const struct transact_error *error, struct error *err)
@@ -375,17 +384,19 @@ static bool refuse_set(const struct attempt *attempt, const struct transact_erro
 		       struct apply_result *ret)
 {
 	enum shape_set set = batch_find_set(&attempt->batch, error->sequence);
-	size_t before = ret->n_refusals;
+	bool refused = false;
 
 	if (set == SHAPE_SET_INVALID)
 		return false;
 	for (size_t i = 0; i < attempt->plan.n_operations; i++) {
 		const struct operation *operation = &attempt->plan.operations[i];
 
-		if (operation->set == set && operation->kind == OPERATION_ADD)
-			note_refusal(operation, error, ret);
+		if (operation->set != set || operation->kind != OPERATION_ADD)
+			continue;
+		note_refusal(operation, error, ret);
+		refused = true;
 	}
-	return ret->n_refusals > before;
+	return refused;
 }
 
 static enum verdict judge_error(struct applier *applier, struct attempt *attempt,

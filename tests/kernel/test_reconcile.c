@@ -229,6 +229,28 @@ Test(reconcile, a_bad_element_fails_its_atomic_changeset_and_no_other)
 	cr_assert(kernel_has("30003"));
 }
 
+/* Both its element and one of its allow-list are refused: the old mapping does not pay for it. */
+Test(reconcile, a_mapping_that_is_refused_with_its_limits_leaves_its_port_as_it_was)
+{
+	struct prefix six;
+	const struct mapping mapping = {
+		.key = { .address = public_address, .port = 30001, .protocol = PROTOCOL_TCP },
+		.target = endpoint_of("[2001:db8::5]:1"),
+		.allow = &six,
+		.n_allow = 1,
+	};
+	struct told told;
+	struct changeset *changeset = new_changeset(1, true, &told);
+
+	cr_assert_eq(prefix_parse("2001:db8::/32", &six), 0); /* neither is of the port's family */
+	put_one(30001, HOST_A, false);
+	cr_assert_eq(change_put(&changeset->changes[0], &mapping, "", NULL), 0);
+	reconciler_submit(reconciler, changeset);
+	turn_until(&told.done);
+	cr_assert_eq(told.errnum, -EINVAL, "%d: %s", told.errnum, told.message);
+	cr_assert(kernel_has("30001 : 10.0.0.5 . 7001"));
+}
+
 Test(reconcile, a_replacement_is_one_transaction)
 {
 	struct told told;
