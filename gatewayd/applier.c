@@ -312,7 +312,7 @@ static void note_committed(struct applier *applier, const struct attempt *attemp
 	applier->stats.last_at = clock_unix_seconds();
 	applier->stats.last_changes = attempt->plan.n_changes;
 	ret->n_changes += attempt->plan.n_changes;
-	ret->restructured |= attempt->plan.steps != 0;
+	ret->restructured |= attempt->plan.steps != 0 && !attempt->plan.only_shrinks;
 	plan_done(&attempt->plan, &applier->shape, applier->ledger, &applier->structure);
 	applier->shrink = false;
 	/* From here on we know by our own receipts, whoever else changes other tables. */

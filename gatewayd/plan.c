@@ -19,7 +19,6 @@ static void plan_structure(const struct structure *actual, shape_sets needed, un
 			   struct plan *plan)
 {
 	shape_sets there = actual->table && !actual->stale ? actual->sets : 0;
-
 	unsigned counted = there ? actual->counters : 0;
 
 	plan->sets = ways & PLAN_SHRINK ? needed : needed | there;
@@ -35,6 +34,7 @@ static void plan_structure(const struct structure *actual, shape_sets needed, un
 		plan->steps |= PLAN_ADD_SETS;
 	if (plan->drop_sets != 0 || plan->drop_counters != 0)
 		plan->steps |= PLAN_DROP_SETS;
+	plan->only_shrinks = actual->rules && plan->steps == PLAN_DROP_SETS;
 	if (actual->rules && !(plan->steps & (PLAN_ADD_SETS | PLAN_DROP_SETS | PLAN_ADD_TABLE)))
 		return;
 	plan->steps |= PLAN_ADD_RULES;

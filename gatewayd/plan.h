@@ -52,6 +52,7 @@ struct plan {
 	shape_sets drop_sets;         /* PLAN_DROP_SETS */
 	const struct shape *shape;    /* borrowed */
 	struct structure *actual;     /* borrowed: what is there */
+	bool only_shrinks;            /* the steps take away what nobody uses, and mend nothing */
 	struct operation *operations; /* deletes first, then adds */
 	size_t n_operations;
 	size_t n_changes; /* mappings and other members that differ */

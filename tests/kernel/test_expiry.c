@@ -87,7 +87,8 @@ Test(expiry, maps_with_timeouts_are_there_only_while_they_are_used)
 	applier_doubt(&applier, RESYNC_FOREIGN);
 	cr_assert_not(apply_all(&applier).restructured);
 	applier_doubt(&applier, RESYNC_AUDIT);
-	cr_assert(apply_all(&applier).restructured);
+	/* Nobody has done anything to the table that it would be repaired of. */
+	cr_assert_not(apply_all(&applier).restructured);
 	cr_assert_not(listing_has("expiring"));
 }
 

@@ -199,6 +199,7 @@ Test(plan, a_set_comes_with_its_first_use_and_stays)
 	make(&actual, 0);
 	cr_assert_eq(plan.steps, PLAN_DROP_RULES | PLAN_ADD_SETS | PLAN_ADD_RULES);
 	cr_assert_eq(plan.add_sets, EXPIRING4);
+	cr_assert_not(plan.only_shrinks);
 	cr_assert_eq(plan.operations[0].set, SHAPE_EXPIRING4);
 	plan_done(&plan, &shape, &ledger, &actual);
 	cr_assert_eq(actual.sets, ALWAYS | EXPIRING4);
@@ -224,6 +225,7 @@ Test(plan, a_set_that_nobody_uses_goes_when_asked)
 	make(&actual, PLAN_SHRINK);
 	cr_assert_eq(plan.steps, PLAN_DROP_RULES | PLAN_DROP_SETS | PLAN_ADD_RULES);
 	cr_assert_eq(plan.drop_sets, EXPIRING4);
+	cr_assert(plan.only_shrinks);
 	cr_assert_eq(plan.n_operations, 1, "its connections have to be looked through");
 	cr_assert_eq(plan.n_changes, 1);
 	plan_done(&plan, &shape, &ledger, &actual);
