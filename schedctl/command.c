@@ -9,7 +9,7 @@
 
 static const struct noun *const nouns[] = { &noun_env,     &noun_host,     &noun_port,
 					    &noun_gateway, &noun_customer, &noun_token,
-					    &noun_session };
+					    &noun_session, &noun_doctor,   &noun_completion };
 
 static const struct args_option global_options[] = {
 	{ .name = "server",
@@ -43,6 +43,11 @@ static const struct args_option global_options[] = {
 };
 
 const struct args_table command_global_options = { global_options, ARRAY_SIZE(global_options) };
+
+const struct noun *command_noun(size_t i)
+{
+	return i < ARRAY_SIZE(nouns) ? nouns[i] : NULL;
+}
 
 const struct noun *command_find_noun(const char *name)
 {
@@ -83,6 +88,10 @@ static void help_options(FILE *out, const struct args_table *table)
 
 static void help_verbs(FILE *out, const struct noun *noun)
 {
+	if (noun->alone) {
+		(void)fprintf(out, "  %-17s %s\n", noun->name, noun->commands[0].summary);
+		return;
+	}
 	for (size_t i = 0; i < noun->n_commands; i++)
 		(void)fprintf(out, "  %-8s %-8s %s\n", noun->name, noun->commands[i].verb,
 			      noun->commands[i].summary);
@@ -109,9 +118,9 @@ static void help_command(FILE *out, const struct noun *noun, const struct comman
 	const struct args_table none = { 0 };
 	const struct args_table *options = command->options ? command->options : &none;
 
-	(void)fprintf(out, "Usage: schedctl %s%s %s%s%s%s\n%s.\n",
+	(void)fprintf(out, "Usage: schedctl %s%s%s%s%s%s%s\n%s.\n",
 		      command->sides == SIDE_GATEWAY ? "--gateway SOCKET " : "", noun->name,
-		      command->verb, options->n > 0 ? " [OPTION…]" : "",
+		      noun->alone ? "" : " ", command->verb, options->n > 0 ? " [OPTION…]" : "",
 		      command->arguments ? " " : "", command->arguments ? command->arguments : "",
 		      command->summary);
 	if (command->details)

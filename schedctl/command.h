@@ -38,14 +38,17 @@ struct noun {
 	const char *summary;
 	const struct command *commands;
 	size_t n_commands;
+	bool alone; /* its one command has no verb */
 };
 
 extern const struct noun noun_env, noun_host, noun_port, noun_gateway, noun_customer, noun_token,
-	noun_session;
+	noun_session, noun_doctor, noun_completion;
 
 /* Options that every command takes. */
 extern const struct args_table command_global_options;
 
+/* One after the other; NULL behind the last. */
+const struct noun *command_noun(size_t i);
 /* NULL where there is none of that name. */
 const struct noun *command_find_noun(const char *name);
 const struct command *command_find(const struct noun *noun, const char *verb);

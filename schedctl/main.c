@@ -22,6 +22,8 @@ static int on_noun(struct invocation *invocation, const char *word, struct error
 	if (!invocation->noun)
 		return error_set(err, -EINVAL, "usage", NULL,
 				 "there is no \"%s\"; see schedctl --help", word);
+	if (invocation->noun->alone)
+		invocation->command = &invocation->noun->commands[0];
 	return 1;
 }
 

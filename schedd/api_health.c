@@ -2,11 +2,14 @@
 /* /healthz: the process answers. /readyz: it takes requests. /metrics. */
 #include <errno.h>
 
+#include "lib/clock.h"
 #include "schedd/api_private.h"
 
 static void health(struct http_request *request, void *userdata)
 {
-	api_reply_item(request, 200, json_pack("{s:s}", "status", "ok"));
+	api_reply_item(
+		request, 200,
+		json_pack("{s:s, s:o}", "status", "ok", "time", json_time(clock_unix_seconds())));
 }
 
 static void ready(struct http_request *request, void *userdata)

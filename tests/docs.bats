@@ -195,3 +195,26 @@ check_example() {
 	[ -s "$BATS_TEST_TMPDIR/test" ]
 	same docs/schedd.md tests/unit/schedd/test_lifecycle.c "$BATS_TEST_TMPDIR/page" "$BATS_TEST_TMPDIR/test"
 }
+
+# Options that begin an entry of a man page.
+man_options() {
+	grep -A1 '^\.TP' "$1" | sed 's/\\-/-/g; s/\\f[BRI]//g' | grep -E '^-' | grep -oE -- '--[a-z][a-z0-9-]*' | sort -u
+}
+
+@test "the man pages have every option of --help, and groff finds nothing wrong with them" {
+	command -v groff >/dev/null || skip "groff-base is not installed"
+	local page program
+	for page in gatewayd.8 schedd.8 agentd.8 schedctl.1; do
+		program=${page%.*}
+		need "$program"
+		[ -f "$BUILD_DIR/docs/$page" ]
+		"$BUILD_DIR/$program/$program" --help | help_options | sort -u >"$BATS_TEST_TMPDIR/help"
+		man_options "$BUILD_DIR/docs/$page" >"$BATS_TEST_TMPDIR/man"
+		[ -z "$(comm -23 "$BATS_TEST_TMPDIR/help" "$BATS_TEST_TMPDIR/man")" ] || {
+			echo "$page lacks: $(comm -23 "$BATS_TEST_TMPDIR/help" "$BATS_TEST_TMPDIR/man" | tr '\n' ' ')"
+			return 1
+		}
+		run groff -man -Kutf8 -Tutf8 -ww -Wbreak -z "$BUILD_DIR/docs/$page"
+		[ -z "$output" ] || { echo "$page: $output"; return 1; }
+	done
+}

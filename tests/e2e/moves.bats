@@ -72,6 +72,15 @@ reach_again() {
 	ip -n "$LAB-gateway" link set "to-$1" up
 }
 
+@test "the doctor finds a sound fleet sound" {
+	lab_wait 20 lab_schedctl doctor
+	run --separate-stderr lab_schedctl -o json doctor
+	[ "$status" -eq 0 ]
+	[ "$(jq -r '[.items[] | .level] | unique | @json' <<<"$output")" = '["ok"]' ]
+	[ "$(jq -r '[.items[] | .subject] | @json' <<<"$output")" = \
+		'["server","clock","database","token","gateway gw1","host host1","host host2","ports","environments"]' ]
+}
+
 @test "what keeps something on its host cannot move, and says why" {
 	fleet_create local --volume code=local
 	run --separate-stderr lab_schedctl env move local
@@ -197,6 +206,10 @@ lease_would_be_over() {
 	started=$(container "$from" "$stays" '{{.State.StartedAt}}')
 	cut_off "$from"
 	lab_wait 20 status_is "$from" offline
+	run --separate-stderr lab_schedctl doctor
+	[ "$status" -eq 1 ]
+	[[ $output == *"error"*"host $from"*"not heard of since 20"*"portico-agentd"* ]]
+	[[ $output == *"warning"*"environments"*"do not run as wanted"* ]]
 	fleet_phase_is stays unreachable
 	fleet_reason_has stays "host $from was not heard of since 20"
 	lab_wait 60 is_on one "$to"

@@ -126,3 +126,50 @@ usage() {
 	[ "$status" -eq 1 ]
 	[[ $output == *"cannot write to standard output"* ]]
 }
+
+# complete WORD...: what bash would offer for the last one.
+complete_words() {
+	bash -c 'source "$1"; shift
+		COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); COMPREPLY=()
+		_schedctl
+		printf "%s\n" "${COMPREPLY[@]}"' - "${BUILD_DIR:-build}/schedctl/schedctl.bash" "$@"
+}
+
+@test "completion for bash knows every noun, verb and option" {
+	local nouns noun verb word
+	shellcheck -s bash "${BUILD_DIR:-build}/schedctl/schedctl.bash"
+	diff <("$SCHEDCTL" completion) "${BUILD_DIR:-build}/schedctl/schedctl.bash"
+	nouns=$("$SCHEDCTL" --help | sed -nE 's/^  ([a-z]+) .*/\1/p' | sort -u)
+	[ "$(complete_words schedctl '' | sort)" = "$nouns" ]
+	[ "$(complete_words schedctl h)" = host ]
+	for noun in $nouns; do
+		for verb in $("$SCHEDCTL" "$noun" --help | sed -nE "s/^  $noun +([a-z]+) +[A-Z].*/\1/p"); do
+			complete_words schedctl "$noun" '' | grep -qx "$verb"
+			for word in $("$SCHEDCTL" "$noun" "$verb" --help | sed -nE 's/^ +(-[a-z], )?(--[a-z-]+).*/\2/p'); do
+				complete_words schedctl "$noun" "$verb" -- | grep -qx -- "$word" || { echo "$noun $verb $word"; return 1; }
+			done
+		done
+	done
+	# An option's argument is neither noun nor verb.
+	[ "$(complete_words schedctl --server http://127.0.0.1:9 -o json env cr)" = create ]
+	[ "$(complete_words schedctl -o j)" = json ]
+	complete_words schedctl --config "$BATS_TEST_DIRNAME/sched" | grep -q 'schedctl.bats$'
+}
+
+@test "completion asks for the names of what exists" {
+	# A program in schedctl's place, which is asked for the list.
+	printf '#!/bin/sh\necho "$*" >"%s"\nprintf "alice\\nbob\\n"\n' "$BATS_TEST_TMPDIR/asked" >"$BATS_TEST_TMPDIR/schedctl"
+	chmod +x "$BATS_TEST_TMPDIR/schedctl"
+	[ "$(complete_words "$BATS_TEST_TMPDIR/schedctl" --server unix:/x env stop a)" = alice ]
+	[ "$(cat "$BATS_TEST_TMPDIR/asked")" = '--server unix:/x -o name env list' ]
+}
+
+@test "the doctor says what to do where no server answers" {
+	run --separate-stderr "$SCHEDCTL" --server "$NOBODY" doctor
+	[ "$status" -eq 1 ]
+	[[ $output == *"error"*"server"*"systemctl start portico-schedd"* ]]
+	[[ $stderr == *"1 thing to mend"* ]]
+	run --separate-stderr "$SCHEDCTL" --server "$NOBODY" -o json doctor
+	[ "$(jq -r '.items | map(.level) | join(" ")' <<<"$output")" = error ]
+	usage 'does not know what to do with "now"' doctor now
+}
