@@ -86,6 +86,16 @@ static void call_changed(struct call *call)
 	event_active(&call->client->work, EV_TIMEOUT, 0);
 }
 
+const char *http_response_header(const struct http_response *response, const char *name)
+{
+	struct curl_header *header;
+
+	/* -1: of the last answer, where there were several */
+	if (curl_easy_header(response->handle, name, 0, CURLH_HEADER, -1, &header) != CURLHE_OK)
+		return NULL;
+	return header->value;
+}
+
 static void call_finish(struct call *call, int error, const char *message)
 {
 	struct http_response response = {
@@ -93,6 +103,7 @@ static void call_finish(struct call *call, int error, const char *message)
 		.status = call->status,
 		.body = call->body ? call->body : "",
 		.length = call->length,
+		.handle = call->easy,
 	};
 	void (*on_done)(const struct http_response *, void *) = call->on_done;
 

@@ -24,7 +24,11 @@ struct http_response {
 	int status;        /* HTTP status, 0 where none came */
 	const char *body;  /* zero-terminated, "" with on_data; valid during the callback */
 	size_t length;
+	void *handle; /* for http_response_header */
 };
+
+/* A header of the answer, in any case; NULL where there is none. Valid during the callback. */
+const char *http_response_header(const struct http_response *response, const char *name);
 
 struct http_call {
 	const char *method;         /* "GET" if NULL; static */

@@ -8,6 +8,9 @@
 
 #include "lib/http_server_private.h"
 
+/* What is away comes back within seconds, or not at all. */
+#define RETRY_AFTER_SECONDS "2"
+
 static struct timeval to_timeval(uint64_t ms)
 {
 	return (struct timeval){ .tv_sec = (time_t)(ms / 1000),
@@ -118,6 +121,8 @@ char *http_error_text(const struct error *err, json_t *details)
 void http_reply_error_details(struct http_request *request, int status, const struct error *err,
 			      json_t *details)
 {
+	if (status == 503)
+		http_reply_header(request, "Retry-After", RETRY_AFTER_SECONDS);
 	reply_text(request, status, http_error_text(err, details));
 }
 
@@ -178,6 +183,11 @@ enum http_method http_request_method(const struct http_request *request)
 const char *http_request_path(const struct http_request *request)
 {
 	return request->path;
+}
+
+const char *http_request_target(const struct http_request *request)
+{
+	return request->evreq ? evhttp_request_get_uri(request->evreq) : request->path;
 }
 
 const char *http_request_param(const struct http_request *request, const char *name)
@@ -338,8 +348,11 @@ static void dispatch(struct http_request *request)
 	if (found.route) {
 		const struct http_server *server = request->server;
 
-		if (!server->guard || server->guard(request, found.route, server->guard_userdata))
-			found.route->handler(request, found.userdata);
+		if (server->guard && !server->guard(request, found.route, server->guard_userdata))
+			return;
+		if (server->filter && server->filter(request, server->filter_userdata))
+			return;
+		found.route->handler(request, found.userdata);
 	} else if (found.allowed) {
 		reply_method(request, found.allowed);
 	} else {

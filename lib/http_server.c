@@ -587,6 +587,12 @@ void http_server_set_guard(struct http_server *server, http_guard guard, void *u
 	server->guard_userdata = userdata;
 }
 
+void http_server_set_filter(struct http_server *server, http_filter filter, void *userdata)
+{
+	server->filter = filter;
+	server->filter_userdata = userdata;
+}
+
 void http_server_stats(const struct http_server *server, struct http_server_stats *ret)
 {
 	*ret = server->stats;

@@ -70,6 +70,11 @@ typedef bool (*http_guard)(struct http_request *request, const struct http_route
 			   void *userdata);
 void http_server_set_guard(struct http_server *server, http_guard guard, void *userdata);
 
+/* Asked for each request that the guard has let through, before its handler. True: the filter
+ * answers it, now or later. One filter; NULL for none. */
+typedef bool (*http_filter)(struct http_request *request, void *userdata);
+void http_server_set_filter(struct http_server *server, http_filter filter, void *userdata);
+
 /* port 0 lets the kernel choose; ret_port (may be NULL) gets the port. The error names address,
  * port and reason. */
 int http_server_listen_tcp(struct http_server *server, const char *address, uint16_t port,
@@ -94,6 +99,8 @@ void http_server_stats(const struct http_server *server, struct http_server_stat
 
 enum http_method http_request_method(const struct http_request *request);
 const char *http_request_path(const struct http_request *request);
+/* Path and query as they came, still encoded. */
+const char *http_request_target(const struct http_request *request);
 /* Decoded value of {name} in the route's pattern; NULL where the pattern has none. */
 const char *http_request_param(const struct http_request *request, const char *name);
 /* Decoded query value; NULL where absent, "" where it has no value. */
@@ -128,7 +135,8 @@ void http_reply_json(struct http_request *request, int status, json_t *body);
 /* Moves body's content (may be NULL); content_type is copied. */
 void http_reply_buffer(struct http_request *request, int status, const char *content_type,
 		       struct evbuffer *body);
-/* {"code","message","details":{"field"}} with the status of http_status_of(err->errnum). */
+/* {"code","message","details":{"field"}} with the status of http_status_of(err->errnum); with 503
+ * goes Retry-After. */
 void http_reply_error(struct http_request *request, const struct error *err);
 /* The same with a status of the caller's choice and more details (taken over; may be NULL). */
 void http_reply_error_details(struct http_request *request, int status, const struct error *err,

@@ -89,6 +89,8 @@ struct http_server {
 	struct http_routes *routes;
 	http_guard guard; /* NULL: none */
 	void *guard_userdata;
+	http_filter filter; /* NULL: none */
+	void *filter_userdata;
 	struct http_socket *sockets;
 	LIST_HEAD(, http_connection) connections;
 	struct http_connection *by_evcon;

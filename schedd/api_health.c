@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* /healthz: the process answers. /readyz: it takes requests. /metrics. */
+/* /healthz: the process answers. /readyz: it is the leader and takes requests, or, with ?standby=1,
+ * passes them on to one. /metrics. */
 #include <errno.h>
+#include <string.h>
 
 #include "lib/clock.h"
 #include "schedd/api_private.h"
@@ -14,10 +16,15 @@ static void health(struct http_request *request, void *userdata)
 
 static void ready(struct http_request *request, void *userdata)
 {
+	const char *standby = http_request_query(request, "standby");
+	struct scheduler_standing standing;
 	struct api *api = userdata;
 	struct error err = ERROR_INIT;
 
-	if (scheduler_ready(api->config.scheduler, &err) < 0)
+	scheduler_standing(api->config.scheduler, &standing);
+	if (standby && strcmp(standby, "1") == 0 && standing.standby && standing.stale_since == 0)
+		api_reply_item(request, 200, json_pack("{s:s}", "status", "standby"));
+	else if (scheduler_ready(api->config.scheduler, &err) < 0)
 		http_reply_error(request, &err);
 	else
 		api_reply_item(request, 200, json_pack("{s:s}", "status", "ready"));

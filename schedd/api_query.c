@@ -197,6 +197,19 @@ static int list_all(struct listing *listing, const struct state *state, enum rec
 	return r;
 }
 
+/* Says since when a list is old, where it is. NULL: out of memory. */
+static json_t *mark_stale(const struct api *api, json_t *list)
+{
+	struct scheduler_standing standing;
+
+	scheduler_standing(api->config.scheduler, &standing);
+	if (!list || standing.stale_since == 0 ||
+	    json_object_set_new(list, "stale_since", json_time(standing.stale_since)) == 0)
+		return list;
+	json_decref(list);
+	return NULL;
+}
+
 void api_reply_list(struct api *api, struct http_request *request, enum record_kind kind,
 		    bool (*sees)(const struct caller *caller, const struct entry *entry),
 		    json_t *(*answer)(const struct api *api, const struct entry *entry))
@@ -218,8 +231,9 @@ void api_reply_list(struct api *api, struct http_request *request, enum record_k
 	free(page.rows);
 	if (r == 0) {
 		api_reply_item(request, 200,
-			       json_pack("{s:o, s:I, s:o}", "items", listing.items, "revision",
-					 (json_int_t)state->revision, "next", next));
+			       mark_stale(api, json_pack("{s:o, s:I, s:o}", "items", listing.items,
+							 "revision", (json_int_t)state->revision,
+							 "next", next)));
 		return;
 	}
 	json_decref(listing.items);

@@ -10,6 +10,7 @@
 #include "schedd/api.h"
 #include "schedd/auth.h"
 #include "schedd/certificate.h"
+#include "schedd/forward.h"
 #include "schedd/migrations.h"
 #include "schedd/telemetry.h"
 
@@ -19,11 +20,13 @@
 struct daemon {
 	struct loop *loop;
 	char holder[HOLDER_MAX];
+	char address[STORE_ADDRESS_MAX]; /* what standbys are told */
 	bool failed;
 	struct http_tls *tls; /* NULL: plain HTTP, or no TCP at all */
 	struct http_server *server;
 	struct feed *feed;
 	struct scheduler *scheduler;
+	struct forward *forward;
 	struct password_hasher *hasher;
 	struct metrics *metrics;
 	struct telemetry *telemetry;
@@ -69,6 +72,19 @@ static void name_holder(struct daemon *daemon)
 	(void)snprintf(daemon->holder, sizeof(daemon->holder), "%s pid %d", host, (int)getpid());
 }
 
+/* The key goes with the address, so that a standby knows whom it speaks to whatever the certificate
+ * says: who may write that row may do anything. */
+static void name_address(struct daemon *daemon, const struct settings *settings)
+{
+	const char *pin = daemon->tls ? http_tls_pin(daemon->tls) : NULL;
+	bool pinned = pin && strncmp(settings->advertise, "https:", strlen("https:")) == 0;
+	int n = snprintf(daemon->address, sizeof(daemon->address), "%s%s%s", settings->advertise,
+			 pinned ? "#" : "", pinned ? pin : "");
+
+	if (n < 0 || (size_t)n >= sizeof(daemon->address))
+		daemon->address[0] = '\0';
+}
+
 static int make_modules(struct daemon *daemon, const struct options *options,
 			struct settings *settings)
 {
@@ -83,6 +99,7 @@ static int make_modules(struct daemon *daemon, const struct options *options,
 	const struct scheduler_config scheduler = {
 		.database = options->database,
 		.holder = daemon->holder,
+		.address = daemon->address,
 		.pool = &settings->pool,
 		.limits = settings->limits,
 		.offline_after_ms = (uint32_t)options->offline_after_ms,
@@ -106,10 +123,13 @@ static int make_modules(struct daemon *daemon, const struct options *options,
 	if (r == 0)
 		r = scheduler_new(&daemon->scheduler, base, &scheduler, &scheduler_events, daemon);
 	if (r == 0)
+		r = forward_new(&daemon->forward, base, daemon->server, daemon->scheduler,
+				daemon->holder);
+	if (r == 0)
 		r = metrics_new(&daemon->metrics);
 	if (r == 0)
 		r = telemetry_new(&daemon->telemetry, daemon->metrics, daemon->scheduler,
-				  daemon->feed, daemon->server);
+				  daemon->feed, daemon->server, daemon->forward);
 	if (r == 0)
 		r = auth_new(&daemon->auth, base, daemon->server, daemon->scheduler,
 			     daemon->metrics, &requests);
@@ -147,9 +167,7 @@ static int listen_tcp(struct daemon *daemon, const struct options *options,
 				 options->insecure ? " insecure=yes" : "");
 		return r;
 	}
-	r = certificate_open(options, settings, &daemon->tls, err);
-	if (r == 0)
-		r = http_server_listen_tls(daemon->server, daemon->tls, address, port, NULL, err);
+	r = http_server_listen_tls(daemon->server, daemon->tls, address, port, NULL, err);
 	if (r == 0)
 		log_info(NULL, "listening address=https://%s pin=%s", options->listen,
 			 http_tls_pin(daemon->tls));
@@ -178,6 +196,10 @@ int daemon_new(struct daemon **ret, struct loop *loop, const struct options *opt
 		return -ENOMEM;
 	daemon->loop = loop;
 	name_holder(daemon);
+	r = settings->tls ? certificate_open(options, settings, &daemon->tls, err) : 0;
+	if (r < 0)
+		return r;
+	name_address(daemon, settings);
 	r = make_modules(daemon, options, settings);
 	if (r == 0)
 		r = make_api(daemon, options);
@@ -194,6 +216,7 @@ void daemon_free(struct daemon *daemon)
 	if (!daemon)
 		return;
 	api_free(daemon->api);
+	forward_free(daemon->forward);
 	feed_free(daemon->feed); /* its streams are counted by auth */
 	daemon->feed = NULL;
 	auth_free(daemon->auth);

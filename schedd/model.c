@@ -206,6 +206,13 @@ static void environment_origin_unref(struct environment_origin *origin)
 	free(origin);
 }
 
+void environment_share_origin(struct environment *environment, const struct environment *other)
+{
+	other->origin->references++;
+	environment_origin_unref(environment->origin);
+	environment->origin = other->origin;
+}
+
 struct host_origin *host_renew_origin(struct host *host)
 {
 	struct host_origin *origin = calloc(1, sizeof(*origin));

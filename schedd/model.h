@@ -246,6 +246,8 @@ struct key *key_new(void);
 /* Replaces a version's origin by an empty one that it alone holds. NULL when out of memory. */
 struct host_origin *host_renew_origin(struct host *host);
 struct gateway_origin *gateway_renew_origin(struct gateway *gateway);
+/* Takes the origin of another version of the same environment in place of its own. */
+void environment_share_origin(struct environment *environment, const struct environment *other);
 /* Replaces the origin by a copy without secrets. */
 int environment_drop_secrets(struct environment *environment) _must_check_;
 

@@ -55,6 +55,11 @@ static const struct option_spec specs[] = {
 	  .type = OPTION_BOOL,
 	  .offset = offsetof(struct options, insecure),
 	  .help = "Allow plain HTTP on an address that is not loopback: tokens can be overheard." },
+	{ .name = "advertise",
+	  .type = OPTION_STRING,
+	  .offset = offsetof(struct options, advertise),
+	  .argument = "URL",
+	  .help = "Where other schedds reach this one, to pass requests on to it." },
 	{ .name = "port-addresses",
 	  .type = OPTION_LIST,
 	  .offset = offsetof(struct options, port_addresses),
@@ -294,6 +299,39 @@ static int resolve_listen(const struct options *options, struct settings *settin
 	return resolve_tls(options, settings, err);
 }
 
+/* What standbys are told: as configured, or where we listen, unless that is every address. */
+static int resolve_advertise(const struct options *options, struct settings *settings,
+			     struct error *err)
+{
+	static const char *const schemes[] = { "http://", "https://", "unix:/" };
+	const char *given = options->advertise;
+	char listen[ENDPOINT_STRING_MAX];
+	size_t i = 0;
+	int n = 0;
+
+	while (given && i < ARRAY_SIZE(schemes) &&
+	       strncmp(given, schemes[i], strlen(schemes[i])) != 0)
+		i++;
+	if (i == ARRAY_SIZE(schemes) || (given && strlen(given) >= sizeof(settings->advertise)))
+		return error_set(err, -EINVAL, "invalid", "advertise",
+				 "advertise: \"%s\" is not a URL like http://10.0.0.1:8000, or is "
+				 "longer than %zu bytes",
+				 given, sizeof(settings->advertise) - 1);
+	if (given)
+		n = snprintf(settings->advertise, sizeof(settings->advertise), "%s", given);
+	else if (settings->tcp && address_is_unicast(&settings->listen.address))
+		n = snprintf(settings->advertise, sizeof(settings->advertise), "%s://%s",
+			     settings->tls ? "https" : "http",
+			     endpoint_format(&settings->listen, listen));
+	else if (!settings->tcp)
+		n = snprintf(settings->advertise, sizeof(settings->advertise), "unix:%s",
+			     options->socket);
+	/* A socket's path that does not fit is told to nobody. */
+	if (n < 0 || (size_t)n >= sizeof(settings->advertise))
+		settings->advertise[0] = '\0';
+	return 0;
+}
+
 static int parse_addresses(const struct string_list *list, struct address *addresses,
 			   struct error *err)
 {
@@ -377,6 +415,8 @@ int options_resolve(const struct options *options, struct settings *ret, struct 
 		r = resolve_policy(options, &settings, err);
 	if (r == 0)
 		r = resolve_listen(options, &settings, err);
+	if (r == 0)
+		r = resolve_advertise(options, &settings, err);
 	if (r == 0)
 		r = resolve_pool(options, &settings, err);
 	if (r < 0) {

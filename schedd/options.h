@@ -9,9 +9,12 @@
 #include "schedd/placement.h"
 #include "schedd/ports.h"
 
+#define ADVERTISE_MAX 256
+
 /* As they stand in file and command line. */
 struct options {
-	char *database, *listen, *socket, *port_range, *public_name, *user, *policy, *log_level;
+	char *database, *listen, *socket, *port_range, *public_name, *advertise, *user, *policy,
+		*log_level;
 	char *bootstrap_file, *tls_certificate, *tls_key, *state_directory;
 	struct string_list port_addresses, images;
 	uint64_t quarantine_ms, withdraw_timeout_ms, unready_grace_ms, offline_after_ms,
@@ -26,9 +29,10 @@ struct options {
 /* What they mean. */
 struct settings {
 	struct endpoint listen;
-	bool tcp;              /* there is a TCP listener */
-	bool tls;              /* it speaks HTTPS */
-	struct port_pool pool; /* owned until the scheduler takes it */
+	bool tcp;                      /* there is a TCP listener */
+	char advertise[ADVERTISE_MAX]; /* where other schedds reach this one; "" for nowhere */
+	bool tls;                      /* it speaks HTTPS */
+	struct port_pool pool;         /* owned until the scheduler takes it */
 	struct lifecycle_limits limits;
 	const struct placement_policy *policy;
 	enum log_level log_level;

@@ -383,6 +383,9 @@ int scheduler_register_gateway(struct scheduler *scheduler,
 
 static int check_epoch(const struct scheduler *scheduler, uint64_t epoch, struct error *err)
 {
+	/* A leader takes reports without its database, too: who reports is not silent. */
+	if (scheduler->standby)
+		return scheduler_ready(scheduler, err);
 	if (epoch == scheduler->state.epoch)
 		return 0;
 	return error_set(err, -ESTALE, "stale_epoch", "epoch",

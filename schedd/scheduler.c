@@ -12,6 +12,8 @@
 #include "lib/loop.h"
 #include "schedd/scheduler_private.h"
 
+/* A standby looks several times a second. */
+#define STALE_AFTER_MS 2000
 /* After the database has refused a batch. */
 #define PAUSE_MS 1000
 
@@ -212,17 +214,71 @@ static void on_load(void *userdata)
 	struct scheduler *scheduler = userdata;
 
 	scheduler->loaded = false;
+	scheduler->standby = false;
 	scheduler->events.on_reset(scheduler->userdata);
 	state_clear(&scheduler->state);
 	if (start_state(scheduler) < 0)
 		scheduler->events.on_fatal(scheduler->userdata, "out of memory");
 }
 
+static void heard(struct scheduler *scheduler)
+{
+	scheduler->heard_at = clock_unix_seconds();
+	scheduler->heard_ms = clock_monotonic_ms();
+}
+
+/* Ends a batch of the copy, and tells watchers as the leader does. */
+static void commit_copy(struct scheduler *scheduler, uint64_t revision)
+{
+	struct state *state = &scheduler->state;
+
+	if (!state_close_mirror(state, revision))
+		return;
+	state_commit_batch(state);
+	scheduler->events.on_commit(scheduler->userdata, &state->flight);
+	state_finish_batch(state);
+}
+
 static int on_row(void *userdata, struct record *record)
 {
 	struct scheduler *scheduler = userdata;
+	struct state *state = &scheduler->state;
 
-	return state_load(&scheduler->state, record);
+	if (!scheduler->standby)
+		return state_load(state, record);
+	/* Departures came before rows, and a key of theirs may be that of a row. */
+	if (scheduler->departing > 0)
+		commit_copy(scheduler, scheduler->departing);
+	scheduler->departing = 0;
+	return state_mirror(state, record);
+}
+
+static int on_departed(void *userdata, enum record_kind kind, const char *id, uint64_t revision)
+{
+	struct scheduler *scheduler = userdata;
+
+	scheduler->departing = revision;
+	return state_mirror_gone(&scheduler->state, kind, id);
+}
+
+static void on_copied(void *userdata, uint64_t epoch, uint64_t revision, const char *address)
+{
+	struct scheduler *scheduler = userdata;
+
+	if (!scheduler->loaded)
+		log_info("standby",
+			 "epoch=%" PRIu64 " revision=%" PRIu64
+			 " leader=%s hosts=%u environments=%u",
+			 epoch, revision, *address ? address : "unknown",
+			 state_count(&scheduler->state, RECORD_HOST),
+			 state_count(&scheduler->state, RECORD_ENVIRONMENT));
+	scheduler->state.epoch = epoch;
+	commit_copy(scheduler, revision);
+	scheduler->state.revision = revision;
+	scheduler->loaded = scheduler->standby = true;
+	scheduler->departing = 0;
+	(void)snprintf(scheduler->leader_address, sizeof(scheduler->leader_address), "%s", address);
+	heard(scheduler);
 }
 
 /* Start counts as heard of: who is there has the time of a heartbeat to say so. */
@@ -266,6 +322,8 @@ static void on_role(void *userdata, enum store_role role, const char *reason)
 	struct scheduler *scheduler = userdata;
 
 	(void)snprintf(scheduler->down_reason, sizeof(scheduler->down_reason), "%s", reason);
+	if (!scheduler->standby)
+		heard(scheduler);
 	if (scheduler->events.on_role)
 		scheduler->events.on_role(scheduler->userdata, role, reason);
 	if (role == STORE_READY) {
@@ -339,6 +397,8 @@ static void on_fatal(void *userdata, const char *reason)
 static const struct store_events store_events = {
 	.on_load = on_load,
 	.on_row = on_row,
+	.on_departed = on_departed,
+	.on_copied = on_copied,
 	.on_leader = on_leader,
 	.on_role = on_role,
 	.on_commit = on_commit,
@@ -351,6 +411,11 @@ int scheduler_new(struct scheduler **ret, struct event_base *base,
 		  const struct scheduler_config *config, const struct scheduler_events *events,
 		  void *userdata)
 {
+	const struct store_config store = {
+		.conninfo = config->database,
+		.holder = config->holder,
+		.address = config->address,
+	};
 	_cleanup_(cleanup_scheduler) struct scheduler *scheduler = calloc(1, sizeof(*scheduler));
 	int r;
 
@@ -368,8 +433,7 @@ int scheduler_new(struct scheduler **ret, struct event_base *base,
 	(void)evtimer_assign(&scheduler->timer, base, time_passed, scheduler);
 	r = start_state(scheduler);
 	if (r == 0)
-		r = store_new(&scheduler->store, base, config->database, config->holder,
-			      &store_events, scheduler);
+		r = store_new(&scheduler->store, base, &store, &store_events, scheduler);
 	if (r < 0)
 		return r;
 	*ret = TAKE_PTR(scheduler);
@@ -401,7 +465,9 @@ int scheduler_ready(const struct scheduler *scheduler, struct error *err)
 							   : "not connected yet");
 	case STORE_WAITING:
 		return error_set(err, -ENOTCONN, "unavailable", NULL,
-				 "another schedd is the leader; this one waits");
+				 "another schedd is the leader%s%s; this one waits",
+				 scheduler->leader_address[0] ? ", at " : "",
+				 scheduler->leader_address);
 	case STORE_STARTING:
 		break;
 	}
@@ -412,6 +478,19 @@ int scheduler_ready(const struct scheduler *scheduler, struct error *err)
 bool scheduler_loaded(const struct scheduler *scheduler)
 {
 	return scheduler->loaded;
+}
+
+void scheduler_standing(const struct scheduler *scheduler, struct scheduler_standing *ret)
+{
+	bool fresh = scheduler->standby
+			     ? clock_monotonic_ms() - scheduler->heard_ms < STALE_AFTER_MS
+			     : store_role(scheduler->store) == STORE_READY;
+
+	*ret = (struct scheduler_standing){
+		.standby = scheduler->standby,
+		.leader_address = scheduler->standby ? scheduler->leader_address : "",
+		.stale_since = fresh || !scheduler->loaded ? 0 : scheduler->heard_at,
+	};
 }
 
 const struct state *scheduler_state(const struct scheduler *scheduler)

@@ -19,8 +19,9 @@
 struct scheduler;
 
 struct scheduler_config {
-	const char *database; /* libpq conninfo; borrowed, as is holder */
+	const char *database; /* libpq conninfo; borrowed, as are holder and address */
 	const char *holder;
+	const char *address;    /* where other schedds reach this one; "" for nowhere */
 	struct port_pool *pool; /* taken over */
 	struct lifecycle_limits limits;
 	uint32_t offline_after_ms;             /* a follower that was silent so long is offline */
@@ -54,6 +55,15 @@ int scheduler_ready(const struct scheduler *scheduler, struct error *err) _must_
 
 /* The state can be read: it was loaded, even if the database is away now. */
 bool scheduler_loaded(const struct scheduler *scheduler);
+
+/* What this process is beside others, and how good what it reads from is. */
+struct scheduler_standing {
+	bool standby;               /* what it has is a copy of the leader's rows */
+	const char *leader_address; /* of a standby's leader; "" where that is not known */
+	int64_t stale_since;        /* Unix seconds: since then the database was not heard of; 0: it
+				     * was a moment ago */
+};
+void scheduler_standing(const struct scheduler *scheduler, struct scheduler_standing *ret);
 
 /* For readers: only the committed versions of entries are to be shown. */
 const struct state *scheduler_state(const struct scheduler *scheduler);

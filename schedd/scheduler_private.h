@@ -29,6 +29,11 @@ struct scheduler {
 	struct store *store;
 	struct state state;
 	bool loaded;
+	bool standby;       /* what is loaded is a copy */
+	uint64_t departing; /* the copy's open batch has departures, by this revision; 0: none */
+	char leader_address[STORE_ADDRESS_MAX];
+	int64_t heard_at;  /* Unix seconds: when the database was heard of last */
+	uint64_t heard_ms; /* the same, monotonic */
 	char down_reason[REASON_MAX];
 	struct waiters open, flight; /* of the open batch; of the one on its way */
 	struct event turn;           /* work is waiting */

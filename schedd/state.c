@@ -80,7 +80,7 @@ const struct token *token_committed(const struct token_entry *entry)
 	return (const struct token *)entry->entry.committed;
 }
 
-static struct entry *find(const struct state *state, enum record_kind kind, const char *id)
+struct entry *state_find(const struct state *state, enum record_kind kind, const char *id)
 {
 	struct entry *entry;
 
@@ -90,39 +90,39 @@ static struct entry *find(const struct state *state, enum record_kind kind, cons
 
 struct host_entry *state_host(const struct state *state, const char *id)
 {
-	return (struct host_entry *)find(state, RECORD_HOST, id);
+	return (struct host_entry *)state_find(state, RECORD_HOST, id);
 }
 
 struct gateway_entry *state_gateway(const struct state *state, const char *id)
 {
-	return (struct gateway_entry *)find(state, RECORD_GATEWAY, id);
+	return (struct gateway_entry *)state_find(state, RECORD_GATEWAY, id);
 }
 
 struct environment_entry *state_environment(const struct state *state, const char *id)
 {
-	return (struct environment_entry *)find(state, RECORD_ENVIRONMENT, id);
+	return (struct environment_entry *)state_find(state, RECORD_ENVIRONMENT, id);
 }
 
 struct port_entry *state_port(const struct state *state, const struct mapping_key *key)
 {
 	char id[MAPPING_STRING_MAX];
 
-	return (struct port_entry *)find(state, RECORD_PORT, mapping_key_format(key, id));
+	return (struct port_entry *)state_find(state, RECORD_PORT, mapping_key_format(key, id));
 }
 
 struct customer_entry *state_customer(const struct state *state, const char *id)
 {
-	return (struct customer_entry *)find(state, RECORD_CUSTOMER, id);
+	return (struct customer_entry *)state_find(state, RECORD_CUSTOMER, id);
 }
 
 struct token_entry *state_token(const struct state *state, const char *id)
 {
-	return (struct token_entry *)find(state, RECORD_TOKEN, id);
+	return (struct token_entry *)state_find(state, RECORD_TOKEN, id);
 }
 
 struct key_entry *state_key(const struct state *state, const char *id)
 {
-	return (struct key_entry *)find(state, RECORD_KEY, id);
+	return (struct key_entry *)state_find(state, RECORD_KEY, id);
 }
 
 struct environment_entry *state_environment_named(const struct state *state, const char *customer,
@@ -150,7 +150,7 @@ uint64_t state_open_revision(const struct state *state)
 
 /* ---- entries in and out of the tables ---- */
 
-static const char *record_id(const struct record *record, char buffer[RECORD_ID_MAX])
+const char *record_id(const struct record *record, char buffer[RECORD_ID_MAX])
 {
 	switch (record->kind) {
 	case RECORD_HOST:
@@ -257,7 +257,7 @@ static int add_entry(struct state *state, struct entry *entry)
 {
 	int r = 0;
 
-	if (find(state, entry->kind, entry->id))
+	if (state_find(state, entry->kind, entry->id))
 		return -EEXIST;
 	HASH_ADD_STR(state->tables[entry->kind], id, entry);
 	if (!entry->hh.tbl)
@@ -350,7 +350,7 @@ int state_add(struct state *state, struct record *record, struct entry **ret)
 	return 0;
 }
 
-static struct record *state_edit(struct state *state, struct entry *entry)
+struct record *state_edit(struct state *state, struct entry *entry)
 {
 	struct record *draft;
 
@@ -445,7 +445,7 @@ static void clear_host(struct host_entry *entry)
 void state_remove_entry(struct state *state, struct entry *entry)
 {
 	/* One that found its id taken is in no table, and its port is not its own to give back. */
-	bool indexed = entry->hh.tbl && find(state, entry->kind, entry->id) == entry;
+	bool indexed = entry->hh.tbl && state_find(state, entry->kind, entry->id) == entry;
 
 	switch (entry->kind) {
 	case RECORD_ENVIRONMENT:

@@ -167,6 +167,12 @@ int state_add(struct state *state, struct record *record, struct entry **ret) _m
 /* Adds a committed row at start: hosts before environments before ports. */
 int state_load(struct state *state, struct record *record) _must_check_;
 
+/* A standby's copy: takes a row that the leader has committed into the open batch, new or as
+ * another version (record is taken over, also on failure), or notes there that one is gone. What is
+ * gone comes first, in a batch of its own, for its key may have been given out again. */
+int state_mirror(struct state *state, struct record *record) _must_check_;
+int state_mirror_gone(struct state *state, enum record_kind kind, const char *id) _must_check_;
+
 /* Gives the environment's resources on a host to it, or takes them back. Edits the environment's
  * host and gpus (borrowed; may be NULL). -ENOMEM. */
 int state_place(struct state *state, struct environment_entry *environment, struct host_entry *host,
@@ -188,6 +194,8 @@ void state_unmark(struct state *state, struct environment_entry *environment);
 bool state_close_batch(struct state *state);
 /* The same with nothing in it, where there is nothing: its commit shows who leads. */
 void state_close_empty(struct state *state);
+/* The same for a copy: the batch ends at the leader's revision, and rows keep theirs. */
+bool state_close_mirror(struct state *state, uint64_t revision);
 /* The flight is durable: its versions become the committed ones. The changes carry the versions
  * before them until state_finish_batch, which frees them and removes the rows that are gone. */
 void state_commit_batch(struct state *state);

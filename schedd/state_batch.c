@@ -101,18 +101,14 @@ void batch_clear(struct batch *batch)
 	*batch = (struct batch){ 0 };
 }
 
-static void close_batch(struct state *state)
+static void close_batch(struct state *state, uint64_t to_revision)
 {
 	struct batch *batch = &state->open;
 
 	batch->from_revision = state->revision;
-	batch->to_revision = state->revision + 1;
-	for (size_t i = 0; i < batch->n; i++) {
-		struct entry *entry = batch->changes[i].entry;
-
-		entry->flight = TAKE_PTR(entry->draft);
-		entry->flight->revision = batch->to_revision;
-	}
+	batch->to_revision = to_revision;
+	for (size_t i = 0; i < batch->n; i++)
+		batch->changes[i].entry->flight = TAKE_PTR(batch->changes[i].entry->draft);
 	state->flight = *batch;
 	state->in_flight = true;
 	*batch = (struct batch){ 0 };
@@ -122,14 +118,24 @@ bool state_close_batch(struct state *state)
 {
 	if (state->open.n == 0)
 		return false;
-	close_batch(state);
+	close_batch(state, state->revision + 1);
+	for (size_t i = 0; i < state->flight.n; i++)
+		state->flight.changes[i].entry->flight->revision = state->flight.to_revision;
+	return true;
+}
+
+bool state_close_mirror(struct state *state, uint64_t revision)
+{
+	if (state->open.n == 0)
+		return false;
+	close_batch(state, revision);
 	return true;
 }
 
 void state_close_empty(struct state *state)
 {
 	if (state->open.n == 0)
-		close_batch(state);
+		close_batch(state, state->revision + 1);
 }
 
 /* What a reader sees as a host's free resources follows the committed versions. A share of a GPU

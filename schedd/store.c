@@ -36,9 +36,13 @@ static void disconnect(struct store *store)
 	(void)event_del(&store->readable);
 	(void)event_del(&store->writable);
 	(void)event_del(&store->timer);
+	PQclear(store->last);
+	store->last = NULL;
 	PQfinish(store->connection);
 	store->connection = NULL;
 	store->connecting = false;
+	store->copy.reading = false;
+	store->questions = 0;
 }
 
 /* libpq's messages end in a newline and may have several lines. */
@@ -132,7 +136,8 @@ static void on_writable(evutil_socket_t fd, short what, void *userdata)
 		store_lost(store, "connection lost: %s", PQerrorMessage(store->connection));
 }
 
-/* One timer: the next try while down, the deadline while connecting and while committing. */
+/* One timer: the next try while down, the deadline while connecting and while something is asked,
+ * the next look of a standby, the next sign of life of an idle leader. */
 static void on_timer(evutil_socket_t fd, short what, void *userdata)
 {
 	struct store *store = userdata;
@@ -141,8 +146,12 @@ static void on_timer(evutil_socket_t fd, short what, void *userdata)
 		start_connecting(store);
 	else if (store->connecting)
 		store_lost(store, "no connection within %d s", CONNECT_TIMEOUT_MS / 1000);
+	else if (store->role == STORE_WAITING)
+		store_session_again(store);
+	else if (store->role == STORE_READY && !store->flight.active && store->questions == 0)
+		store_idle_ask(store);
 	else
-		store_lost(store, "no answer to a commit in time");
+		store_lost(store, "no answer in time");
 }
 
 /* libpq may change its socket from one step of the connection to the next. */
@@ -236,7 +245,7 @@ static void start_connecting(struct store *store)
 	(void)event_add(&store->writable, NULL);
 }
 
-int store_new(struct store **ret, struct event_base *base, const char *conninfo, const char *holder,
+int store_new(struct store **ret, struct event_base *base, const struct store_config *config,
 	      const struct store_events *events, void *userdata)
 {
 	_cleanup_(cleanup_store) struct store *store = calloc(1, sizeof(*store));
@@ -250,9 +259,11 @@ int store_new(struct store **ret, struct event_base *base, const char *conninfo,
 	(void)event_assign(&store->readable, base, -1, EV_READ, on_readable, store);
 	(void)event_assign(&store->writable, base, -1, EV_WRITE, on_writable, store);
 	(void)evtimer_assign(&store->timer, base, on_timer, store);
-	store->conninfo = strdup(conninfo);
-	store->holder = strdup(holder);
-	if (!store->conninfo || !store->holder || loop_timer_arm(&store->timer, 0) < 0)
+	store->conninfo = strdup(config->conninfo);
+	store->holder = strdup(config->holder);
+	store->address = strdup(config->address);
+	if (!store->conninfo || !store->holder || !store->address ||
+	    loop_timer_arm(&store->timer, 0) < 0)
 		return -ENOMEM;
 	*ret = TAKE_PTR(store);
 	return 0;
@@ -265,6 +276,7 @@ void store_free(struct store *store)
 	disconnect(store);
 	free(store->conninfo);
 	free(store->holder);
+	free(store->address);
 	free(store);
 }
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* PostgreSQL, and the only place that knows libpq: one connection, never blocking. It connects and
- * comes back by itself, waits until it is the leader, migrates, loads, and writes batches, one
- * at a time, each as one transaction that the leader's row must agree to.
+ * comes back by itself, keeps a copy of the rows until it is the leader, migrates, loads, and
+ * writes batches, one at a time, each as one transaction that the leader's row must agree to.
  *
  * A commit whose answer was lost is never sent again: after the next connection the revision says
  * whether it happened.
@@ -17,18 +17,29 @@ struct store;
 
 enum store_role {
 	STORE_DOWN,    /* no connection; tried again with back-off */
-	STORE_WAITING, /* another schedd is the leader */
+	STORE_WAITING, /* another schedd is the leader: a standby, which keeps a copy of the rows */
 	STORE_STARTING,
 	STORE_READY, /* a batch may be written */
 };
 
+#define STORE_ADDRESS_MAX 384 /* of the leader's address, with its end */
+
 struct store_events {
 	/* A load begins: whatever was loaded before is to be forgotten. */
 	void (*on_load)(void *userdata);
-	/* A row; taken over. Not 0 ends the load and is fatal. */
+	/* A row, new or, in a standby's copy, another version; taken over. Not 0 ends the load and
+	 * is fatal. */
 	int (*on_row)(void *userdata, struct record *record);
 	/* All rows were given: this process is the leader of this epoch. */
 	void (*on_leader)(void *userdata, uint64_t epoch, uint64_t revision);
+	/* A standby: a row of its copy is gone, by the revision that is being read. Not 0 is
+	 * fatal. */
+	int (*on_departed)(void *userdata, enum record_kind kind, const char *id,
+			   uint64_t revision);
+	/* A standby: its copy is what the leader has committed now. All departures were given, then
+	 * all rows; mostly there were none. address is where the leader can be reached, "" for
+	 * nowhere. */
+	void (*on_copied)(void *userdata, uint64_t epoch, uint64_t revision, const char *address);
 	/* At each change of role. reason is a sentence for STORE_DOWN, else "". */
 	void (*on_role)(void *userdata, enum store_role role, const char *reason);
 	/* The end of the one batch: 0; -ENOTCONN, it did not happen for the connection was lost;
@@ -39,9 +50,15 @@ struct store_events {
 	void (*on_fatal)(void *userdata, const char *reason);
 };
 
-/* conninfo is copied and must hold no password: see store_check_conninfo. holder names this process
- * in the leader's row. Connects from the event loop. */
-int store_new(struct store **ret, struct event_base *base, const char *conninfo, const char *holder,
+struct store_config {
+	const char *conninfo; /* must hold no password: see store_check_conninfo */
+	const char *holder;   /* names this process in the leader's row */
+	const char *address;  /* where standbys reach it, with the pin of its key behind a '#' if it
+			       * has one; "" for nowhere */
+};
+
+/* Copies the configuration. Connects from the event loop. */
+int store_new(struct store **ret, struct event_base *base, const struct store_config *config,
 	      const struct store_events *events, void *userdata) _must_check_;
 /* Closes the connection at once; the server ends what is open. NULL is fine. */
 void store_free(struct store *store);

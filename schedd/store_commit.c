@@ -10,7 +10,6 @@
 #include "lib/loop.h"
 #include "schedd/store_private.h"
 
-#define COMMIT_TIMEOUT_MS 60000
 /* Raised by leader_advance. */
 #define SQLSTATE_NOT_LEADER "PL001"
 
@@ -44,7 +43,7 @@ int store_commit(struct store *store, uint64_t epoch, const struct batch *batch)
 	};
 	r = send_batch(store, epoch, batch);
 	if (r == 0) {
-		(void)loop_timer_arm(&store->timer, COMMIT_TIMEOUT_MS);
+		(void)loop_timer_arm(&store->timer, STORE_ANSWER_TIMEOUT_MS);
 		return 0;
 	}
 	/* The sync was not sent, so nothing of it can be committed; libpq's queue is not to be used
@@ -89,7 +88,7 @@ static bool take_result(struct store *store, const PGresult *result)
 
 static void batch_ended(struct store *store)
 {
-	(void)event_del(&store->timer);
+	store_idle(store);
 	if (store->flight.failed) {
 		store_commit_end(store, -EIO, store->flight.message);
 		return;
@@ -110,6 +109,8 @@ void store_commit_read(struct store *store)
 			return;
 		null_before = !result;
 		if (!result)
+			continue;
+		if (store_idle_take(store, result))
 			continue;
 		if (!store->flight.active) {
 			log_warning("database", "an answer that was not asked for: %s",

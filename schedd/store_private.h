@@ -8,6 +8,8 @@
 #include "lib/backoff.h"
 #include "schedd/store.h"
 
+#define STORE_ANSWER_TIMEOUT_MS 30000
+
 /* Two numbers that make the leader's advisory lock: "PORT", 1. */
 #define STORE_LOCK "1347375700, 1"
 
@@ -25,6 +27,35 @@ struct store_statement {
 extern const struct store_statement store_statements[];
 extern const size_t store_n_statements;
 
+/* What a new connection asks, in this order; see store_session.c and, for a standby,
+ * store_follow.c. */
+enum store_step {
+	STEP_SETTINGS,
+	STEP_TRY_LOCK,
+	STEP_FOLLOW_SCHEMA,
+	STEP_FOLLOW_VERSION,
+	STEP_FOLLOW_LEADER,
+	STEP_FOLLOW_BEGIN,
+	STEP_FOLLOW_REVISION,
+	STEP_FOLLOW_DEPARTED,
+	STEP_SCHEMA,
+	STEP_VERSION,
+	STEP_MIGRATE,
+	STEP_LEAD,
+	STEP_LOAD_HOSTS,
+	STEP_LOAD_GATEWAYS,
+	STEP_LOAD_ENVIRONMENTS,
+	STEP_LOAD_PORTS,
+	STEP_LOAD_CUSTOMERS,
+	STEP_LOAD_TOKENS,
+	STEP_LOAD_KEYS,
+	STEP_FOLLOW_COMMIT,
+	STEP_LEASE,
+	STEP_PREPARE,
+	STEP_READY,
+	STEP_PAUSE, /* nothing is asked until the timer says so */
+};
+
 /* The batch on its way. */
 struct store_flight {
 	bool active;
@@ -33,20 +64,33 @@ struct store_flight {
 	char message[REASON_MAX];
 };
 
+/* What a standby has read. */
+struct store_copy {
+	bool reading; /* rows are on their way */
+	bool loaded;  /* memory holds what revision says */
+	uint64_t epoch, revision;
+	uint64_t next_epoch, next_revision; /* once all is read */
+	int64_t since;                      /* rows of later revisions are read; -1: all */
+	char address[STORE_ADDRESS_MAX];    /* the leader's */
+};
+
 struct store {
 	struct event_base *base;
 	const struct store_events *events;
 	void *userdata;
-	char *conninfo, *holder;
+	char *conninfo, *holder, *address;
 	enum store_role role;
 	PGconn *connection; /* NULL while down */
 	struct event readable, writable, timer;
 	struct backoff backoff;
 	bool connecting;
 	bool fatal;
-	bool loaded;              /* memory holds what revision says */
+	bool loaded;              /* as leader: memory holds what revision says */
 	uint64_t epoch, revision; /* of the leader's row as we wrote it last */
-	int step;                 /* of store_session.c */
+	struct store_copy copy;
+	enum store_step step;
+	PGresult *last;     /* of the step, until its end has come */
+	unsigned questions; /* beside batches, in the pipeline; see store_idle.c */
 	unsigned schema_version;
 	size_t prepared;
 	struct store_flight flight;
@@ -63,6 +107,24 @@ int store_flush(struct store *store) _must_check_;
 void store_session_start(struct store *store);
 void store_session_read(struct store *store);
 
+/* A standby's time to look again. */
+void store_session_again(struct store *store);
+
+/* ---- a standby: store_follow.c ---- */
+
+/* Sends the query of a STEP_FOLLOW_… step. 0 where it cannot. */
+int store_follow_send(struct store *store);
+/* What its answer means: the next step, STEP_PAUSE, or -1 once it has ended the session. */
+int store_follow_next(struct store *store, const PGresult *result);
+
+/* ---- an idle leader: store_idle.c ---- */
+
+/* No batch is on its way: asks something now and then. */
+void store_idle(struct store *store);
+void store_idle_ask(struct store *store);
+/* Takes a result of such a question; false where it belongs to a batch. */
+bool store_idle_take(struct store *store, const PGresult *result);
+
 /* The results of the batch on its way. */
 void store_commit_read(struct store *store);
 /* Ends the flight and calls on_commit. */
@@ -70,7 +132,8 @@ void store_commit_end(struct store *store, int result, const char *message);
 
 /* ---- rows ---- */
 
-/* The query that loads all rows of a kind, and one of its rows as a record. */
+/* The query that loads the rows of a kind that changed after revision $1, and one of its rows as a
+ * record. */
 const char *store_load_query(enum record_kind kind);
 int store_row_decode(enum record_kind kind, const PGresult *result, int row, struct record **ret,
 		     struct error *err) _must_check_;

@@ -71,12 +71,19 @@ const struct store_statement store_statements[] = {
 	{ "put_key",
 	  "INSERT INTO idempotency_keys (id, fingerprint, subject, created_at, revision) VALUES"
 	  " ($1, $2, $3, to_timestamp($4::double precision), $5)" },
-	{ "delete_key", "DELETE FROM idempotency_keys WHERE id = $1" },
-	{ "delete_token", "DELETE FROM tokens WHERE id = $1" },
-	{ "delete_host", "DELETE FROM hosts WHERE id = $1" },
-	{ "delete_gateway", "DELETE FROM gateways WHERE id = $1" },
-	{ "delete_port",
-	  "DELETE FROM port_mappings WHERE address = $1 AND protocol = $2 AND port = $3" },
+	{ "delete_key", "WITH gone AS (DELETE FROM idempotency_keys WHERE id = $2)"
+			" INSERT INTO departed (revision, kind, id) VALUES ($1, 'key', $2)" },
+	/* A standby is told of what is gone by table departed. */
+	{ "delete_host", "WITH gone AS (DELETE FROM hosts WHERE id = $2)"
+			 " INSERT INTO departed (revision, kind, id) VALUES ($1, 'host', $2)" },
+	{ "delete_gateway",
+	  "WITH gone AS (DELETE FROM gateways WHERE id = $2)"
+	  " INSERT INTO departed (revision, kind, id) VALUES ($1, 'gateway', $2)" },
+	{ "delete_port", "WITH gone AS (DELETE FROM port_mappings"
+			 " WHERE address = $3 AND protocol = $4 AND port = $5)"
+			 " INSERT INTO departed (revision, kind, id) VALUES ($1, 'port', $2)" },
+	{ "delete_token", "WITH gone AS (DELETE FROM tokens WHERE id = $2)"
+			  " INSERT INTO departed (revision, kind, id) VALUES ($1, 'token', $2)" },
 	{ "add_event",
 	  "INSERT INTO events (revision, actor, subject_kind, subject, action, message)"
 	  " VALUES ($1, $2, $3, $4, $5, $6)" },
@@ -223,10 +230,11 @@ static int send_gone(PGconn *connection, const struct entry *entry)
 	char address[ADDRESS_STRING_MAX];
 	struct params params = { .n = 0 };
 
+	add_number(&params, entry->flight->revision);
+	add_text(&params, entry->id);
 	switch (entry->kind) {
 	case RECORD_HOST:
 	case RECORD_GATEWAY:
-		add_text(&params, entry->id);
 		return execute(connection,
 			       entry->kind == RECORD_HOST ? "delete_host" : "delete_gateway",
 			       &params);
@@ -238,10 +246,8 @@ static int send_gone(PGconn *connection, const struct entry *entry)
 	case RECORD_CUSTOMER: /* so does this one's, for its environments */
 		return store_send_customer(connection, (const struct customer *)entry->flight);
 	case RECORD_TOKEN:
-		add_text(&params, entry->id);
 		return execute(connection, "delete_token", &params);
 	case RECORD_KEY:
-		add_text(&params, entry->id);
 		return execute(connection, "delete_key", &params);
 	case RECORD_KIND_MAX:
 		break;
@@ -306,11 +312,11 @@ const char *store_load_query(enum record_kind kind)
 		return "SELECT id, host(address), pool, labels, version, cpu_milli, memory_bytes, gpus,"
 		       " online, mode, extract(epoch FROM status_since)::bigint,"
 		       " extract(epoch FROM mode_since)::bigint, revision FROM hosts"
-		       " ORDER BY id";
+		       " WHERE revision > $1 ORDER BY id";
 	case RECORD_GATEWAY:
 		return "SELECT id, addresses, version, online,"
 		       " extract(epoch FROM status_since)::bigint, addresses_revision, revision"
-		       " FROM gateways ORDER BY id";
+		       " FROM gateways WHERE revision > $1 ORDER BY id";
 	case RECORD_ENVIRONMENT:
 		return "SELECT id, spec, login, password_hash, ssh_host_key, ssh_host_key_public, phase,"
 		       " stage, reason, power, host, gpus, assignment, assignment_revision,"
@@ -318,27 +324,27 @@ const char *store_load_query(enum record_kind kind)
 		       " extract(epoch FROM phase_since)::bigint, revision, action, move_to,"
 		       " extract(epoch FROM expires_at)::bigint, exit_code, crashes,"
 		       " extract(epoch FROM next_try)::bigint FROM environments"
-		       " WHERE phase <> 'deleted' ORDER BY created_at, id";
+		       " WHERE phase <> 'deleted' AND revision > $1 ORDER BY created_at, id";
 	case RECORD_PORT:
 		return "SELECT host(address), protocol, port, environment, service, state,"
 		       " host(target_address), target_port, mapping_revision,"
 		       " extract(epoch FROM since)::bigint,"
 		       " extract(epoch FROM quarantined_until)::bigint, revision,"
 		       " extract(epoch FROM expires_at)::bigint FROM port_mappings"
-		       " ORDER BY address, protocol, port";
+		       " WHERE revision > $1 ORDER BY address, protocol, port";
 	case RECORD_CUSTOMER:
 		return "SELECT id, extract(epoch FROM created_at)::bigint, revision FROM customers"
-		       " WHERE NOT deleted ORDER BY id";
+		       " WHERE NOT deleted AND revision > $1 ORDER BY id";
 	case RECORD_TOKEN:
 		return "SELECT id, name, role, subject, encode(hash, 'hex'), created_by,"
 		       " extract(epoch FROM created_at)::bigint,"
 		       " extract(epoch FROM expires_at)::bigint,"
 		       " extract(epoch FROM last_used_at)::bigint, revision FROM tokens"
-		       " ORDER BY created_at, id";
+		       " WHERE revision > $1 ORDER BY created_at, id";
 	case RECORD_KEY:
 		return "SELECT id, encode(fingerprint, 'hex'), subject,"
 		       " extract(epoch FROM created_at)::bigint, revision FROM idempotency_keys"
-		       " ORDER BY created_at, id";
+		       " WHERE revision > $1 ORDER BY created_at, id";
 	case RECORD_KIND_MAX:
 		break;
 	}

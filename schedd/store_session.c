@@ -1,36 +1,24 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* What happens on a new connection before the first batch: settings, the leader's lock, migrations,
  * the epoch, the load or the check that memory is still right, prepared statements. One step at a
- * time, each a query and what its answer means. */
+ * time, each a query and what its answer means. What a standby asks is in store_follow.c. */
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "lib/log.h"
+#include "lib/loop.h"
 #include "schedd/migrations.h"
 #include "schedd/store_private.h"
 
-enum step {
-	STEP_SETTINGS,
-	STEP_TRY_LOCK,
-	STEP_WAIT_LOCK,
-	STEP_SCHEMA,
-	STEP_VERSION,
-	STEP_MIGRATE,
-	STEP_LEAD,
-	STEP_LOAD_HOSTS,
-	STEP_LOAD_GATEWAYS,
-	STEP_LOAD_ENVIRONMENTS,
-	STEP_LOAD_PORTS,
-	STEP_LOAD_CUSTOMERS,
-	STEP_LOAD_TOKENS,
-	STEP_LOAD_KEYS,
-	STEP_PREPARE,
-	STEP_READY,
-};
+/* A standby looks this often. */
+#define FOLLOW_MS 250
+/* A leader that does not say anything for so long (it was stopped, or its machine is swamped) loses
+ * its session and with it the lock. store_idle.c speaks more often. */
+#define LEASE "10s"
 
-static void enter(struct store *store, int step);
+static void enter(struct store *store, enum store_step step);
 
 static bool is_true(const PGresult *result)
 {
@@ -60,19 +48,25 @@ static int send_migration(struct store *store)
 
 static int send_lead(struct store *store)
 {
-	const char *holder[] = { store->holder };
+	const char *values[] = { store->holder, store->address };
 
 	if (store->loaded)
 		return PQsendQuery(store->connection, "SELECT epoch, revision FROM leader");
 	return PQsendQueryParams(store->connection,
-				 "UPDATE leader SET epoch = epoch + 1, holder = $1, since = now() "
-				 "RETURNING epoch, revision",
-				 1, NULL, holder, NULL, NULL, 0);
+				 "UPDATE leader SET epoch = epoch + 1, holder = $1, address = $2, "
+				 "since = now() RETURNING epoch, revision",
+				 2, NULL, values, NULL, NULL, 0);
 }
 
 static int send_load(struct store *store, enum record_kind kind)
 {
-	return PQsendQuery(store->connection, store_load_query(kind)) &&
+	char since[24];
+	const char *values[] = { since };
+
+	(void)snprintf(since, sizeof(since), "%" PRId64,
+		       store->copy.reading ? store->copy.since : -1);
+	return PQsendQueryParams(store->connection, store_load_query(kind), 1, NULL, values, NULL,
+				 NULL, 0) &&
 	       PQsetSingleRowMode(store->connection);
 }
 
@@ -80,7 +74,7 @@ static int send_step(struct store *store)
 {
 	PGconn *connection = store->connection;
 
-	switch ((enum step)store->step) {
+	switch (store->step) {
 	case STEP_SETTINGS:
 		/* Our promise is that an answer means "on disk": a role's or database's setting
 		 * must not weaken it. The server, too, has to notice soon that we are gone. */
@@ -91,10 +85,16 @@ static int send_step(struct store *store)
 				   "SET tcp_keepalives_idle = 5; SET tcp_keepalives_interval = 2;"
 				   "SET tcp_keepalives_count = 3; SET tcp_user_timeout = 10000;"
 				   "SET idle_in_transaction_session_timeout = '60s'");
+	case STEP_FOLLOW_SCHEMA:
+	case STEP_FOLLOW_VERSION:
+	case STEP_FOLLOW_LEADER:
+	case STEP_FOLLOW_BEGIN:
+	case STEP_FOLLOW_REVISION:
+	case STEP_FOLLOW_DEPARTED:
+	case STEP_FOLLOW_COMMIT:
+		return store_follow_send(store);
 	case STEP_TRY_LOCK:
 		return PQsendQuery(connection, "SELECT pg_try_advisory_lock(" STORE_LOCK ")");
-	case STEP_WAIT_LOCK:
-		return PQsendQuery(connection, "SELECT pg_advisory_lock(" STORE_LOCK ")");
 	case STEP_SCHEMA:
 		return PQsendQuery(connection, "CREATE TABLE IF NOT EXISTS schema_migrations ("
 					       "version integer PRIMARY KEY, name text NOT NULL,"
@@ -120,10 +120,17 @@ static int send_step(struct store *store)
 		return send_load(store, RECORD_TOKEN);
 	case STEP_LOAD_KEYS:
 		return send_load(store, RECORD_KEY);
+	case STEP_LEASE:
+		return PQsendQuery(connection,
+				   "SET idle_in_transaction_session_timeout = '" LEASE "';"
+				   /* since PostgreSQL 14 */
+				   "SELECT set_config(name, '" LEASE "', false)"
+				   " FROM pg_settings WHERE name = 'idle_session_timeout'");
 	case STEP_PREPARE:
 		return PQsendPrepare(connection, store_statements[store->prepared].name,
 				     store_statements[store->prepared].sql, 0, NULL);
 	case STEP_READY:
+	case STEP_PAUSE:
 		break;
 	}
 	return 0;
@@ -171,7 +178,7 @@ static int verify(struct store *store, uint64_t epoch, uint64_t revision)
 	} else if (flight->active) {
 		store_commit_end(store, -ENOTCONN, "the database went away before the commit");
 	}
-	return store->fatal ? -1 : STEP_PREPARE;
+	return store->fatal ? -1 : STEP_LEASE;
 }
 
 static int after_lead(struct store *store, const PGresult *result)
@@ -188,6 +195,7 @@ static int after_lead(struct store *store, const PGresult *result)
 		return verify(store, epoch, revision);
 	store->epoch = epoch;
 	store->revision = revision;
+	store->copy.loaded = false;
 	store->events->on_load(store->userdata);
 	return STEP_LOAD_HOSTS;
 }
@@ -217,9 +225,11 @@ static int after_load(struct store *store)
 {
 	if (store->step != STEP_LOAD_KEYS)
 		return store->step + 1;
+	if (store->copy.reading)
+		return STEP_FOLLOW_COMMIT;
 	store->loaded = true;
 	store->events->on_leader(store->userdata, store->epoch, store->revision);
-	return STEP_PREPARE;
+	return STEP_LEASE;
 }
 
 static int after_prepare(struct store *store)
@@ -231,22 +241,28 @@ static int after_try_lock(struct store *store, const PGresult *result)
 {
 	if (is_true(result))
 		return STEP_SCHEMA;
-	log_info("database", "another schedd is the leader: waiting for it to end");
+	if (store->role != STORE_WAITING)
+		log_info("database", "another schedd is the leader: following it");
 	store_set_role(store, STORE_WAITING, "");
-	return STEP_WAIT_LOCK;
+	return STEP_FOLLOW_SCHEMA;
 }
 
 /* The last result of a step; NULL result for those that have none of interest. */
 static int next_step(struct store *store, const PGresult *result)
 {
-	switch ((enum step)store->step) {
+	switch (store->step) {
 	case STEP_SETTINGS:
 		return STEP_TRY_LOCK;
 	case STEP_TRY_LOCK:
 		return after_try_lock(store, result);
-	case STEP_WAIT_LOCK:
-		store_set_role(store, STORE_STARTING, "");
-		return STEP_SCHEMA;
+	case STEP_FOLLOW_SCHEMA:
+	case STEP_FOLLOW_VERSION:
+	case STEP_FOLLOW_LEADER:
+	case STEP_FOLLOW_BEGIN:
+	case STEP_FOLLOW_REVISION:
+	case STEP_FOLLOW_DEPARTED:
+	case STEP_FOLLOW_COMMIT:
+		return store_follow_next(store, result);
 	case STEP_SCHEMA:
 	case STEP_MIGRATE:
 		return STEP_VERSION;
@@ -262,9 +278,12 @@ static int next_step(struct store *store, const PGresult *result)
 	case STEP_LOAD_TOKENS:
 	case STEP_LOAD_KEYS:
 		return after_load(store);
+	case STEP_LEASE:
+		return STEP_PREPARE;
 	case STEP_PREPARE:
 		return after_prepare(store);
 	case STEP_READY:
+	case STEP_PAUSE:
 		break;
 	}
 	return -1;
@@ -276,15 +295,18 @@ static void ready(struct store *store)
 		store_lost(store, "cannot pipeline: %s", PQerrorMessage(store->connection));
 		return;
 	}
-	store->backoff.attempts = 0;
+	backoff_reset(&store->backoff);
+	store_idle(store);
 	store_set_role(store, STORE_READY, "");
 }
 
-static void enter(struct store *store, int step)
+static void enter(struct store *store, enum store_step step)
 {
 	store->step = step;
 	if (step == STEP_READY)
 		ready(store);
+	else if (step == STEP_PAUSE)
+		(void)loop_timer_arm(&store->timer, FOLLOW_MS);
 	else if (!send_step(store) || store_flush(store) < 0)
 		store_lost(store, "cannot send: %s", PQerrorMessage(store->connection));
 }
@@ -312,30 +334,35 @@ static bool take_result(struct store *store, const PGresult *result)
 	}
 }
 
+/* The answer to a step is complete: a result and the end of it may come in different datagrams. */
+static bool step_ended(struct store *store)
+{
+	_cleanup_pg_result_ PGresult *last = TAKE_PTR(store->last);
+	int step = next_step(store, last);
+
+	if (step < 0)
+		return false;
+	enter(store, (enum store_step)step);
+	return store->role != STORE_READY;
+}
+
 void store_session_read(struct store *store)
 {
-	_cleanup_pg_result_ PGresult *last = NULL;
-
 	while (store->connection && !PQisBusy(store->connection)) {
 		PGresult *result = PQgetResult(store->connection);
-		int step;
 
 		if (result) {
-			PQclear(last);
-			last = result;
+			PQclear(store->last);
+			store->last = result;
 			if (!take_result(store, result))
 				return;
-			continue;
+		} else if (!store->last || !step_ended(store)) {
+			return; /* nothing was asked: a notice or a parameter; or the end */
 		}
-		if (!last)
-			return; /* nothing was asked: a notice or a parameter */
-		step = next_step(store, last);
-		PQclear(last);
-		last = NULL;
-		if (step < 0)
-			return;
-		enter(store, step);
-		if (store->role == STORE_READY)
-			return;
 	}
+}
+
+void store_session_again(struct store *store)
+{
+	enter(store, store->copy.loaded ? STEP_FOLLOW_LEADER : STEP_TRY_LOCK);
 }

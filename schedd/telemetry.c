@@ -4,10 +4,14 @@
 
 #include <errno.h>
 
+#include "lib/clock.h"
+
 struct telemetry {
 	const struct scheduler *scheduler;
 	const struct feed *feed;
 	const struct http_server *server;
+	const struct forward *forward;
+	struct metric *role, *stale, *passed;
 	struct metric *up, *environments, *hosts, *gateways, *ports, *queue;
 	struct metric *cpu, *memory, *epoch, *revision, *watchers;
 	struct metric *placements, *placement_seconds, *commits, *commit_seconds, *rows;
@@ -99,6 +103,22 @@ static void collect_gateways_and_ports(struct telemetry *telemetry, const struct
 		     (double)(port_pool_size(&state->pool) - port_pool_taken(&state->pool)));
 }
 
+static void collect_standing(struct telemetry *telemetry)
+{
+	struct scheduler_standing standing;
+	uint64_t passed, failed;
+
+	scheduler_standing(telemetry->scheduler, &standing);
+	forward_stats(telemetry->forward, &passed, &failed);
+	set_labelled(telemetry->role, "standby", standing.standby);
+	set_labelled(telemetry->role, "leader",
+		     !standing.standby && scheduler_loaded(telemetry->scheduler));
+	set(telemetry->stale,
+	    standing.stale_since > 0 ? (double)(clock_unix_seconds() - standing.stale_since) : 0);
+	set_labelled(telemetry->passed, "answered", (double)(passed - failed));
+	set_labelled(telemetry->passed, "failed", (double)failed);
+}
+
 static void collect_counters(struct telemetry *telemetry)
 {
 	struct http_server_stats server;
@@ -135,17 +155,19 @@ static void collect(void *userdata)
 	collect_environments(telemetry, state);
 	collect_hosts(telemetry, state);
 	collect_gateways_and_ports(telemetry, state);
+	collect_standing(telemetry);
 	collect_counters(telemetry);
 }
 
 int telemetry_new(struct telemetry **ret, struct metrics *metrics,
 		  const struct scheduler *scheduler, const struct feed *feed,
-		  const struct http_server *server)
+		  const struct http_server *server, const struct forward *forward)
 {
 	static const char *const phase[] = { "phase", NULL }, *const status[] = { "status", NULL };
 	static const char *const label_state[] = { "state", NULL };
-	static const char *const result[] = { "result", NULL }, *const reason[] = { "reason",
-										    NULL };
+	static const char *const result[] = { "result", NULL },
+				 *const reason[] = { "reason", NULL },
+				 *const role[] = { "role", NULL };
 	struct telemetry *t = calloc(1, sizeof(*t));
 	const struct {
 		struct metric **metric;
@@ -168,6 +190,12 @@ int telemetry_new(struct telemetry **ret, struct metrics *metrics,
 		  label_state },
 		{ &t->memory, METRIC_GAUGE, "portico_sched_memory_bytes", "Memory of all hosts.",
 		  label_state },
+		{ &t->role, METRIC_GAUGE, "portico_sched_role",
+		  "1 for what this schedd is: leader or standby.", role },
+		{ &t->stale, METRIC_GAUGE, "portico_sched_stale_seconds",
+		  "Age of what is read from, while the database is away; else 0.", NULL },
+		{ &t->passed, METRIC_COUNTER, "portico_sched_forwarded_requests_total",
+		  "Requests that a standby passed on to the leader, by result.", result },
 		{ &t->epoch, METRIC_GAUGE, "portico_sched_epoch", "Epoch of this leader.", NULL },
 		{ &t->revision, METRIC_GAUGE, "portico_sched_revision", "Last committed revision.",
 		  NULL },
@@ -203,6 +231,7 @@ int telemetry_new(struct telemetry **ret, struct metrics *metrics,
 	t->scheduler = scheduler;
 	t->feed = feed;
 	t->server = server;
+	t->forward = forward;
 	for (size_t i = 0; i < ARRAY_SIZE(families); i++) {
 		*families[i].metric = metrics_register(metrics, families[i].type, families[i].name,
 						       families[i].help, families[i].labels);

@@ -108,6 +108,22 @@ Test(options, mean_what_they_say)
 	cr_assert_eq(options.max_body, 1024);
 }
 
+Test(options, other_schedds_are_told_where_this_one_listens)
+{
+	cr_assert_eq(load(POOL), 0);
+	cr_assert_str_eq(settings.advertise, "http://127.0.0.1:8000");
+	cr_assert_eq(load(POOL, "--listen", "[2001:db8::1]:80", "--insecure"), 0);
+	cr_assert_str_eq(settings.advertise, "http://[2001:db8::1]:80");
+	cr_assert_eq(load(POOL, "--listen", ""), 0);
+	cr_assert_str_eq(settings.advertise, "unix:/run/portico/schedd.sock");
+	cr_assert_eq(load(POOL, "--listen", "0.0.0.0:80", "--insecure"), 0);
+	cr_assert_str_eq(settings.advertise, "", "every address is none");
+	cr_assert_eq(load(POOL, "--advertise", "https://sched1.example.com:8000"), 0);
+	cr_assert_str_eq(settings.advertise, "https://sched1.example.com:8000");
+	cr_assert_eq(load(POOL, "--advertise", "sched1:8000"), -EINVAL);
+	cr_assert_str_eq(err.field, "advertise");
+}
+
 Test(options, beyond_loopback_it_is_https_unless_plain_http_is_wanted)
 {
 	cr_assert_eq(load(POOL, "--listen", "10.0.0.1:8000"), 0, "%s", err.message);

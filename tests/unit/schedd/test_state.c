@@ -309,3 +309,75 @@ Test(state, the_audit_has_a_limit)
 	cr_expect_str_eq(state.open.audits[7].actor, "10.0.0.7");
 	cr_expect_str_eq(state.open.audits[7].id, "host1");
 }
+
+/* ---- a standby's copy ---- */
+
+/* Another version of a row, as the leader has committed it. */
+static void mirror(struct record *record, uint64_t revision)
+{
+	record->revision = revision;
+	cr_assert_eq(state_mirror(&state, record), 0);
+}
+
+static void commit_copy(uint64_t revision)
+{
+	cr_assert(state_close_mirror(&state, revision));
+	state_commit_batch(&state);
+	state_finish_batch(&state);
+	cr_assert_eq(state.revision, revision);
+}
+
+Test(state, a_copy_takes_new_rows_and_other_versions_with_their_own_revisions)
+{
+	struct environment *moved = row_environment("env-a", "alice");
+	struct host_entry *host1 = state_host(&state, "host1");
+	struct host_entry *host2 = state_host(&state, "host2");
+	struct environment *first = row_environment("env-a", "alice");
+
+	(void)snprintf(first->host, sizeof(first->host), "host1");
+	mirror(&first->record, 103);
+	mirror(&row_port("env-a", "ssh", "203.0.113.10:30001")->record, 104);
+	cr_expect_null(environment_committed(environment("env-a")));
+	commit_copy(107);
+	cr_expect_eq(environment_committed(environment("env-a"))->record.revision, 103);
+	cr_expect_eq(port_pool_taken(&state.pool), 1);
+	cr_expect_eq(host1->committed.environments, 1);
+
+	(void)snprintf(moved->host, sizeof(moved->host), "host2");
+	moved->phase = PHASE_RUNNING;
+	mirror(&moved->record, 109);
+	commit_copy(109);
+	cr_expect_eq(environment_committed(environment("env-a"))->phase, PHASE_RUNNING);
+	cr_expect_eq(environment("env-a")->host, host2);
+	cr_expect_eq(host1->committed.environments + host1->newest.environments, 0);
+	cr_expect_eq(host2->committed.environments + host2->newest.environments, 2);
+	cr_expect_eq(state_environment_named(&state, NULL, "alice"), environment("env-a"));
+	cr_expect_eq(environment("env-a")->n_ports, 1);
+}
+
+Test(state, what_is_gone_leaves_the_copy_and_its_key_is_free_for_another)
+{
+	const struct mapping_key ssh = key_of("203.0.113.10:30001");
+	struct environment *placed = row_environment("env-a", "alice");
+	char id[MAPPING_STRING_MAX];
+
+	(void)snprintf(placed->host, sizeof(placed->host), "host1");
+	mirror(&placed->record, 101);
+	mirror(&row_port("env-a", "ssh", "203.0.113.10:30001")->record, 101);
+	commit_copy(101);
+
+	cr_assert_eq(state_mirror_gone(&state, RECORD_PORT, mapping_key_format(&ssh, id)), 0);
+	cr_assert_eq(state_mirror_gone(&state, RECORD_ENVIRONMENT, "env-a"), 0);
+	cr_assert_eq(state_mirror_gone(&state, RECORD_HOST, "unknown"), 0, "it was never read");
+	commit_copy(101);
+	cr_expect_null(state_environment(&state, "env-a"));
+	cr_expect_eq(port_pool_taken(&state.pool), 0);
+	cr_expect_eq(state_host(&state, "host1")->committed.environments, 0);
+	cr_expect_eq(state_host(&state, "host1")->newest.environments, 0);
+
+	mirror(&row_environment("env-b", "alice")->record, 105);
+	mirror(&row_port("env-b", "ssh", "203.0.113.10:30001")->record, 105);
+	commit_copy(105);
+	cr_expect_eq(state_port(&state, &ssh)->environment, environment("env-b"));
+	cr_expect_not(state_close_mirror(&state, 106), "nothing has changed");
+}

@@ -1,0 +1,365 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: GPL-2.0-or-later
+# shellcheck disable=SC2317,SC2154,SC2119,SC2016 # bats calls the tests; variables come from the lab
+# Two schedd and a real PostgreSQL: the standby's copy, requests that it passes on, who leads after one was
+# stopped, killed, or lost its session; and commits whose connection is cut before and after they happened.
+
+bats_require_minimum_version 1.5.0
+load fleet
+
+setup_file() {
+	fleet_load
+	lab_init
+	lab_postgres
+	echo none >"$lab_dir/order"
+	install -d -m 711 "$lab_dir/proxy"
+	lab_start database-proxy - tests/helpers/database-proxy "$lab_dir/proxy/.s.PGSQL.5432" \
+		"$lab_dir/postgres/.s.PGSQL.5432" "$lab_dir/order"
+	lab_wait 10 test -S "$lab_dir/proxy/.s.PGSQL.5432"
+	start a
+	lab_wait 20 is_ready a
+	start b
+	lab_wait 20 is_standby b
+}
+
+teardown_file() {
+	lab_down
+}
+
+setup() {
+	fleet_load
+}
+
+teardown() {
+	[ -n "${BATS_TEST_COMPLETED:-}" ] || kill -CONT "$(lab_pid a)" "$(lab_pid b)"
+	touch "$lab_dir/stop" # creators of a test that failed
+	[ -n "${BATS_TEST_COMPLETED:-}" ] || tail -n 15 "$lab_dir"/log/[ab]
+}
+
+# Their database is reached through the proxy.
+start() { # NAME
+	lab_start "$1" - "$BUILD_DIR/schedd/schedd" --database "host=$lab_dir/proxy user=portico dbname=portico" \
+		--listen "" --socket "$lab_dir/$1.sock" --port-addresses "$lab_public" --port-range 30001-39999 \
+		--offline-after 5m
+}
+
+# call NAME METHOD PATH [CURL-OPTION...]: the answer's body.
+call() {
+	local name=$1 method=$2 path=$3
+	shift 3
+	curl -s -m 60 -X "$method" --unix-socket "$lab_dir/$name.sock" "http://localhost$path" "$@"
+}
+
+status() {
+	call "$@" -o "$lab_dir/answer" -w '%{http_code}'
+}
+
+is_ready() {
+	call "$1" GET /readyz -f
+}
+
+is_standby() {
+	[ "$(call "$1" GET '/readyz?standby=1' -f | jq -r .status)" = standby ]
+}
+
+# Larger than any host here, so that it stays in the queue; but for where a host is wanted.
+environment() { # NAME [MORE]
+	echo "{\"name\":\"$1\",\"image\":\"x\",\"cpu_milli\":${cpu:-1000000},\"memory_bytes\":16777216${2:-}}"
+}
+
+create() { # SCHEDD NAME
+	call "$1" POST /v1/environments -f -d "$(environment "$2")" >/dev/null
+}
+
+names() { # SCHEDD
+	call "$1" GET /v1/environments | jq -r '.items[].name' | sort
+}
+
+sql() {
+	psql -h "$lab_dir/postgres" -U portico -d portico -qAtc "$1"
+}
+
+sees() { # SCHEDD NAME
+	names "$1" | grep -qx "$2"
+}
+
+leader() {
+	sql "SELECT holder FROM leader" | grep -oE '[0-9]+$'
+}
+
+# The one that leads, and the other.
+roles() {
+	leads=a follows=b
+	if [ "$(leader)" = "$(lab_pid b)" ]; then
+		leads=b follows=a
+	fi
+}
+
+# What is in the rows is what readers see, on both.
+agree() {
+	diff <(sql "SELECT name FROM environments WHERE phase <> 'deleted' ORDER BY name COLLATE \"C\"") <(names a) &&
+		diff <(names a) <(names b)
+}
+
+@test "a standby reads its copy and passes writes on" {
+	create a one
+	create b two
+	lab_wait 5 agree
+	[ "$(names b)" = $'one\ntwo' ]
+	[ "$(status b GET /readyz)" = 503 ]
+	[[ $(jq -r .message "$lab_dir/answer") == *"another schedd is the leader"*"unix:$lab_dir/a.sock"* ]]
+	[ "$(status b POST /v1/environments -d "$(environment one)")" = 409 ]
+	[ "$(jq -r .details.field "$lab_dir/answer")" = name ]
+	[ "$(status b DELETE /v1/environments/two)" = 202 ]
+	lab_wait 5 agree
+	lab_wait 5 eval '! sees b two'
+	call b GET /v1/ports -D - -o /dev/null | grep -qi '^portico-role: standby'
+	run ! grep -qi '^portico-stale-since' <(call b GET /v1/ports -D -)
+	agree_ports
+	call b GET /metrics | grep -qx 'portico_sched_role{role="standby"} 1'
+	call b GET /metrics | grep -qx 'portico_sched_forwarded_requests_total{result="answered"} 3'
+}
+
+@test "a follower that watches the standby has what the leader commits, in the leader's epoch" {
+	local watcher host='{"name":"h1","address":"10.0.0.1","pool":"default","labels":{},"version":"1",
+		"capacity":{"cpu_milli":1000,"memory_bytes":1073741824,"gpus":[]}}'
+	call b POST /v1/hosts -f -d "$host" >"$lab_dir/answer"
+	[ "$(jq .epoch "$lab_dir/answer")" = "$(sql 'SELECT epoch FROM leader')" ]
+	lab_wait 5 call b GET /v1/hosts/h1 -f
+	timeout 30 curl -sN --unix-socket "$lab_dir/b.sock" 'http://localhost/v1/hosts/h1/desired?watch=1' >"$lab_dir/stream" &
+	watcher=$!
+	lab_wait 5 grep -q '"synced"' "$lab_dir/stream"
+	cpu=100 create a three
+	lab_wait 5 grep -q '"change".*three' "$lab_dir/stream"
+	call a DELETE /v1/environments/three -f >/dev/null
+	lab_wait 5 grep -q '"change".*"delete":\[{"environment"' "$lab_dir/stream"
+	kill "$watcher"
+	wait "$watcher" || true
+	[ "$(jq -r .epoch "$lab_dir/stream" | grep -v null | sort -u)" = "$(sql 'SELECT epoch FROM leader')" ]
+	local report='"revision":0,"capacity":{"cpu_milli":1000,"memory_bytes":1073741824,"gpus":[]},"containers":[]'
+	[ "$(status b POST /v1/hosts/h1/status -d "{\"epoch\":$(sql 'SELECT epoch FROM leader'),$report}")" = 200 ]
+	[ "$(status b POST /v1/hosts/h1/status -d "{\"epoch\":0,$report}")" != 200 ]
+	lab_wait 5 agree
+}
+
+@test "a key that was freed and given out again is the new owner's in the copy" {
+	kill -STOP "$(lab_pid b)"
+	create a again
+	lab_wait 5 sees a again
+	call a DELETE /v1/environments/again -f >/dev/null
+	lab_wait 5 eval '! sees a again'
+	create a again
+	kill -CONT "$(lab_pid b)"
+	lab_wait 10 agree
+	lab_wait 10 agree_ports
+}
+
+agree_ports() {
+	[ "$(call a GET /v1/ports | jq -S '.items | sort_by(.port)')" = "$(call b GET /v1/ports | jq -S '.items | sort_by(.port)')" ]
+}
+
+# Creates one after the other through a schedd until told to stop, and notes what was answered with 201.
+creator() { # SCHEDD PREFIX
+	local i=0
+	: >"$lab_dir/$2.answered"
+	while [ ! -e "$lab_dir/stop" ]; do
+		i=$((i + 1))
+		[ "$(call "$1" POST /v1/environments -o /dev/null -w '%{http_code}' -d "$(environment "$2-$i" ',"services":[]')")" = 201 ] &&
+			echo "$2-$i" >>"$lab_dir/$2.answered"
+	done
+	true
+}
+
+creators_start() {
+	rm -f "$lab_dir/stop"
+	for i in 1 2 3 4; do
+		creator "$follows" "$1$i" 3>&- &
+	done
+	lab_wait 20 answered_more "$1" 0
+}
+
+# More than N creates were answered by now.
+answered_more() { # PREFIX N
+	[ "$(cat "$lab_dir/$1"?.answered 2>/dev/null | wc -l)" -gt "$2" ]
+}
+
+creators_stop() { # PREFIX
+	touch "$lab_dir/stop"
+	wait
+	# What was answered is there, each once; and its event with it.
+	comm -23 <(sort "$lab_dir/$1"?.answered) <(sql "SELECT name FROM environments" | sort) >"$lab_dir/missing"
+	[ ! -s "$lab_dir/missing" ]
+	[ -z "$(sql "SELECT name FROM environments WHERE phase <> 'deleted' GROUP BY name HAVING count(*) > 1")" ]
+	[ "$(sql "SELECT count(*) FROM environments")" = "$(sql "SELECT count(*) FROM events WHERE action = 'create' AND subject_kind = 'environment'")" ]
+	lab_wait 20 agree
+}
+
+count_after() { # PREFIX
+	wc -l < <(cat "$lab_dir/$1"?.answered)
+}
+
+@test "a leader that is killed loses no answered write, and the standby takes over by itself" {
+	roles
+	local epoch before
+	epoch=$(sql 'SELECT epoch FROM leader')
+	creators_start kill
+	before=$(lab_pid "$leads")
+	kill -KILL "$before"
+	lab_wait 20 is_ready "$follows"
+	lab_wait 20 answered_more kill "$(count_after kill)"
+	[ "$(sql 'SELECT epoch FROM leader')" -gt "$epoch" ]
+	start "$leads"
+	lab_wait 20 is_standby "$leads"
+	creators_stop kill
+}
+
+@test "a leader that was stopped loses the lock, and ends when it wakes up" {
+	roles
+	local old epoch
+	old=$(lab_pid "$leads")
+	epoch=$(sql 'SELECT epoch FROM leader')
+	kill -STOP "$old"
+	lab_wait 40 is_ready "$follows"
+	create "$follows" woken
+	kill -CONT "$old"
+	# What it still had to say is refused, and it ends.
+	lab_wait 20 lab_gone "$old"
+	grep -q 'cannot go on: another schedd became the leader' "$lab_dir/log/$leads"
+	[ "$(sql 'SELECT epoch FROM leader')" = "$((epoch + 1))" ]
+	start "$leads"
+	lab_wait 20 is_standby "$leads"
+	lab_wait 10 agree
+}
+
+@test "a write with an old epoch or an old revision fails in the database" {
+	local epoch revision
+	epoch=$(sql 'SELECT epoch FROM leader')
+	revision=$(sql 'SELECT revision FROM leader')
+	run sql "SELECT leader_advance($((epoch - 1)), $revision, $((revision + 1)))"
+	[[ $output == *"is not the leader any more"* ]]
+	run sql "BEGIN; UPDATE hosts SET pool = 'stolen'; SELECT leader_advance($epoch, $((revision - 1)), $((revision + 1))); COMMIT"
+	[[ $output == *"is not the leader any more"* ]]
+	run sql "SELECT leader_advance($epoch, $revision, $revision)"
+	[[ $output == *"is not the leader any more"* ]]
+	[ "$(sql 'SELECT revision FROM leader')" = "$revision" ]
+	[ "$(sql 'SELECT pool FROM hosts')" = default ]
+}
+
+@test "the connection is cut before a commit: it did not happen, and that is the answer" {
+	roles
+	lab_stop "$follows" # it would take over
+	echo before-commit >"$lab_dir/order"
+	[ "$(status "$leads" POST /v1/environments -D "$lab_dir/head" -d "$(environment cut-before)")" = 503 ]
+	grep -qx done "$lab_dir/order"
+	[ "$(jq -r .code "$lab_dir/answer")" = unavailable ]
+	grep -qi '^retry-after: ' "$lab_dir/head"
+	lab_wait 20 is_ready "$leads"
+	[ "$(sql "SELECT count(*) FROM environments WHERE name = 'cut-before'")" = 0 ]
+	create "$leads" cut-before
+}
+
+@test "the connection is cut after a commit, before its answer: it did happen, once, and that is the answer" {
+	roles
+	local pid epoch
+	pid=$(lab_pid "$leads")
+	epoch=$(sql 'SELECT epoch FROM leader')
+	echo after-commit >"$lab_dir/order"
+	[ "$(status "$leads" POST /v1/environments -d "$(environment cut-after)")" = 201 ]
+	grep -qx done "$lab_dir/order"
+	[ "$(sql "SELECT count(*) FROM environments WHERE name = 'cut-after'")" = 1 ]
+	[ "$(sql "SELECT count(*) FROM events WHERE message LIKE 'name=cut-after %'")" = 1 ]
+	lab_wait 20 is_ready "$leads"
+	[ "$(lab_pid "$leads")" = "$pid" ]
+	[ "$(sql 'SELECT epoch FROM leader')" = "$epoch" ]
+	start "$follows"
+	lab_wait 20 is_standby "$follows"
+	lab_wait 10 agree
+}
+
+# The session that holds the lock.
+backend() {
+	sql "SELECT pid FROM pg_locks WHERE locktype = 'advisory' AND granted"
+}
+
+metric() { # SCHEDD LINE-PREFIX
+	call "$1" GET /metrics | sed -n "s/^$2 //p"
+}
+
+@test "requests that come during a commit share the next one, and are answered after it" {
+	roles
+	local pid i commits rows
+	pid=$(backend)
+	commits=$(metric "$leads" 'portico_sched_commits_total{result="committed"}')
+	kill -STOP "$pid"
+	for i in $(seq 20); do
+		call "$leads" POST /v1/environments -o /dev/null -w '%{http_code}\n' \
+			-d "$(environment "shared-$i" ',"services":[]')" >"$lab_dir/shared-$i" 3>&- &
+	done
+	# The loop does not wait for the database: reads are answered. All have arrived once they are counted.
+	lab_wait 20 eval '[ "$(ss -xH state established src "$lab_dir/$leads.sock" | wc -l)" -ge 20 ]'
+	call "$leads" GET /v1/environments -f >/dev/null
+	run ! sees "$leads" shared-1
+	run cat "$lab_dir"/shared-*
+	[ -z "$output" ]
+	kill -CONT "$pid"
+	wait
+	[ "$(cat "$lab_dir"/shared-* | sort | uniq -c | tr -s ' ')" = ' 20 201' ]
+	# One or two for those who came first, one for all others, and what follows from them.
+	rows=$(metric "$leads" 'portico_sched_commits_total{result="committed"}')
+	[ "$((rows - commits))" -le 6 ]
+	lab_wait 10 agree
+}
+
+# One leads, the other follows; who has ended (the leader that was replaced does) is started again.
+both_up() {
+	local name
+	for name in a b; do
+		lab_pid "$name" || start "$name"
+	done
+	{ is_ready a && is_standby b; } || { is_ready b && is_standby a; }
+}
+
+@test "sessions that the server ends under load: whoever leads then, no answered write is missing, none is there twice" {
+	roles
+	local i
+	creators_start term
+	for i in 1 2 3; do
+		lab_wait 20 both_up
+		lab_wait 20 answered_more term "$(count_after term)"
+		sql "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory' AND granted" >/dev/null
+	done
+	lab_wait 20 both_up
+	lab_wait 20 answered_more term "$(count_after term)"
+	creators_stop term
+}
+
+@test "without the database both answer reads, and say since when they are old; then all goes on by itself" {
+	roles
+	local name before
+	before=$(names a)
+	lab_stop postgres INT
+	for name in a b; do
+		lab_wait 20 eval "call $name GET /v1/environments | jq -e .stale_since"
+		call "$name" GET /v1/environments -D "$lab_dir/head" -o "$lab_dir/answer"
+		grep -qiE '^portico-stale-since: 20[0-9-]{8}T[0-9:]{8}Z' "$lab_dir/head"
+		tests/helpers/check-answer proto/openapi.yaml Environments <"$lab_dir/answer"
+		[ "$(names "$name")" = "$before" ]
+		[ "$(status "$name" POST /v1/environments -D "$lab_dir/head" -d "$(environment none)")" = 503 ]
+		grep -qi '^retry-after: ' "$lab_dir/head"
+		[ "$(status "$name" GET '/readyz?standby=1')" = 503 ]
+		[ "$(metric "$name" portico_sched_stale_seconds)" -ge 0 ]
+	done
+	lab_postgres_start
+	lab_wait 20 both_up
+	for name in a b; do
+		[ "$(call "$name" GET /v1/environments | jq .stale_since)" = null ]
+	done
+	create a back-again
+	lab_wait 10 agree
+}
+
+@test "nothing is wrong with the daemons, to the end" {
+	lab_stop a
+	lab_stop b
+	run ! grep -E 'ERROR: (Address|Leak)Sanitizer|runtime error:' "$lab_dir/log/a" "$lab_dir/log/b"
+}
