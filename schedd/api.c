@@ -141,6 +141,8 @@ int api_new(struct api **ret, const struct api_config *config)
 	if (r == 0)
 		r = api_health_init(api);
 	if (r == 0)
+		r = api_events_init(api);
+	if (r == 0)
 		r = api_customers_init(api);
 	if (r == 0)
 		r = api_tokens_init(api);

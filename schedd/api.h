@@ -8,6 +8,7 @@
 
 #include "lib/http_server.h"
 #include "lib/metrics.h"
+#include "schedd/event_log.h"
 #include "schedd/feed.h"
 #include "schedd/password.h"
 #include "schedd/scheduler.h"
@@ -18,6 +19,7 @@ struct api_config {
 	struct http_server *server; /* routes are added to it */
 	struct scheduler *scheduler;
 	struct feed *feed;
+	struct event_log *events;
 	struct password_hasher *hasher;
 	struct metrics *metrics;
 	const char *public_name;          /* borrowed; NULL: the ports' own addresses */

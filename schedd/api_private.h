@@ -69,6 +69,7 @@ int api_hosts_init(struct api *api) _must_check_;
 int api_gateways_init(struct api *api) _must_check_;
 int api_ports_init(struct api *api) _must_check_;
 int api_health_init(struct api *api) _must_check_;
+int api_events_init(struct api *api) _must_check_;
 int api_customers_init(struct api *api) _must_check_;
 int api_tokens_init(struct api *api) _must_check_;
 

@@ -209,6 +209,7 @@ static int run(struct bootstrap *bootstrap, const struct options *options,
 	const struct scheduler_config config = {
 		.database = options->database,
 		.holder = SUBJECT,
+		.address = "",
 		.pool = &settings->pool,
 		.limits = settings->limits,
 		.offline_after_ms = (uint32_t)options->offline_after_ms,

@@ -27,6 +27,7 @@ struct daemon {
 	struct feed *feed;
 	struct scheduler *scheduler;
 	struct forward *forward;
+	struct event_log *events;
 	struct password_hasher *hasher;
 	struct metrics *metrics;
 	struct telemetry *telemetry;
@@ -100,6 +101,7 @@ static int make_modules(struct daemon *daemon, const struct options *options,
 		.database = options->database,
 		.holder = daemon->holder,
 		.address = daemon->address,
+		.event_retention_s = options->event_retention_ms / 1000,
 		.pool = &settings->pool,
 		.limits = settings->limits,
 		.offline_after_ms = (uint32_t)options->offline_after_ms,
@@ -126,6 +128,8 @@ static int make_modules(struct daemon *daemon, const struct options *options,
 		r = forward_new(&daemon->forward, base, daemon->server, daemon->scheduler,
 				daemon->holder);
 	if (r == 0)
+		r = event_log_new(&daemon->events, base, options->database);
+	if (r == 0)
 		r = metrics_new(&daemon->metrics);
 	if (r == 0)
 		r = telemetry_new(&daemon->telemetry, daemon->metrics, daemon->scheduler,
@@ -142,6 +146,7 @@ static int make_api(struct daemon *daemon, const struct options *options)
 		.server = daemon->server,
 		.scheduler = daemon->scheduler,
 		.feed = daemon->feed,
+		.events = daemon->events,
 		.hasher = daemon->hasher,
 		.metrics = daemon->metrics,
 		.public_name = options->public_name,
@@ -216,6 +221,7 @@ void daemon_free(struct daemon *daemon)
 	if (!daemon)
 		return;
 	api_free(daemon->api);
+	event_log_free(daemon->events);
 	forward_free(daemon->forward);
 	feed_free(daemon->feed); /* its streams are counted by auth */
 	daemon->feed = NULL;

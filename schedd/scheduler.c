@@ -415,6 +415,7 @@ int scheduler_new(struct scheduler **ret, struct event_base *base,
 		.conninfo = config->database,
 		.holder = config->holder,
 		.address = config->address,
+		.event_retention_s = config->event_retention_s,
 	};
 	_cleanup_(cleanup_scheduler) struct scheduler *scheduler = calloc(1, sizeof(*scheduler));
 	int r;

@@ -21,8 +21,9 @@ struct scheduler;
 struct scheduler_config {
 	const char *database; /* libpq conninfo; borrowed, as are holder and address */
 	const char *holder;
-	const char *address;    /* where other schedds reach this one; "" for nowhere */
-	struct port_pool *pool; /* taken over */
+	uint64_t event_retention_s; /* 0: for ever */
+	const char *address;        /* where other schedds reach this one; "" for nowhere */
+	struct port_pool *pool;     /* taken over */
 	struct lifecycle_limits limits;
 	uint32_t offline_after_ms;             /* a follower that was silent so long is offline */
 	uint64_t lease_ms;                     /* see host_entry; 0: no environment is re-placed */

@@ -51,10 +51,11 @@ struct store_events {
 };
 
 struct store_config {
-	const char *conninfo; /* must hold no password: see store_check_conninfo */
-	const char *holder;   /* names this process in the leader's row */
-	const char *address;  /* where standbys reach it, with the pin of its key behind a '#' if it
-			       * has one; "" for nowhere */
+	const char *conninfo;       /* must hold no password: see store_check_conninfo */
+	uint64_t event_retention_s; /* 0: events are not forgotten */
+	const char *holder;         /* names this process in the leader's row */
+	const char *address; /* where standbys reach it, with the pin of its key behind a '#' if it
+			      * has one; "" for nowhere */
 };
 
 /* Copies the configuration. Connects from the event loop. */

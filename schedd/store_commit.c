@@ -15,7 +15,7 @@
 
 static int send_batch(struct store *store, uint64_t epoch, const struct batch *batch)
 {
-	int r = 0;
+	int r = store_idle_before_batch(store);
 
 	for (size_t i = 0; i < batch->n && r == 0; i++)
 		r = store_send_change(store->connection, batch->changes[i].entry);

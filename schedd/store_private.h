@@ -89,7 +89,9 @@ struct store {
 	uint64_t epoch, revision; /* of the leader's row as we wrote it last */
 	struct store_copy copy;
 	enum store_step step;
-	PGresult *last;     /* of the step, until its end has come */
+	PGresult *last; /* of the step, until its end has come */
+	uint64_t event_retention_s;
+	uint64_t forget_ms; /* monotonic: when what is old is looked for next */
 	unsigned questions; /* beside batches, in the pipeline; see store_idle.c */
 	unsigned schema_version;
 	size_t prepared;
@@ -119,6 +121,8 @@ int store_follow_next(struct store *store, const PGresult *result);
 
 /* ---- an idle leader: store_idle.c ---- */
 
+/* Before a batch, where it is time, so that a leader that is always busy forgets, too. -EIO. */
+int store_idle_before_batch(struct store *store) _must_check_;
 /* No batch is on its way: asks something now and then. */
 void store_idle(struct store *store);
 void store_idle_ask(struct store *store);

@@ -87,6 +87,7 @@ const struct store_statement store_statements[] = {
 	{ "add_event",
 	  "INSERT INTO events (revision, actor, subject_kind, subject, action, message)"
 	  " VALUES ($1, $2, $3, $4, $5, $6)" },
+	{ "forget", "SELECT leader_forget($1, $2)" },
 	{ "advance", "SELECT leader_advance($1, $2, $3)" },
 };
 const size_t store_n_statements = ARRAY_SIZE(store_statements);

@@ -250,7 +250,7 @@ count_after() { # PREFIX
 	lab_stop "$follows" # it would take over
 	echo before-commit >"$lab_dir/order"
 	[ "$(status "$leads" POST /v1/environments -D "$lab_dir/head" -d "$(environment cut-before)")" = 503 ]
-	grep -qx done "$lab_dir/order"
+	grep -qx "done" "$lab_dir/order"
 	[ "$(jq -r .code "$lab_dir/answer")" = unavailable ]
 	grep -qi '^retry-after: ' "$lab_dir/head"
 	lab_wait 20 is_ready "$leads"
@@ -265,7 +265,7 @@ count_after() { # PREFIX
 	epoch=$(sql 'SELECT epoch FROM leader')
 	echo after-commit >"$lab_dir/order"
 	[ "$(status "$leads" POST /v1/environments -d "$(environment cut-after)")" = 201 ]
-	grep -qx done "$lab_dir/order"
+	grep -qx "done" "$lab_dir/order"
 	[ "$(sql "SELECT count(*) FROM environments WHERE name = 'cut-after'")" = 1 ]
 	[ "$(sql "SELECT count(*) FROM events WHERE message LIKE 'name=cut-after %'")" = 1 ]
 	lab_wait 20 is_ready "$leads"

@@ -1,0 +1,193 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: GPL-2.0-or-later
+# shellcheck disable=SC2317,SC2154,SC2119,SC2016 # bats calls the tests; variables come from the lab
+# The schema, with a real PostgreSQL: what it refuses by itself, migrations from nothing and from the version
+# before with data in it, and events.
+
+bats_require_minimum_version 1.5.0
+load fleet
+
+setup_file() {
+	fleet_load
+	lab_init
+	lab_postgres
+	start
+	call POST /v1/hosts -f -d "$host" >/dev/null
+}
+
+teardown_file() {
+	lab_down
+}
+
+setup() {
+	fleet_load
+}
+
+start() { # [OPTION...]
+	lab_start schedd - "$BUILD_DIR/schedd/schedd" --database "$lab_database" --listen "" --socket "$lab_dir/schedd.sock" \
+		--port-addresses "$lab_public" --port-range 30001-30999 --offline-after 5m "$@"
+	lab_wait 20 call GET /readyz -f
+}
+
+call() { # METHOD PATH [CURL-OPTION...]
+	local method=$1 path=$2
+	shift 2
+	curl -s -m 30 -X "$method" --unix-socket "$lab_dir/schedd.sock" "http://localhost$path" "$@"
+}
+
+sql() {
+	psql -h "$lab_dir/postgres" -U portico -d "${database:-portico}" -v ON_ERROR_STOP=1 -qAtc "$1"
+}
+
+environment() { # NAME [MORE]
+	echo "{\"name\":\"$1\",\"image\":\"x\",\"cpu_milli\":400,\"memory_bytes\":16777216${2:-}}"
+}
+
+host='{"name":"h1","address":"10.0.0.1","pool":"default","labels":{},"version":"1",
+	"capacity":{"cpu_milli":1000,"memory_bytes":1073741824,"gpus":[{"uuid":"GPU-1","model":"H200","memory_bytes":1}]}}'
+
+# refuses SQL TEXT: the database does, and says so.
+refuses() {
+	run sql "$1"
+	[ "$status" -ne 0 ] && [[ $output == *"$2"* ]] && return
+	echo "$1: $output"
+	return 1
+}
+
+placed() {
+	[ "$(call GET /v1/environments | jq '[.items[] | select(.host == "h1")] | length')" = "$1" ]
+}
+
+@test "no host has more than it has, whoever writes" {
+	local id
+	call POST /v1/environments -f -d "$(environment a ',"gpu_milli":600')" >/dev/null
+	call POST /v1/environments -f -d "$(environment b)" >/dev/null
+	call POST /v1/environments -f -d "$(environment c)" >/dev/null
+	lab_wait 10 placed 2
+	[[ $(call GET /v1/environments/c | jq -r .reason) == *"needs 400 milli CPU, 200 free"* ]]
+	id=$(call GET /v1/environments/c | jq -r .id)
+	refuses "UPDATE environments SET host = 'h1' WHERE id = '$id'" 'host h1 has 1000 milli CPU'
+	id=$(call GET /v1/environments/b | jq -r .id)
+	refuses "UPDATE environments SET gpus = '[{\"uuid\":\"GPU-1\",\"milli\":401}]' WHERE id = '$id'" 'GPU GPU-1 of host h1'
+	sql "BEGIN; UPDATE environments SET gpus = '[{\"uuid\":\"GPU-1\",\"milli\":400}]' WHERE id = '$id'; SET CONSTRAINTS ALL IMMEDIATE; ROLLBACK"
+	refuses "UPDATE environments SET host = 'h2' WHERE id = '$id'" environments_host_fkey
+	# A host that shrinks keeps what it has, and the fleet goes on.
+	call POST /v1/hosts -f -d "${host/\"cpu_milli\":1000/\"cpu_milli\":500}" >/dev/null
+	[ "$(sql "SELECT cpu_milli FROM hosts")" = 500 ]
+	call DELETE /v1/environments/c -f >/dev/null
+	placed 2
+}
+
+@test "a port has one owner, and states are states" {
+	local id
+	id=$(call GET /v1/environments/a | jq -r .id)
+	refuses "INSERT INTO port_mappings SELECT address, protocol, port, '$id', 'x', state, NULL, NULL, 1, now(), NULL, 1 FROM port_mappings LIMIT 1" port_mappings_pkey
+	refuses "UPDATE port_mappings SET state = 'lost'" check
+	refuses "UPDATE port_mappings SET state = 'published'" check
+	refuses "UPDATE environments SET phase = 'gone'" check
+	refuses "UPDATE environments SET assignment = 'running', host = NULL" check
+	refuses "DELETE FROM hosts" environments_host_fkey
+	refuses "DELETE FROM environments" port_mappings_environment_fkey
+}
+
+@test "events are only added, and old ones go after their time" {
+	local before
+	before=$(sql "SELECT count(*) FROM events")
+	[ "$before" -ge 4 ]
+	refuses "UPDATE events SET actor = 'nobody'" 'events are only ever added'
+	refuses "DELETE FROM events" 'events are only ever added'
+	refuses "TRUNCATE events" 'events are only ever added'
+	sql "INSERT INTO events (at, revision, actor, subject_kind, subject, action, message)
+		SELECT now() - interval '3 hours', 1, 'test', 'host', 'old', 'x', '' FROM generate_series(1, 1500)" >/dev/null
+	# The oldest are looked for first: what was inserted late is found by its time.
+	[ "$(sql "SELECT leader_forget((SELECT epoch FROM leader) - 1, 3600)")" = f ]
+	[ "$(sql "SELECT count(*) FROM events WHERE subject = 'old'")" = 1500 ]
+	sql "BEGIN; SELECT leader_forget(epoch, 3600) FROM leader; COMMIT" >/dev/null
+	[ "$(sql "SELECT count(*) FROM events WHERE subject = 'old'")" -lt 1500 ]
+	[ "$(sql "SELECT count(*) FROM events WHERE subject <> 'old'")" = "$before" ]
+	refuses "DELETE FROM events" 'events are only ever added'
+}
+
+@test "a schedd with a short retention forgets by itself" {
+	lab_stop schedd
+	start --event-retention 1h
+	lab_wait 30 eval '[ "$(sql "SELECT count(*) FROM events WHERE subject = '"'old'"'")" = 0 ]'
+	[ "$(sql "SELECT count(*) FROM events WHERE action = 'create'")" -ge 3 ]
+}
+
+@test "events are read by page and by filter" {
+	local first all
+	call GET /v1/events | tests/helpers/check-answer proto/openapi.yaml Events
+	all=$(call GET '/v1/events?limit=1000' | jq -c '[.items[].id]')
+	[ "$all" = "$(jq -c 'sort | unique' <<<"$all")" ]
+	[ "$(call GET '/v1/events?limit=2' | jq -c '[.items[].id]')" = "$(jq -c '.[-2:]' <<<"$all")" ]
+	[ "$(call GET '/v1/events?limit=2' | jq .more)" = true ]
+	first=$(jq '.[0]' <<<"$all")
+	[ "$(call GET "/v1/events?after=$first&limit=1000" | jq -c '[.items[].id]')" = "$(jq -c '.[1:]' <<<"$all")" ]
+	[ "$(call GET "/v1/events?before=$((first + 1))" | jq -c '[.items[].id]')" = "[$first]" ]
+	[ "$(call GET "/v1/events?after=$(jq '.[-1]' <<<"$all")" | jq -c '[.items, .more, .last]')" = '[[],false,null]' ]
+	call GET '/v1/events?kind=environment&action=create' | jq -e '.items | length >= 3 and all(.kind == "environment" and .action == "create")'
+	call GET "/v1/events?subject=$(call GET /v1/environments/a | jq -r .id)" | jq -e '.items | length >= 1 and (.[0].message | startswith("name=a "))'
+	call GET '/v1/events?subject=%27%3B+DROP+TABLE+events' | jq -e '.items == []'
+	[ "$(call GET '/v1/events?limit=0' | jq -r .code)" = out_of_range ]
+	[ "$(call GET '/v1/events?after=x' | jq -r .details.field)" = after ]
+	[ "$(call GET '/v1/events?since=1' | jq -r .code)" = unknown_field ]
+}
+
+dump_of() { # DATABASE: its schema, without data
+	pg_dump -h "$lab_dir/postgres" -U portico -s "$1" | grep -vE '^(--|\\|SET |SELECT pg_catalog)' | grep -v '^$'
+}
+
+# The migrations up to a number, as schedd applies them.
+migrate_to() { # DATABASE NUMBER
+	local file number name
+	lab_as_postgres "$lab_postgres_bin/createdb" -h "$lab_dir/postgres" -U portico "$1"
+	database=$1 sql "CREATE TABLE schema_migrations (version integer PRIMARY KEY, name text NOT NULL,
+		applied_at timestamptz NOT NULL DEFAULT now())"
+	for file in schedd/migrations/*.sql; do
+		name=$(basename "$file" .sql)
+		number=$((10#${name%%_*}))
+		[ "$number" -le "$2" ] || break
+		psql -h "$lab_dir/postgres" -U portico -d "$1" -v ON_ERROR_STOP=1 -qA1f "$file" >/dev/null
+		database=$1 sql "INSERT INTO schema_migrations (version, name) VALUES ($number, '${name#*_}')"
+	done
+}
+
+# What the first version could hold, in every state.
+fill() { # DATABASE
+	psql -h "$lab_dir/postgres" -U portico -d "$1" -v ON_ERROR_STOP=1 -qf tests/e2e/rows-0001.sql
+}
+
+@test "each version is migrated to the newest, with the rows of the first in it" {
+	local last version found
+	last=$(find schedd/migrations -name '*.sql' | wc -l)
+	lab_stop schedd
+	for version in $(seq 1 $((last - 1))); do
+		migrate_to "from$version" 1
+		fill "from$version"
+		# From the first with data to this one, then by schedd to the newest.
+		for file in $(find schedd/migrations -name '*.sql' | sort | sed -n "2,${version}p"); do
+			psql -h "$lab_dir/postgres" -U portico -d "from$version" -v ON_ERROR_STOP=1 -qA1f "$file" >/dev/null
+			found=$(basename "$file" .sql)
+			database=from$version sql "INSERT INTO schema_migrations (version, name) VALUES ($((10#${found%%_*})), '${found#*_}')"
+		done
+		lab_start schedd - "$BUILD_DIR/schedd/schedd" --database "host=$lab_dir/postgres user=portico dbname=from$version" \
+			--listen "" --socket "$lab_dir/schedd.sock" --port-addresses "$lab_public" --port-range 30001-30999 --offline-after 5m
+		lab_wait 20 call GET /readyz -f
+		[ "$(call GET /v1/environments | jq -c '[.items[].name] | sort')" = '["asks","runs","stops"]' ]
+		[ "$(call GET /v1/environments/runs | jq -c '[.host, .ports[0].port]')" = '["old-host",30001]' ]
+		[ "$(call GET /v1/ports | jq '.items | length')" = 3 ]
+		lab_stop schedd
+		[ "$(database=from$version sql 'SELECT max(version) FROM schema_migrations')" = "$last" ]
+		# The same schema as one that was made at once.
+		diff <(dump_of portico) <(dump_of "from$version")
+	done
+}
+
+@test "a newer schema is left alone" {
+	sql "INSERT INTO schema_migrations (version, name) VALUES (999, 'future')"
+	run timeout 20 "$BUILD_DIR/schedd/schedd" --database "$lab_database" --listen "" --socket "$lab_dir/newer.sock" \
+		--port-addresses "$lab_public"
+	[ "$status" -eq 1 ]
+	[[ $output == *"the schema has version 999"*"start a newer schedd"* ]]
+}
