@@ -336,7 +336,11 @@ static int start(struct agent *agent, struct event_base *base, struct error *err
 	r = start_server(agent, base, err);
 	if (r < 0)
 		return r;
-	return start_follower(agent, base);
+	r = start_follower(agent, base);
+	return r == -EINVAL ? error_set(err, r, "invalid", "server",
+					"server: \"%s\" is not up to %d URLs with commas between",
+					agent->options->server, FOLLOWER_SERVERS_MAX)
+			    : r;
 }
 
 int agent_new(struct agent **ret, struct loop *loop, const struct options *options,

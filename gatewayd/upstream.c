@@ -310,7 +310,7 @@ static void on_state(void *userdata, enum follower_state state, const char *reas
 	case FOLLOWER_CONNECTING:
 		break;
 	case FOLLOWER_SYNCED:
-		log_info(SUBJECT, "following server=%s", upstream->config.server);
+		log_info(SUBJECT, "following server=%s", follower_server(upstream->follower));
 		break;
 	case FOLLOWER_WAITING:
 		/* The same reason once: back-off repeats it for as long as schedd is away. */

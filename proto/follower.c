@@ -26,8 +26,12 @@ struct follower {
 	struct http_client *client;
 	struct follower_events events;
 	void *userdata;
-	char *url;         /* ".../v1/hosts" */
-	char *unix_socket; /* NULL: TCP */
+	struct server {
+		char *name;        /* as configured */
+		char *url;         /* ".../v1/hosts" */
+		char *unix_socket; /* NULL: TCP */
+	} servers[FOLLOWER_SERVERS_MAX];
+	size_t n_servers, current;
 	char *name;
 	char *authorization; /* header; NULL: none */
 	uint32_t heartbeat_ms, silence_ms;
@@ -58,10 +62,17 @@ static void set_state(struct follower *follower, enum follower_state state, cons
 		follower->events.on_state(follower->userdata, state, reason);
 }
 
+/* The next server at once, and the first one again after a time that grows. */
+static uint32_t next_server(struct follower *follower)
+{
+	follower->current = (follower->current + 1) % follower->n_servers;
+	return follower->current > 0 ? RETRY_FIRST_MS : backoff_next_ms(&follower->backoff);
+}
+
 /* Ends what is open and comes back later. */
 static void start_over(struct follower *follower, const char *reason)
 {
-	struct timeval delay = to_timeval(backoff_next_ms(&follower->backoff));
+	struct timeval delay = to_timeval(next_server(follower));
 
 	http_client_cancel(follower->client, follower->registering);
 	http_client_cancel(follower->client, follower->watching);
@@ -95,16 +106,17 @@ static int call(struct follower *follower, const char *method, const char *path,
 		const struct http_call *wanted, uint64_t *ret_id)
 {
 	_cleanup_free_ char *text = body ? json_encode(body) : NULL, *url = NULL;
+	const struct server *server = &follower->servers[follower->current];
 	const char *headers[] = { follower->authorization, NULL };
 	struct http_call request = *wanted;
 	bool no_text = body && !text;
 
 	json_decref(body);
-	if (no_text || asprintf(&url, "%s%s", follower->url, path) < 0)
+	if (no_text || asprintf(&url, "%s%s", server->url, path) < 0)
 		return -ENOMEM;
 	request.method = method;
 	request.url = url;
-	request.unix_socket = follower->unix_socket;
+	request.unix_socket = server->unix_socket;
 	request.headers = headers;
 	request.body = text;
 	request.body_length = text ? strlen(text) : 0;
@@ -304,26 +316,52 @@ static void retry_due(evutil_socket_t fd, short what, void *userdata)
 
 /* ---- the follower ---- */
 
-static int set_server(struct follower *follower, const struct follower_config *config)
+static int add_server(struct follower *follower, const char *collection, const char *text,
+		      size_t length)
 {
-	size_t prefix = strlen(UNIX_PREFIX), length = strlen(config->server);
-	const char *server = config->server;
+	struct server *server = &follower->servers[follower->n_servers];
+	size_t prefix = strlen(UNIX_PREFIX);
 
-	if (strncmp(server, UNIX_PREFIX, prefix) == 0) {
-		follower->unix_socket = strdup(server + prefix);
-		if (!follower->unix_socket)
+	if (length == 0 || follower->n_servers == FOLLOWER_SERVERS_MAX)
+		return -EINVAL;
+	follower->n_servers++;
+	server->name = strndup(text, length);
+	if (!server->name)
+		return -ENOMEM;
+	if (strncmp(server->name, UNIX_PREFIX, prefix) == 0) {
+		server->unix_socket = strdup(server->name + prefix);
+		if (!server->unix_socket)
 			return -ENOMEM;
-		server = "http://localhost";
-		length = strlen(server);
+		text = "http://localhost";
+		length = strlen(text);
 	}
-	while (length > 0 && server[length - 1] == '/')
+	while (length > 0 && text[length - 1] == '/')
 		length--;
-	if (asprintf(&follower->url, "%.*s/v1/%s", (int)length, server, config->collection) < 0)
+	if (asprintf(&server->url, "%.*s/v1/%s", (int)length, text, collection) < 0) {
+		server->url = NULL;
 		return -ENOMEM;
-	if (config->token &&
-	    asprintf(&follower->authorization, "Authorization: Bearer %s", config->token) < 0)
-		return -ENOMEM;
+	}
 	return 0;
+}
+
+static int set_servers(struct follower *follower, const struct follower_config *config)
+{
+	const char *text = config->server;
+	int r = 0;
+
+	for (bool last = false; r == 0 && !last;) {
+		size_t length = strcspn(text, ",");
+
+		last = text[length] == '\0';
+		r = add_server(follower, config->collection, text, length);
+		text += length + 1;
+	}
+	if (r == 0 && config->token &&
+	    asprintf(&follower->authorization, "Authorization: Bearer %s", config->token) < 0) {
+		follower->authorization = NULL;
+		r = -ENOMEM;
+	}
+	return r;
 }
 
 int follower_new(struct follower **ret, struct event_base *base, struct http_client *client,
@@ -331,6 +369,7 @@ int follower_new(struct follower **ret, struct event_base *base, struct http_cli
 		 void *userdata)
 {
 	_cleanup_(cleanup_follower) struct follower *follower = calloc(1, sizeof(*follower));
+	int r;
 
 	if (!follower)
 		return -ENOMEM;
@@ -345,8 +384,9 @@ int follower_new(struct follower **ret, struct event_base *base, struct http_cli
 	evtimer_assign(&follower->retry, base, retry_due, follower);
 	evtimer_assign(&follower->report, base, report_due, follower);
 	follower->name = strdup(config->name);
-	if (!follower->name || set_server(follower, config) < 0)
-		return -ENOMEM;
+	r = follower->name ? set_servers(follower, config) : -ENOMEM;
+	if (r < 0)
+		return r;
 	event_active(&follower->retry, EV_TIMEOUT, 0);
 	*ret = TAKE_PTR(follower);
 	return 0;
@@ -362,8 +402,11 @@ void follower_free(struct follower *follower)
 	event_del(&follower->retry);
 	event_del(&follower->report);
 	watch_decoder_free(follower->decoder);
-	free(follower->url);
-	free(follower->unix_socket);
+	for (size_t i = 0; i < follower->n_servers; i++) {
+		free(follower->servers[i].name);
+		free(follower->servers[i].url);
+		free(follower->servers[i].unix_socket);
+	}
 	free(follower->name);
 	if (follower->authorization)
 		explicit_bzero(follower->authorization, strlen(follower->authorization));
@@ -385,6 +428,11 @@ void follower_register(struct follower *follower)
 	else if (follower->watching != 0)
 		send_registration(follower);
 	/* else the next try registers */
+}
+
+const char *follower_server(const struct follower *follower)
+{
+	return follower->servers[follower->current].name;
 }
 
 enum follower_state follower_state(const struct follower *follower)

@@ -22,7 +22,9 @@ enum follower_state {
 };
 
 struct follower_config {
-	const char *server;     /* "http://10.0.0.1:8000", copied; or "unix:/path" */
+	/* "http://10.0.0.1:8000" or "unix:/path", or several of them with commas between, which are
+	 * tried in turn; copied */
+	const char *server;
 	const char *collection; /* "hosts" or "gateways", static */
 	const char *name;       /* our id, copied */
 	const char *token;      /* bearer token, copied; NULL: none */
@@ -44,7 +46,10 @@ struct follower_events {
 	void (*on_state)(void *userdata, enum follower_state state, const char *reason);
 };
 
-/* Starts to connect at once, from the event loop. */
+#define FOLLOWER_SERVERS_MAX 16
+
+/* Starts to connect at once, from the event loop. -EINVAL for an empty server, or more than the
+ * maximum; -ENOMEM. */
 int follower_new(struct follower **ret, struct event_base *base, struct http_client *client,
 		 const struct follower_config *config, const struct follower_events *events,
 		 void *userdata) _must_check_;
@@ -55,6 +60,8 @@ void follower_touch(struct follower *follower);
 /* The registration has changed: it is sent again. */
 void follower_register(struct follower *follower);
 
+/* The server that is followed, or tried. */
+const char *follower_server(const struct follower *follower);
 enum follower_state follower_state(const struct follower *follower);
 uint64_t follower_epoch(const struct follower *follower); /* highest seen, 0 before */
 

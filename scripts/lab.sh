@@ -16,6 +16,8 @@ BUILD_DIR=${BUILD_DIR:-build}
 
 lab_public=203.0.113.10
 lab_server=https://10.0.0.1:8000
+# Followers may be given several, with commas between.
+lab_servers=${lab_servers:-$lab_server}
 
 lab_paths() {
 	lab_dir=$LAB_ROOT/$LAB
@@ -198,7 +200,7 @@ lab_schedd() {
 lab_gatewayd() {
 	lab_token gateway gw1
 	lab_start gatewayd gateway "$BUILD_DIR/gatewayd/gatewayd" --name gw1 --addresses "$lab_public" \
-		--server "$lab_server" --ca-file "$lab_ca" --token-file "$lab_dir/tokens/gw1" \
+		--server "$lab_servers" --ca-file "$lab_ca" --token-file "$lab_dir/tokens/gw1" \
 		--socket "$lab_dir/gatewayd.sock" \
 		--run-directory "$lab_dir" --state-directory "$lab_dir/gatewayd-state" "$@"
 	lab_wait 30 curl -sf --unix-socket "$lab_dir/gatewayd.sock" http://localhost/readyz
@@ -209,7 +211,7 @@ lab_agentd() { # lab_agentd HOST ADDRESS [OPTION...]
 	shift 2
 	lab_token host "$host"
 	lab_start "agentd-$host" "$host" "$BUILD_DIR/agentd/agentd" --name "$host" --address "$address" \
-		--server "$lab_server" --ca-file "$lab_ca" --token-file "$lab_dir/tokens/$host" --docker "unix://$lab_dir/$host.sock" --data-dir "$lab_data/$host-agentd" "$@"
+		--server "$lab_servers" --ca-file "$lab_ca" --token-file "$lab_dir/tokens/$host" --docker "unix://$lab_dir/$host.sock" --data-dir "$lab_data/$host-agentd" "$@"
 }
 
 lab_schedctl() {

@@ -7,6 +7,9 @@
 bats_require_minimum_version 1.5.0
 load fleet
 
+# Hosts and gateway know two, of which the second mostly does not run.
+export lab_servers=https://10.0.0.1:8000,http://10.0.0.1:8001
+
 setup_file() {
 	fleet_load
 	fleet_up || { fleet_logs; return 1; }
@@ -128,17 +131,30 @@ last_epoch() {
 	fleet_ticks session
 }
 
+heard_by_second() { # KIND/NAME
+	lab_exec gateway "$BUILD_DIR/schedctl/schedctl" --server http://10.0.0.1:8001 --token-file "$lab_dir/tokens/admin" -o json \
+		"${1%%s/*}" show "${1#*/}" | jq -e '.last_heartbeat != null and .status == "online"'
+}
+
 @test "a second schedd waits for the first and takes over" {
 	lab_start schedd2 gateway "$BUILD_DIR/schedd/schedd" --database "$lab_database" --listen 10.0.0.1:8001 --insecure \
 		--socket "" --port-addresses "$lab_public" --port-range 30001-30999
 	lab_wait 10 grep -q 'another schedd is the leader' "$lab_dir/log/schedd2"
 	run lab_exec gateway curl -s "http://10.0.0.1:8001/readyz"
 	[[ $output == *'another schedd is the leader'* ]]
-	lab_stop schedd
+	lab_stop schedd KILL
 	lab_wait 20 lab_exec gateway curl -sf "http://10.0.0.1:8001/readyz"
+	# Hosts and gateway go on with it, and so does what runs.
+	lab_wait 30 heard_by_second hosts/host1
+	lab_wait 30 heard_by_second hosts/host2
+	lab_wait 30 heard_by_second gateways/gw1
+	fleet_ticks session
 	lab_stop schedd2
 	fleet_schedd
+	lab_wait 30 status_is hosts host1 online
+	lab_wait 30 status_is gateways gw1 online
 	lab_wait 20 fleet_phase_is one running
+	fleet_ticks session
 }
 
 engine_error() {
