@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "gatewayd/api_bans.h"
 #include "gatewayd/api_decode.h"
 #include "gatewayd/api_encode.h"
 #include "gatewayd/api_sessions.h"
@@ -261,6 +262,8 @@ static int open_local(struct api *api, struct event_base *base, struct error *er
 		r = http_server_routes(api->local, common_routes, ARRAY_SIZE(common_routes), api);
 	if (r == 0)
 		r = api_sessions_serve(api->local, api->config.accounting);
+	if (r == 0)
+		r = api_bans_routes(api->local, api->config.reconciler);
 	if (r < 0)
 		return error_set(err, r, "internal", NULL, "cannot make an HTTP server: %s",
 				 strerror(-r));

@@ -14,6 +14,7 @@
 #include <linux/netfilter/nfnetlink.h>
 #include <string.h>
 
+#include "gatewayd/intervals.h"
 #include "lib/clock.h"
 
 /* A dump of a large map takes a while; the kernel answers each piece at once. */
@@ -32,12 +33,15 @@ struct dumper {
 	bool foreign; /* something that is not ours is in the table */
 	bool chains_differ, rules_differ;
 	unsigned rules_seen[SHAPE_CHAIN_MAX];
+	struct intervals intervals; /* of a set of them, until it is read */
 };
 
 static void elements_clear(struct dump *dump)
 {
 	for (size_t i = 0; i < dump->n_elements; i++)
 		free(dump->elements[i].comment);
+	for (size_t i = 0; i < dump->n_members; i++)
+		free((char *)(uintptr_t)dump->members[i].terms.comment);
 	free(dump->elements);
 	dump->elements = NULL;
 	dump->n_elements = dump->elements_allocated = 0;
@@ -335,23 +339,40 @@ static struct address value_of(const struct element *element)
 	return address;
 }
 
-static int add_member(struct dumper *dumper, const struct element *element)
+static int add_member(const struct element *element, void *userdata)
 {
+	struct dumper *dumper = userdata;
 	struct dump *dump = dumper->dump;
 	struct dump_member *grown =
 		grow(dump->members, sizeof(*grown), dump->n_members, &dump->members_allocated);
+	char *comment = NULL;
 
 	if (!grown)
 		return -ENOMEM;
 	dump->members = grown;
+	if (element->comment[0]) {
+		comment = strdup(element->comment);
+		if (!comment)
+			return -ENOMEM;
+	}
 	dump->members[dump->n_members++] = (struct dump_member){
 		.key = element->key,
 		.terms = { .value = value_of(element),
 			   .limit = element->limit,
+			   .comment = comment,
 			   .expires_at = element_end(element, dumper->now_ms) },
 		.packets = element->packets,
 	};
 	return 0;
+}
+
+static int add_element(struct dumper *dumper, const struct element *element)
+{
+	if (shape_set_is_map(dumper->set))
+		return add_mapping(dumper, element);
+	if (shape_set_is_interval(dumper->set))
+		return intervals_add(&dumper->intervals, element);
+	return add_member(element, dumper);
 }
 
 static int on_element(const struct nlattr *attr, void *userdata)
@@ -362,8 +383,7 @@ static int on_element(const struct nlattr *attr, void *userdata)
 
 	r = element_read(attr, dumper->set, &element);
 	if (r == 0)
-		r = shape_set_is_map(dumper->set) ? add_mapping(dumper, &element)
-						  : add_member(dumper, &element);
+		r = add_element(dumper, &element);
 	if (r != -EBADMSG)
 		return r;
 	/* Of a set with other types, which will be made anew. */
@@ -424,11 +444,17 @@ static int dump_set(struct netlink *netlink, enum shape_set set, struct dumper *
 	_Alignas(struct nlmsghdr) uint8_t buffer[REQUEST_MAX];
 	struct nlmsghdr *request = make_request(buffer, NFT_MSG_GETSETELEM, NLM_F_DUMP);
 
+	int r;
+
 	dumper->set = set;
 	dumper->now_ms = clock_unix_ms();
 	mnl_attr_put_strz(request, NFTA_SET_ELEM_LIST_TABLE, SHAPE_TABLE);
 	mnl_attr_put_strz(request, NFTA_SET_ELEM_LIST_SET, shape_set_name(set));
-	return netlink_request(netlink, request, TIMEOUT_MS, on_elements, dumper);
+	r = netlink_request(netlink, request, TIMEOUT_MS, on_elements, dumper);
+	if (r == 0)
+		r = intervals_take(&dumper->intervals, add_member, dumper);
+	intervals_clear(&dumper->intervals);
+	return r;
 }
 
 static int dump_all(struct netlink *netlink, struct dumper *dumper)
@@ -448,7 +474,7 @@ static int dump_all(struct netlink *netlink, struct dumper *dumper)
 	if (r == 0)
 		r = dump_objects(netlink, NFT_MSG_GETRULE, NFTA_RULE_TABLE, on_rule, dumper);
 	for (int set = 0; r == 0 && set < SHAPE_SET_MAX; set++)
-		if (dumper->sets_seen & SHAPE_BIT(set))
+		if ((dumper->sets_seen & SHAPE_BIT(set)) && !shape_set_is_dynamic(set))
 			r = dump_set(netlink, set, dumper);
 	if (r < 0)
 		return r;
@@ -526,10 +552,19 @@ int dump_counters(struct netlink *netlink, uint64_t ret_packets[SHAPE_COUNTER_MA
 /* ---- by key ---- */
 
 struct reader {
+	struct intervals intervals; /* of a set of them, until it is read */
 	enum shape_set set;
 	void (*on_element)(const struct element *element, void *userdata);
 	void *userdata;
 };
+
+static int hand_out(const struct element *element, void *userdata)
+{
+	const struct reader *reader = userdata;
+
+	reader->on_element(element, reader->userdata);
+	return 0;
+}
 
 static int read_one(const struct nlattr *attr, void *userdata)
 {
@@ -538,9 +573,11 @@ static int read_one(const struct nlattr *attr, void *userdata)
 	int r;
 
 	r = element_read(attr, reader->set, &element);
-	if (r == 0)
-		reader->on_element(&element, reader->userdata);
-	return r;
+	if (r < 0)
+		return r;
+	if (shape_set_is_interval(reader->set))
+		return intervals_add(&reader->intervals, &element);
+	return hand_out(&element, reader);
 }
 
 static int read_message(const struct nlmsghdr *message, void *userdata)
@@ -572,6 +609,9 @@ int dump_keys(struct netlink *netlink, const struct member_key *keys, size_t n,
 	}
 	mnl_attr_nest_end(request, list);
 	r = netlink_request(netlink, request, TIMEOUT_MS, read_message, &reader);
+	if (r == 0)
+		r = intervals_take(&reader.intervals, hand_out, &reader);
+	intervals_clear(&reader.intervals);
 	return r == -ENOENT ? 0 : r;
 }
 

@@ -19,7 +19,7 @@ struct dump_element {
 /* An element of any other set. */
 struct dump_member {
 	struct member_key key;
-	struct member_terms terms;
+	struct member_terms terms; /* its comment is owned */
 	uint64_t packets;
 };
 

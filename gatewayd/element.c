@@ -54,6 +54,9 @@ static void of_member(const struct operation *operation, int64_t now_ms, struct 
 		return;
 	ret->value_length = (uint8_t)address_length(&member->desired.value);
 	memcpy(ret->value, member->desired.value.bytes, ret->value_length);
+	if (member->desired.comment)
+		memcpy(ret->comment, member->desired.comment,
+		       strnlen(member->desired.comment, SHAPE_COMMENT_MAX - 1));
 	ret->timeout_ms = timeout_until(member->desired.expires_at, now_ms);
 	ret->limit = member->desired.limit;
 	ret->packets = member->packets; /* to count on */
@@ -156,6 +159,8 @@ static bool put_statements(struct nlmsghdr *header, size_t room, const struct el
 	case SHAPE_CONNECTIONS_OVER:
 		put = put && put_statement(header, room, "connlimit", put_connections, element);
 		break;
+	case SHAPE_COUNT:
+		break;
 	}
 	if (!put || !put_statement(header, room, "counter", put_count, element))
 		return false;
@@ -171,31 +176,60 @@ static bool put_rest(struct nlmsghdr *header, size_t room, const struct element 
 	if (element->timeout_ms > 0 &&
 	    !put_u64(header, room, NFTA_SET_ELEM_TIMEOUT, element->timeout_ms))
 		return false;
-	if (element->limit > 0 && !put_statements(header, room, element))
+	if ((element->limit > 0 || shape_set_statement(element->key.set) == SHAPE_COUNT) &&
+	    !put_statements(header, room, element))
 		return false;
 	return !element->comment[0] || put_comment(header, room, element->comment);
 }
 
-bool element_put(struct nlmsghdr *header, size_t room, const struct element *element, bool only_key)
+/* The end of an interval: an element of its own, behind the last value. False where that is the
+ * last of all, which needs no end. */
+static bool behind(const struct member_key *key, uint8_t ret[SHAPE_KEY_MAX])
 {
-	const struct member_key *key = &element->key;
-	struct nlattr *nest = mnl_attr_nest_start_check(header, room, NFTA_LIST_ELEM);
+	memcpy(ret, key->end, key->length);
+	for (size_t i = key->length; i > 0; i--)
+		if (++ret[i - 1] != 0)
+			return true;
+	return false;
+}
 
-	if (!nest || !put_value(header, room, NFTA_SET_ELEM_KEY, key->key, key->length))
-		return false;
-	if (key->end_length > 0 &&
-	    !put_value(header, room, NFTA_SET_ELEM_KEY_END, key->end, key->end_length))
-		return false;
-	if (!only_key && !put_rest(header, room, element))
+static bool put_interval_end(struct nlmsghdr *header, size_t room, const struct member_key *key)
+{
+	uint8_t end[SHAPE_KEY_MAX];
+	struct nlattr *nest;
+
+	if (!behind(key, end))
+		return true;
+	nest = mnl_attr_nest_start_check(header, room, NFTA_LIST_ELEM);
+	if (!nest || !put_value(header, room, NFTA_SET_ELEM_KEY, end, key->length) ||
+	    !put_u32(header, room, NFTA_SET_ELEM_FLAGS, NFT_SET_ELEM_INTERVAL_END))
 		return false;
 	mnl_attr_nest_end(header, nest);
 	return true;
 }
 
+bool element_put(struct nlmsghdr *header, size_t room, const struct element *element, bool only_key)
+{
+	const struct member_key *key = &element->key;
+	bool interval = shape_set_is_interval(key->set);
+	struct nlattr *nest = mnl_attr_nest_start_check(header, room, NFTA_LIST_ELEM);
+
+	if (!nest || !put_value(header, room, NFTA_SET_ELEM_KEY, key->key, key->length))
+		return false;
+	if (key->end_length > 0 && !interval &&
+	    !put_value(header, room, NFTA_SET_ELEM_KEY_END, key->end, key->end_length))
+		return false;
+	if (!only_key && !put_rest(header, room, element))
+		return false;
+	mnl_attr_nest_end(header, nest);
+	return !interval || put_interval_end(header, room, key);
+}
+
 /* ---- reading ---- */
 
 struct element_parts {
-	const struct nlattr *key, *key_end, *data, *userdata, *timeout, *expiration, *statements;
+	const struct nlattr *key, *key_end, *data, *userdata, *timeout, *expiration, *flags,
+		*statement, *statements;
 };
 
 static int on_attr(const struct nlattr *attr, void *userdata)
@@ -221,8 +255,14 @@ static int on_attr(const struct nlattr *attr, void *userdata)
 	case NFTA_SET_ELEM_EXPIRATION:
 		parts->expiration = attr;
 		break;
+	case NFTA_SET_ELEM_EXPR: /* where there is only one */
+		parts->statement = attr;
+		break;
 	case NFTA_SET_ELEM_EXPRESSIONS:
 		parts->statements = attr;
+		break;
+	case NFTA_SET_ELEM_FLAGS:
+		parts->flags = attr;
 		break;
 	}
 	return MNL_CB_OK;
@@ -349,8 +389,13 @@ int element_read(const struct nlattr *element, enum shape_set set, struct elemen
 	/* The timeout is what was asked for, the expiration what is left of it. */
 	read_u64(parts.timeout, &ret->timeout_ms);
 	read_u64(parts.expiration, &ret->timeout_ms);
+	if (parts.flags && mnl_attr_validate(parts.flags, MNL_TYPE_U32) >= 0)
+		ret->interval_end =
+			ntohl(mnl_attr_get_u32(parts.flags)) & NFT_SET_ELEM_INTERVAL_END;
 	if (parts.userdata)
 		read_comment(parts.userdata, ret->comment);
+	if (parts.statement)
+		read_statement(parts.statement, ret);
 	if (parts.statements)
 		mnl_attr_for_each_nested(attr, parts.statements) read_statement(attr, ret);
 	return 0;

@@ -16,9 +16,10 @@ struct element {
 	struct member_key key; /* whatever the set: its bytes */
 	uint8_t value_length;  /* of a map's */
 	uint8_t value[SHAPE_VALUE_MAX];
-	uint64_t timeout_ms;             /* 0: none. When read back, what is left of it */
-	uint32_t limit;                  /* of its own statement */
-	uint64_t packets;                /* of its own counter; when read back */
+	uint64_t timeout_ms; /* 0: none. When read back, what is left of it */
+	uint32_t limit;      /* of its own statement */
+	uint64_t packets;    /* of its own counter; when read back */
+	bool interval_end;   /* read: it ends an interval, and is no element by itself */
 	char comment[SHAPE_COMMENT_MAX]; /* "" if none */
 };
 

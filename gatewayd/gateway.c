@@ -62,6 +62,8 @@ static struct shape shape_of(const struct options *options, const struct setting
 	return (struct shape){ .source = source.mode,
 			       .n_sources4 = source_count(&source, AF_INET),
 			       .n_sources6 = source_count(&source, AF_INET6),
+			       .source_rate = settings->source_rate,
+			       .source_rate_s = settings->source_rate_s,
 			       .map_size = (uint32_t)options->map_size };
 }
 

@@ -5,8 +5,47 @@
 #include "gatewayd/members.h"
 
 #include <errno.h>
+#include <string.h>
 
 #include "gatewayd/policy.h"
+
+/* Both sides of a member may share a comment. */
+static void set_comment(struct member_terms *side, const struct member_terms *other,
+			const char *comment)
+{
+	if (side->comment != other->comment)
+		free((char *)(uintptr_t)side->comment);
+	side->comment = comment;
+}
+
+static void member_free(struct member *member)
+{
+	set_comment(&member->desired, &member->installed, NULL);
+	set_comment(&member->installed, &member->desired, NULL);
+	free(member);
+}
+
+static bool same_comment(const char *a, const char *b)
+{
+	return a && b ? strcmp(a, b) == 0 : a == b;
+}
+
+/* Puts the terms in the place of a side, with a copy of their comment. */
+static int set_terms(struct member_terms *side, const struct member_terms *other,
+		     const struct member_terms *terms)
+{
+	const char *comment = side->comment;
+
+	if (!same_comment(comment, terms->comment)) {
+		comment = terms->comment ? strdup(terms->comment) : NULL;
+		if (terms->comment && !comment)
+			return -ENOMEM;
+		set_comment(side, other, comment);
+	}
+	*side = *terms;
+	side->comment = comment;
+	return 0;
+}
 
 void members_clear(struct members *members)
 {
@@ -14,7 +53,7 @@ void members_clear(struct members *members)
 
 	HASH_ITER (hh, members->all, member, next) {
 		HASH_DELETE(hh, members->all, member);
-		free(member);
+		member_free(member);
 	}
 	*members = MEMBERS_INIT;
 }
@@ -49,7 +88,7 @@ static int find_or_make(struct members *members, const struct member_key *key, s
 static void drop(struct members *members, struct member *member)
 {
 	HASH_DELETE(hh, members->all, member);
-	free(member);
+	member_free(member);
 }
 
 static void touch(struct members *members, struct member *member)
@@ -71,6 +110,7 @@ bool member_settled(const struct member *member)
 		return desired == installed;
 	return member->desired.limit == member->installed.limit &&
 	       address_equal(&member->desired.value, &member->installed.value) &&
+	       same_comment(member->desired.comment, member->installed.comment) &&
 	       policy_same_end(member->desired.expires_at, member->installed.expires_at);
 }
 
@@ -81,12 +121,13 @@ int members_desire(struct members *members, const struct member_key *key,
 	int r;
 
 	r = find_or_make(members, key, &member);
+	if (r == 0)
+		r = set_terms(&member->desired, &member->installed, terms);
 	if (r < 0)
 		return r;
 	if (!(member->flags & MEMBER_DESIRED))
 		members->n_desired[key->set]++;
 	member->flags |= MEMBER_DESIRED;
-	member->desired = *terms;
 	if (!member_settled(member))
 		touch(members, member);
 	if (ret)
@@ -110,10 +151,11 @@ int members_install(struct members *members, const struct member_key *key,
 	int r;
 
 	r = find_or_make(members, key, &member);
+	if (r == 0)
+		r = set_terms(&member->installed, &member->desired, terms);
 	if (r < 0)
 		return r;
 	member->flags |= MEMBER_INSTALLED;
-	member->installed = *terms;
 	if (!member_settled(member))
 		touch(members, member);
 	if (ret)
@@ -137,6 +179,7 @@ void members_confirm(struct members *members, struct member *member)
 		return;
 	}
 	member->flags |= MEMBER_INSTALLED;
+	set_comment(&member->installed, &member->desired, NULL);
 	member->installed = member->desired;
 }
 

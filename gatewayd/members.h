@@ -40,6 +40,7 @@ struct member_key {
 struct member_terms {
 	struct address value; /* where its set leads numbers to addresses; else none */
 	uint32_t limit;       /* of the element's own statement; 0 where its set has none */
+	const char *comment;  /* NULL: none; a member keeps a copy */
 	int64_t expires_at;   /* Unix seconds; 0: never */
 };
 

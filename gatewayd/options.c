@@ -14,6 +14,7 @@
 
 /* N of top:N. */
 #define MAPPING_SERIES_MAX 1000000
+#define SOURCE_RATE_MAX 1000000
 
 static const struct option_spec specs[] = {
 	{ .name = "name",
@@ -66,6 +67,11 @@ static const struct option_spec specs[] = {
 	  .not_empty = true,
 	  .argument = "MODE",
 	  .help = "What hosts see: masquerade, \"snat ADDRESS,…\", or preserve (the client's)." },
+	{ .name = "new-connections-per-source",
+	  .type = OPTION_STRING,
+	  .offset = offsetof(struct options, new_connections_per_source),
+	  .argument = "N/UNIT",
+	  .help = "A source may open N a second, minute or hour, over all ports (default: any)." },
 	{ .name = "map-size",
 	  .type = OPTION_UINT,
 	  .offset = offsetof(struct options, map_size),
@@ -260,6 +266,32 @@ static int resolve_host_settings(const struct options *options, struct settings 
 	return 0;
 }
 
+/* "N/second", "N/minute" or "N/hour". */
+static int resolve_source_rate(const struct options *options, struct settings *settings,
+			       struct error *err)
+{
+	static const struct {
+		const char *name;
+		uint32_t seconds;
+	} units[] = { { "/second", 1 }, { "/minute", 60 }, { "/hour", 3600 } };
+	const char *text = options->new_connections_per_source, *unit = text;
+	uint64_t n = 0;
+
+	if (!text || !*text)
+		return 0;
+	if (number_parse(text, &n, &unit) == 0 && n >= 1 && n <= SOURCE_RATE_MAX)
+		for (size_t i = 0; i < ARRAY_SIZE(units); i++)
+			if (strcmp(unit, units[i].name) == 0) {
+				settings->source_rate = (uint32_t)n;
+				settings->source_rate_s = units[i].seconds;
+				return 0;
+			}
+	return error_set(err, -EINVAL, "invalid", "new-connections-per-source",
+			 "new-connections-per-source: \"%s\" is not N/second, N/minute or N/hour "
+			 "with N from 1 to %d",
+			 text, SOURCE_RATE_MAX);
+}
+
 static int resolve_listen(const struct options *options, struct settings *settings,
 			  struct error *err)
 {
@@ -317,6 +349,8 @@ int options_resolve(const struct options *options, struct settings *ret, struct 
 		r = resolve_source(options, &settings, err);
 	if (r == 0)
 		r = resolve_host_settings(options, &settings, err);
+	if (r == 0)
+		r = resolve_source_rate(options, &settings, err);
 	if (r == 0)
 		r = resolve_listen(options, &settings, err);
 	if (r == 0)

@@ -10,7 +10,8 @@
 /* As they stand in file and command line. */
 struct options {
 	char *name, *server, *token_file, *ca_file, *server_pin, *socket, *metrics_listen, *source,
-		*host_settings, *run_directory, *state_directory, *per_mapping_metrics, *log_level;
+		*host_settings, *new_connections_per_source, *run_directory, *state_directory,
+		*per_mapping_metrics, *log_level;
 	struct string_list addresses;
 	uint64_t audit_ms, heartbeat_ms, map_size;
 	bool check;
@@ -25,8 +26,9 @@ struct settings {
 	enum source_mode source;
 	struct address *sources; /* owned; of SOURCE_SNAT */
 	size_t n_sources;
-	bool set_host; /* host settings that mend a finding */
-	bool metrics;  /* there is a TCP listener */
+	uint32_t source_rate, source_rate_s; /* 0: no limit */
+	bool set_host;                       /* host settings that mend a finding */
+	bool metrics;                        /* there is a TCP listener */
 	struct endpoint metrics_listen;
 	size_t mapping_series; /* mappings with series of their own; SIZE_MAX: all */
 	enum log_level log_level;

@@ -30,17 +30,6 @@ static int compare_prefixes(const void *a, const void *b)
 	return r != 0 ? r : (int)left->length - (int)right->length;
 }
 
-static bool contains(const struct prefix *outer, const struct prefix *inner)
-{
-	size_t bytes = outer->length / 8;
-	uint8_t mask = (uint8_t)(0xff00 >> outer->length % 8);
-
-	return outer->address.family == inner->address.family && outer->length <= inner->length &&
-	       memcmp(outer->address.bytes, inner->address.bytes, bytes) == 0 &&
-	       (mask == 0 ||
-		((outer->address.bytes[bytes] ^ inner->address.bytes[bytes]) & mask) == 0);
-}
-
 /* In order, a prefix stands behind all that contain it, and what contains it stands next before it
  * once the others are gone. Returns how many are left. */
 static size_t merge_prefixes(struct prefix *prefixes, size_t n)
@@ -51,7 +40,7 @@ static size_t merge_prefixes(struct prefix *prefixes, size_t n)
 		return 0;
 	qsort(prefixes, n, sizeof(*prefixes), compare_prefixes);
 	for (size_t i = 1; i < n; i++)
-		if (!contains(&prefixes[kept], &prefixes[i]))
+		if (!prefix_contains(&prefixes[kept], &prefixes[i]))
 			prefixes[++kept] = prefixes[i];
 	return kept + 1;
 }

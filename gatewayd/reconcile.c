@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "gatewayd/ban_store.h"
 #include "gatewayd/entry_mapping.h"
 #include "gatewayd/refusals.h"
 #include "gatewayd/restore.h"
@@ -35,6 +36,7 @@ struct reconciler {
 	struct refusals *refusals;
 	struct changeset *queue, **queue_tail;
 	struct journal journal;
+	struct ban_keeper bans;
 	uint64_t revision;
 	bool intended; /* the journal's keys are noted in the state file */
 	bool in_sync;
@@ -260,6 +262,7 @@ static void on_done(struct reconciler *reconciler)
 	accounting_run(reconciler->config.accounting, &reconciler->ledger);
 	sweeper_run(reconciler->sweeper, &reconciler->ledger);
 	settle(reconciler, true);
+	ban_keeper_settle(&reconciler->bans, &reconciler->ledger.members, NULL);
 	touch(reconciler);
 }
 
@@ -272,6 +275,7 @@ static void on_failed(struct reconciler *reconciler, const struct error *err)
 	if (reconciler->in_sync || strcmp(reconciler->reason, err->message) != 0)
 		log_error(SUBJECT, "%s; trying again retry_ms=%u", error_text(err, -EIO), delay);
 	roll_back(reconciler);
+	ban_keeper_settle(&reconciler->bans, &reconciler->ledger.members, err);
 	ledger_settle(&reconciler->ledger);
 	for (struct changeset *c = reconciler->queue; c; c = c->next)
 		if (c->atomic && c->error.errnum == 0)
@@ -324,6 +328,7 @@ static bool run_now(struct reconciler *reconciler, struct apply_result *result)
 	struct error err = ERROR_INIT;
 
 	expire(reconciler);
+	ban_keeper_apply(&reconciler->bans, &reconciler->ledger.members, clock_unix_seconds());
 	if (converge(reconciler, result, &err) == APPLY_DONE) {
 		on_done(reconciler);
 		return true;
@@ -403,6 +408,12 @@ void reconciler_submit(struct reconciler *reconciler, struct changeset *changese
 	commit_soon(reconciler);
 }
 
+void reconciler_submit_bans(struct reconciler *reconciler, struct ban_request *request)
+{
+	ban_keeper_submit(&reconciler->bans, request);
+	commit_soon(reconciler);
+}
+
 void reconciler_set_links(struct reconciler *reconciler, const int *links, size_t n_links)
 {
 	if (source_desire(&reconciler->config.source, links, n_links, &reconciler->ledger.members) <
@@ -435,6 +446,21 @@ static size_t count_desired(void *userdata)
 	return reconciler->ledger.n_desired;
 }
 
+/* The kernel's table knows best; without one, the state file is all there is. */
+static int restore_bans(struct reconciler *reconciler)
+{
+	struct state *state = reconciler->config.state;
+	int r = 0;
+
+	if (state && !reconciler->applier.structure.table)
+		r = ban_store_read(state, clock_unix_seconds(), &reconciler->bans.bans);
+	if (r == 0)
+		r = ban_keeper_adopt(&reconciler->bans, &reconciler->ledger.members);
+	if (state)
+		ban_store_attach(state, &reconciler->bans);
+	return r;
+}
+
 static int restore(struct reconciler *reconciler, struct restore_result *ret, struct error *err)
 {
 	const struct restore_config config = {
@@ -451,8 +477,14 @@ static int restore(struct reconciler *reconciler, struct restore_result *ret, st
 	int r;
 
 	r = restore_run(&config, ret, err);
-	if (r < 0 || !config.state)
+	if (r < 0)
 		return r;
+	r = restore_bans(reconciler);
+	if (r < 0)
+		return error_set(err, r, "internal", NULL, "cannot take up the bans: %s",
+				 strerror(-r));
+	if (!config.state)
+		return 0;
 	reconciler->revision = state_revision(config.state);
 	state_start(config.state, &source, restore_differs(ret));
 	return 0;
@@ -526,7 +558,8 @@ int reconciler_new(struct reconciler **ret, struct event_base *base,
 		return error_set(err, r, "kernel", NULL, "cannot open a conntrack socket: %s",
 				 strerror(-r));
 	sweeper_observe(reconciler->sweeper, accounting_observer(config->accounting));
-	r = refusals_new(&reconciler->refusals, base, &reconciler->ledger);
+	r = refusals_new(&reconciler->refusals, base, &reconciler->config.shape,
+			 &reconciler->ledger);
 	if (r < 0)
 		return error_set(err, r, "internal", NULL, "out of memory");
 	r = start(reconciler, err);
@@ -540,6 +573,10 @@ int reconciler_new(struct reconciler **ret, struct event_base *base,
 
 void reconciler_free(struct reconciler *reconciler)
 {
+	static const struct error stopping = { .errnum = -ECANCELED,
+					       .code = "stopping",
+					       .message = "gatewayd is stopping" };
+
 	if (!reconciler)
 		return;
 	evtimer_del(&reconciler->commit);
@@ -547,8 +584,11 @@ void reconciler_free(struct reconciler *reconciler)
 	evtimer_del(&reconciler->retry);
 	evtimer_del(&reconciler->expiry);
 	for (struct changeset *c = reconciler->queue; c; c = c->next)
-		error_set(&c->error, -ECANCELED, "stopping", NULL, "gatewayd is stopping");
+		if (c->error.errnum == 0)
+			c->error = stopping;
 	settle(reconciler, true);
+	ban_keeper_settle(&reconciler->bans, &reconciler->ledger.members, &stopping);
+	ban_keeper_clear(&reconciler->bans);
 	sweeper_free(reconciler->sweeper);
 	refusals_free(reconciler->refusals);
 	applier_close(&reconciler->applier);
@@ -567,6 +607,11 @@ uint64_t reconciler_refused(const struct reconciler *reconciler, enum shape_coun
 const struct ledger *reconciler_ledger(const struct reconciler *reconciler)
 {
 	return &reconciler->ledger;
+}
+
+const struct bans *reconciler_bans(const struct reconciler *reconciler)
+{
+	return &reconciler->bans.bans;
 }
 
 void reconciler_status(const struct reconciler *reconciler, struct reconciler_status *ret)

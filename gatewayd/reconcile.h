@@ -9,6 +9,7 @@
 
 #include "gatewayd/accounting.h"
 #include "gatewayd/applier.h"
+#include "gatewayd/ban_keeper.h"
 #include "gatewayd/changeset.h"
 #include "gatewayd/conntrack.h"
 #include "gatewayd/source.h"
@@ -46,10 +47,15 @@ void reconciler_free(struct reconciler *reconciler);
 /* Queues a changeset, which is taken over. */
 void reconciler_submit(struct reconciler *reconciler, struct changeset *changeset);
 
+/* Queues a request for bans, which is taken over. It shares a transaction with changesets. */
+void reconciler_submit_bans(struct reconciler *reconciler, struct ban_request *request);
+
 /* Packets of new connections that were refused for this reason. */
 uint64_t reconciler_refused(const struct reconciler *reconciler, enum shape_counter counter);
 
 const struct ledger *reconciler_ledger(const struct reconciler *reconciler);
+/* In the kernel; some may have ended by now. */
+const struct bans *reconciler_bans(const struct reconciler *reconciler);
 
 struct reconciler_status {
 	uint64_t revision; /* of the newest changeset that is in the kernel */

@@ -17,6 +17,7 @@
 #define MEMBERS_PER_TURN (8 * ELEMENTS_PER_TURN)
 
 struct refusals {
+	const struct shape *shape;
 	struct ledger *ledger;
 	struct netlink netlink;
 	struct event timer;
@@ -102,7 +103,7 @@ static int read_members(struct refusals *refusals)
 
 void refusals_read(struct refusals *refusals)
 {
-	if (shape_counters(ledger_sets(refusals->ledger)) == 0)
+	if (shape_counters(shape_sets_always(refusals->shape) | ledger_sets(refusals->ledger)) == 0)
 		return;
 	if (refusals->netlink.fd < 0 && netlink_open(&refusals->netlink, 0) < 0)
 		return;
@@ -118,12 +119,14 @@ static void on_timer(evutil_socket_t fd, short what, void *userdata)
 	(void)loop_timer_arm(&refusals->timer, INTERVAL_MS);
 }
 
-int refusals_new(struct refusals **ret, struct event_base *base, struct ledger *ledger)
+int refusals_new(struct refusals **ret, struct event_base *base, const struct shape *shape,
+		 struct ledger *ledger)
 {
 	struct refusals *refusals = calloc(1, sizeof(*refusals));
 
 	if (!refusals)
 		return -ENOMEM;
+	refusals->shape = shape;
 	refusals->ledger = ledger;
 	refusals->netlink = NETLINK_INIT;
 	(void)evtimer_assign(&refusals->timer, base, on_timer, refusals);

@@ -12,9 +12,9 @@
 
 struct refusals;
 
-/* The ledger is borrowed; its members are where the counts by mapping go. */
-int refusals_new(struct refusals **ret, struct event_base *base, struct ledger *ledger)
-	_must_check_;
+/* Shape and ledger are borrowed; the ledger's members are where the counts by mapping go. */
+int refusals_new(struct refusals **ret, struct event_base *base, const struct shape *shape,
+		 struct ledger *ledger) _must_check_;
 void refusals_free(struct refusals *refusals); /* NULL is fine */
 
 /* Reads the named counters and the next elements now. What cannot be read is read the next time. */

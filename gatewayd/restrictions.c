@@ -226,6 +226,8 @@ int restrictions_read(const struct member_key *member, const struct member_terms
 	case SHAPE_CONNECTIONS_OVER:
 		policy->max_connections = terms->limit;
 		return 0;
+	case SHAPE_COUNT:
+		return -EBADMSG;
 	case SHAPE_NO_STATEMENT:
 		break;
 	}

@@ -24,6 +24,8 @@ struct chain_spec {
 static const struct chain_spec chains[SHAPE_CHAIN_MAX] = {
 	[SHAPE_PREROUTING] = { "prerouting", true, NF_INET_PRE_ROUTING, NF_IP_PRI_NAT_DST },
 	[SHAPE_OUTPUT] = { "output", true, NF_INET_LOCAL_OUT, NF_IP_PRI_NAT_DST },
+	/* Before the source is translated, by ours or anybody's. */
+	[SHAPE_SOURCES] = { "sources", true, NF_INET_POST_ROUTING, NF_IP_PRI_NAT_SRC - 10 },
 	[SHAPE_POSTROUTING] = { "postrouting", true, NF_INET_POST_ROUTING, NF_IP_PRI_NAT_SRC },
 	[SHAPE_ADMISSION] = { "admission", false, 0, 0 },
 };
@@ -45,12 +47,17 @@ enum shape_chain shape_chain_parse(const char *name)
 	return SHAPE_CHAIN_INVALID;
 }
 
+/* What SHAPE_SOURCES asks. */
+#define SOURCES_SETS (PAIR(SHAPE_BAN) | PAIR(SHAPE_SOURCE_RATE))
+
 bool shape_has_chain(const struct shape *shape, shape_sets sets, enum shape_chain chain)
 {
 	switch (chain) {
 	case SHAPE_PREROUTING:
 	case SHAPE_OUTPUT:
 		return true;
+	case SHAPE_SOURCES:
+		return sets & SOURCES_SETS;
 	case SHAPE_POSTROUTING:
 		return shape->source != SOURCE_PRESERVE || (sets & SHAPE_BIT(SHAPE_HAIRPIN));
 	case SHAPE_ADMISSION:
@@ -160,6 +167,32 @@ static int add_mark_clear(struct nftnl_rule *rule, const struct shape *shape, en
 	return rule_add_mark(rule, ~SHAPE_MARK, 0);
 }
 
+static int add_unmarked_return(struct nftnl_rule *rule, const struct shape *shape,
+			       enum shape_set set)
+{
+	return rule_add_unmarked_return(rule, SHAPE_MARK);
+}
+
+static int add_untranslated_return(struct nftnl_rule *rule, const struct shape *shape,
+				   enum shape_set set)
+{
+	return rule_add_untranslated_return(rule);
+}
+
+static int add_ban(struct nftnl_rule *rule, const struct shape *shape, enum shape_set set)
+{
+	return rule_add_refuse_source(rule, shape_set_family(set), shape_set_name(set),
+				      shape_set_id(set), shape_counter_name(SHAPE_REFUSED_BAN));
+}
+
+static int add_source_rate(struct nftnl_rule *rule, const struct shape *shape, enum shape_set set)
+{
+	return rule_add_refuse_source_rate(rule, shape_set_family(set), shape->source_rate,
+					   shape->source_rate_s, shape_set_name(set),
+					   shape_set_id(set),
+					   shape_counter_name(SHAPE_REFUSED_SOURCE_RATE));
+}
+
 static int add_masquerade(struct nftnl_rule *rule, const struct shape *shape, enum shape_set set)
 {
 	int r = rule_add_translated(rule, SHAPE_MARK);
@@ -232,6 +265,14 @@ struct rule_spec {
 static const struct rule_spec rules[SHAPE_CHAIN_MAX][RULES_MAX] = {
 	[SHAPE_PREROUTING] = TRANSLATE,
 	[SHAPE_OUTPUT] = TRANSLATE,
+	[SHAPE_SOURCES] = {
+		STANDS(add_unmarked_return, "only what a map of ours translates", 0),
+		STANDS(add_untranslated_return, NULL, 0),
+		ASKS(add_ban, SHAPE_BAN4),
+		ASKS(add_ban, SHAPE_BAN6),
+		ASKS(add_source_rate, SHAPE_SOURCE_RATE4),
+		ASKS(add_source_rate, SHAPE_SOURCE_RATE6),
+	},
 	[SHAPE_POSTROUTING] = {
 		{ add_snat, REPLIES, SHAPE_SOURCE4, false, 0, SOURCE_BIT(SOURCE_SNAT) },
 		{ add_snat, REPLIES, SHAPE_SOURCE6, false, 0, SOURCE_BIT(SOURCE_SNAT) },

@@ -24,6 +24,7 @@
 enum shape_chain {
 	SHAPE_PREROUTING,
 	SHAPE_OUTPUT,
+	SHAPE_SOURCES,     /* only while a set that it asks is there: sources are refused */
 	SHAPE_POSTROUTING, /* where sources are translated */
 	SHAPE_ADMISSION, /* only while a set that it asks is there; prerouting and output jump to it
 			  */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* The named counters of our nftables table: how many packets the rules of the admission chain have
- * refused, by reason. Named counters outlive the rules that count with them.
+/* The named counters of our nftables table: how many packets its rules have refused, by reason.
+ * Named counters outlive the rules that count with them.
  */
 #include "gatewayd/shape_counter.h"
 
@@ -19,6 +19,8 @@ static const struct counter_spec counters[SHAPE_COUNTER_MAX] = {
 	[SHAPE_REFUSED_ALLOW] = { PREFIX "allow", PAIR(SHAPE_GUARDED) },
 	[SHAPE_REFUSED_RATE] = { PREFIX "rate", PAIR(SHAPE_RATE) },
 	[SHAPE_REFUSED_CONNECTIONS] = { PREFIX "connections", PAIR(SHAPE_CONNECTIONS) },
+	[SHAPE_REFUSED_BAN] = { PREFIX "ban", PAIR(SHAPE_BAN) },
+	[SHAPE_REFUSED_SOURCE_RATE] = { PREFIX "source_rate", PAIR(SHAPE_SOURCE_RATE) },
 };
 
 const char *shape_counter_name(enum shape_counter counter)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* The named counters of our nftables table: how many packets the rules of the admission chain have
- * refused, by reason. Named counters outlive the rules that count with them.
+/* The named counters of our nftables table: how many packets its rules have refused, by reason.
+ * Named counters outlive the rules that count with them.
  */
 #pragma once
 
@@ -10,6 +10,8 @@ enum shape_counter {
 	SHAPE_REFUSED_ALLOW,
 	SHAPE_REFUSED_RATE,
 	SHAPE_REFUSED_CONNECTIONS,
+	SHAPE_REFUSED_BAN,
+	SHAPE_REFUSED_SOURCE_RATE,
 	SHAPE_COUNTER_MAX,
 	SHAPE_COUNTER_INVALID = -1,
 };

@@ -193,13 +193,19 @@ static int add_key(struct nftnl_rule *rule, int family)
 			   v6 ? NFT_REG32_05 : NFT_REG32_02);
 }
 
-/* Loads ip saddr behind the key. */
-static int add_source(struct nftnl_rule *rule, int family)
+/* Loads ip saddr. */
+static int add_source(struct nftnl_rule *rule, int family, uint32_t reg)
 {
 	bool v6 = family == AF_INET6;
 
 	return add_payload(rule, NFT_PAYLOAD_NETWORK_HEADER, v6 ? IPV6_SOURCE : IPV4_SOURCE,
-			   v6 ? 16 : 4, v6 ? NFT_REG32_06 : NFT_REG32_03);
+			   v6 ? 16 : 4, reg);
+}
+
+/* The same behind the key. */
+static int add_source_behind(struct nftnl_rule *rule, int family)
+{
+	return add_source(rule, family, family == AF_INET6 ? NFT_REG32_06 : NFT_REG32_03);
 }
 
 int rule_add_port_bits(struct nftnl_rule *rule, uint16_t mask, uint16_t bits)
@@ -252,7 +258,7 @@ int rule_add_refuse_others(struct nftnl_rule *rule, int family, const char *guar
 	/* The key is loaded twice, since nft reads one lookup from one load. */
 	if (add_family(rule, family) < 0 || add_key(rule, family) < 0 ||
 	    add_lookup(rule, guarded, guarded_id, false, 0) < 0 || add_key(rule, family) < 0 ||
-	    add_source(rule, family) < 0 ||
+	    add_source_behind(rule, family) < 0 ||
 	    add_lookup(rule, allow, allow_id, false, NFT_LOOKUP_F_INV) < 0)
 		return -ENOMEM;
 	return add_drop(rule, counter);
@@ -263,24 +269,96 @@ int rule_add_jump(struct nftnl_rule *rule, const char *chain)
 	return add_verdict(rule, NFT_JUMP, chain);
 }
 
-int rule_add_translated(struct nftnl_rule *rule, uint32_t bits)
+/* Leaves in register 1 what the mark has of these bits. */
+static int add_marked(struct nftnl_rule *rule, uint32_t bits)
+{
+	const uint32_t none = 0;
+
+	if (add_meta(rule, NFT_META_MARK, NFT_REG_1) < 0)
+		return -ENOMEM;
+	return add_bitwise(rule, &bits, &none, sizeof(bits));
+}
+
+/* Compares "the connection's destination was translated" with no. */
+static int add_status(struct nftnl_rule *rule, uint32_t comparison)
 {
 	const uint32_t none = 0, status = IPS_DST_NAT;
-	struct nftnl_expr *e;
+	struct nftnl_expr *e = add(rule, "ct");
 
-	if (add_meta(rule, NFT_META_MARK, NFT_REG_1) < 0 ||
-	    add_bitwise(rule, &bits, &none, sizeof(bits)) < 0 ||
-	    add_compare(rule, NFT_CMP_EQ, &bits, sizeof(bits)) < 0)
-		return -ENOMEM;
-	e = add(rule, "ct");
 	if (!e)
 		return -ENOMEM;
 	nftnl_expr_set_u32(e, NFTNL_EXPR_CT_KEY, NFT_CT_STATUS);
 	nftnl_expr_set_u32(e, NFTNL_EXPR_CT_DREG, NFT_REG_1);
-	if (add_bitwise(rule, &status, &none, sizeof(status)) < 0 ||
-	    add_compare(rule, NFT_CMP_NEQ, &none, sizeof(none)) < 0)
+	if (add_bitwise(rule, &status, &none, sizeof(status)) < 0)
 		return -ENOMEM;
-	return 0;
+	return add_compare(rule, comparison, &none, sizeof(none));
+}
+
+int rule_add_translated(struct nftnl_rule *rule, uint32_t bits)
+{
+	if (add_marked(rule, bits) < 0 || add_compare(rule, NFT_CMP_EQ, &bits, sizeof(bits)) < 0)
+		return -ENOMEM;
+	return add_status(rule, NFT_CMP_NEQ);
+}
+
+int rule_add_unmarked_return(struct nftnl_rule *rule, uint32_t bits)
+{
+	if (add_marked(rule, bits) < 0 || add_compare(rule, NFT_CMP_NEQ, &bits, sizeof(bits)) < 0)
+		return -ENOMEM;
+	return add_verdict(rule, NFT_RETURN, NULL);
+}
+
+int rule_add_untranslated_return(struct nftnl_rule *rule)
+{
+	int r = add_status(rule, NFT_CMP_EQ);
+
+	return r == 0 ? add_verdict(rule, NFT_RETURN, NULL) : r;
+}
+
+int rule_add_refuse_source(struct nftnl_rule *rule, int family, const char *set, uint32_t set_id,
+			   const char *counter)
+{
+	if (add_family(rule, family) < 0 || add_source(rule, family, NFT_REG_1) < 0 ||
+	    add_lookup(rule, set, set_id, false, 0) < 0)
+		return -ENOMEM;
+	return add_drop(rule, counter);
+}
+
+static int add_limit_by_key(struct nftnl_rule *rule, uint32_t rate, uint32_t unit_s,
+			    const char *set, uint32_t set_id)
+{
+	struct nftnl_expr *e = add(rule, "dynset"), *limit;
+
+	if (!e)
+		return -ENOMEM;
+	nftnl_expr_set_u32(e, NFTNL_EXPR_DYNSET_OP, NFT_DYNSET_OP_UPDATE);
+	nftnl_expr_set_u32(e, NFTNL_EXPR_DYNSET_SREG_KEY, NFT_REG_1);
+	nftnl_expr_set_u32(e, NFTNL_EXPR_DYNSET_SET_ID, set_id);
+	limit = nftnl_expr_alloc("limit");
+	if (!limit)
+		return -ENOMEM;
+	nftnl_expr_set_u64(limit, NFTNL_EXPR_LIMIT_RATE, rate);
+	nftnl_expr_set_u64(limit, NFTNL_EXPR_LIMIT_UNIT, unit_s);
+	nftnl_expr_set_u32(limit, NFTNL_EXPR_LIMIT_BURST, rate);
+	nftnl_expr_set_u32(limit, NFTNL_EXPR_LIMIT_TYPE, NFT_LIMIT_PKTS);
+	nftnl_expr_set_u32(limit, NFTNL_EXPR_LIMIT_FLAGS, NFT_LIMIT_F_INV);
+	nftnl_expr_add_expr(e, NFTNL_EXPR_DYNSET_EXPR, limit);
+	return nftnl_expr_set_str(e, NFTNL_EXPR_DYNSET_SET_NAME, set);
+}
+
+int rule_add_refuse_source_rate(struct nftnl_rule *rule, int family, uint32_t rate, uint32_t unit_s,
+				const char *set, uint32_t set_id, const char *counter)
+{
+	static const uint8_t network[16] = { 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff };
+	static const uint8_t none[16] = { 0 };
+
+	if (add_family(rule, family) < 0 || add_source(rule, family, NFT_REG_1) < 0)
+		return -ENOMEM;
+	if (family == AF_INET6 && add_bitwise(rule, network, none, sizeof(network)) < 0)
+		return -ENOMEM;
+	if (add_limit_by_key(rule, rate, unit_s, set, set_id) < 0)
+		return -ENOMEM;
+	return add_drop(rule, counter);
 }
 
 int rule_add_masquerade(struct nftnl_rule *rule)

@@ -20,6 +20,17 @@ int rule_add_dnat(struct nftnl_rule *rule, int family, const char *map, uint32_t
 	_must_check_;
 /* meta mark & bits == bits ct status dnat: what a map of ours has translated */
 int rule_add_translated(struct nftnl_rule *rule, uint32_t bits) _must_check_;
+/* meta mark & bits != bits return */
+int rule_add_unmarked_return(struct nftnl_rule *rule, uint32_t bits) _must_check_;
+/* ct status ! dnat return */
+int rule_add_untranslated_return(struct nftnl_rule *rule) _must_check_;
+/* ip saddr @set counter name drop; ip6 for AF_INET6 */
+int rule_add_refuse_source(struct nftnl_rule *rule, int family, const char *set, uint32_t set_id,
+			   const char *counter) _must_check_;
+/* update @set { ip saddr limit rate over rate burst rate } counter name drop; for AF_INET6 by the
+ * network of 64 bits that a client has to itself. unit_s is what rate counts by: 1, 60 or 3600. */
+int rule_add_refuse_source_rate(struct nftnl_rule *rule, int family, uint32_t rate, uint32_t unit_s,
+				const char *set, uint32_t set_id, const char *counter) _must_check_;
 /* masquerade */
 int rule_add_masquerade(struct nftnl_rule *rule) _must_check_;
 /* snat ip to numgen inc mod modulus map @map; ip6 for AF_INET6 */

@@ -130,6 +130,14 @@ static const struct set_spec sets[SHAPE_SET_MAX] = {
 	SHARD(13, "13"),
 	SHARD(14, "14"),
 	SHARD(15, "15"),
+	[SHAPE_BAN4] = { "ban4", AF_INET, NFT_TYPE_IPV4_ADDRESS, 4, NO_VALUE,
+			 NFT_SET_INTERVAL | NFT_SET_TIMEOUT, 2 * SHAPE_BANS_MAX, SHAPE_COUNT },
+	[SHAPE_BAN6] = { "ban6", AF_INET6, NFT_TYPE_IPV6_ADDRESS, 16, NO_VALUE,
+			 NFT_SET_INTERVAL | NFT_SET_TIMEOUT, 2 * SHAPE_BANS_MAX, SHAPE_COUNT },
+	[SHAPE_SOURCE_RATE4] = { "source_rate4", AF_INET, NFT_TYPE_IPV4_ADDRESS, 4, NO_VALUE,
+				 NFT_SET_EVAL | NFT_SET_TIMEOUT, SHAPE_SOURCES_SEEN_MAX },
+	[SHAPE_SOURCE_RATE6] = { "source_rate6", AF_INET6, NFT_TYPE_IPV6_ADDRESS, 16, NO_VALUE,
+				 NFT_SET_EVAL | NFT_SET_TIMEOUT, SHAPE_SOURCES_SEEN_MAX },
 };
 
 const char *source_mode_name(enum source_mode mode)
@@ -156,13 +164,22 @@ static bool is_sharded(const struct shape *shape)
 	return shape->map_size > SHAPE_SHARD_FROM;
 }
 
-shape_sets shape_sets_always(const struct shape *shape)
+static shape_sets map_sets(const struct shape *shape)
 {
 	const shape_sets below = (SHAPE_BIT(SHAPE_SHARDS) - 1);
 
 	if (is_sharded(shape))
 		return below << SHAPE_SHARD4_FIRST | below << SHAPE_SHARD6_FIRST;
 	return SHAPE_BIT(SHAPE_MAPPING4) | SHAPE_BIT(SHAPE_MAPPING6);
+}
+
+shape_sets shape_sets_always(const struct shape *shape)
+{
+	shape_sets always = map_sets(shape);
+
+	if (shape->source_rate > 0)
+		always |= SHAPE_BIT(SHAPE_SOURCE_RATE4) | SHAPE_BIT(SHAPE_SOURCE_RATE6);
+	return always;
 }
 
 const char *shape_set_name(enum shape_set set)
@@ -187,6 +204,16 @@ bool shape_set_is_map(enum shape_set set)
 {
 	/* an address with a port */
 	return sets[set].value_type >> NFT_TYPE_BITS;
+}
+
+bool shape_set_is_interval(enum shape_set set)
+{
+	return (sets[set].flags & (NFT_SET_INTERVAL | NFT_SET_CONCAT)) == NFT_SET_INTERVAL;
+}
+
+bool shape_set_is_dynamic(enum shape_set set)
+{
+	return sets[set].flags & NFT_SET_EVAL;
 }
 
 bool shape_set_has_timeout(enum shape_set set)
@@ -309,8 +336,11 @@ static int add_statement(struct nftnl_set *set, enum shape_statement statement)
 		nftnl_expr_set_u32(e, NFTNL_EXPR_CONNLIMIT_COUNT, 1);
 		nftnl_expr_set_u32(e, NFTNL_EXPR_CONNLIMIT_FLAGS, NFT_CONNLIMIT_F_INV);
 		break;
+	case SHAPE_COUNT:
+		break;
 	}
-	nftnl_set_add_expr(set, e);
+	if (e)
+		nftnl_set_add_expr(set, e);
 	e = nftnl_expr_alloc("counter");
 	if (!e)
 		return -ENOMEM;
@@ -329,6 +359,13 @@ static uint32_t size_of(const struct shape *shape, const struct set_spec *spec)
 		return MIN(shape->map_size, (uint32_t)SHAPE_SHARD_FROM);
 	}
 	return spec->size;
+}
+
+/* Milliseconds after which the kernel forgets what it has put there itself: a source that is silent
+ * for so long has all its allowance back. 0: such a set it is not. */
+static uint64_t timeout_of(const struct shape *shape, enum shape_set set)
+{
+	return shape_set_is_dynamic(set) ? UINT64_C(1000) * shape->source_rate_s : 0;
 }
 
 struct nftnl_set *shape_make_set(const struct shape *shape, enum shape_set set)
@@ -350,6 +387,8 @@ struct nftnl_set *shape_make_set(const struct shape *shape, enum shape_set set)
 	}
 	if (size_of(shape, spec) > 0)
 		nftnl_set_set_u32(made, NFTNL_SET_DESC_SIZE, size_of(shape, spec));
+	if (timeout_of(shape, set) > 0)
+		nftnl_set_set_u64(made, NFTNL_SET_TIMEOUT, timeout_of(shape, set));
 	nftnl_set_set_u32(made, NFTNL_SET_ID, shape_set_id(set));
 	if (spec->fields[0] > 0 &&
 	    nftnl_set_set_data(made, NFTNL_SET_DESC_CONCAT, spec->fields, sizeof(spec->fields)) < 0)
@@ -366,6 +405,8 @@ static int count_expression(struct nftnl_expr *e, void *userdata)
 		*statement = SHAPE_RATE_OVER;
 	else if (strcmp(name, "connlimit") == 0)
 		*statement = SHAPE_CONNECTIONS_OVER;
+	else if (*statement == SHAPE_NO_STATEMENT)
+		*statement = SHAPE_COUNT; /* the others count as well, behind their own */
 	return 0;
 }
 
@@ -389,6 +430,7 @@ bool shape_set_matches(const struct shape *shape, enum shape_set set,
 		(nftnl_set_get_u32(actual, NFTNL_SET_DATA_TYPE) == spec->value_type &&
 		 nftnl_set_get_u32(actual, NFTNL_SET_DATA_LEN) == spec->value_length)) &&
 	       nftnl_set_get_u32(actual, NFTNL_SET_DESC_SIZE) == size_of(shape, spec) &&
+	       nftnl_set_get_u64(actual, NFTNL_SET_TIMEOUT) == timeout_of(shape, set) &&
 	       statement_matches(spec, actual);
 }
 

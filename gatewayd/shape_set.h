@@ -37,6 +37,8 @@ enum source_mode source_mode_parse(const char *name);
 struct shape {
 	enum source_mode source;
 	uint32_t n_sources4, n_sources6; /* SOURCE_SNAT: addresses to take in turn */
+	uint32_t source_rate;            /* new connections of one source in … ; 0: no limit */
+	uint32_t source_rate_s;          /* … so many seconds: 1, 60 or 3600 */
 	uint32_t map_size;               /* elements that each map can hold */
 };
 
@@ -73,6 +75,10 @@ enum shape_set {
 	SHAPE_SHARD4_LAST = SHAPE_SHARD4_FIRST + SHAPE_SHARDS - 1,
 	SHAPE_SHARD6_FIRST,
 	SHAPE_SHARD6_LAST = SHAPE_SHARD6_FIRST + SHAPE_SHARDS - 1,
+	SHAPE_BAN4, /* sources that may open no connections, as intervals */
+	SHAPE_BAN6,
+	SHAPE_SOURCE_RATE4, /* sources seen of late; the kernel itself fills it */
+	SHAPE_SOURCE_RATE6,
 	SHAPE_SET_MAX,
 	SHAPE_SET_INVALID = -1,
 };
@@ -80,6 +86,10 @@ enum shape_set {
 /* Of the sets that source handling uses. */
 #define SHAPE_SOURCES_MAX 64
 #define SHAPE_LINKS_MAX 1024
+/* Bans; an interval is two elements. */
+#define SHAPE_BANS_MAX 16384
+/* Sources whose new connections are counted at a time. */
+#define SHAPE_SOURCES_SEEN_MAX 65536
 
 /* Sets of the table as bits. */
 typedef uint64_t shape_sets;
@@ -96,6 +106,11 @@ enum shape_set shape_set_parse(const char *name);
 uint32_t shape_set_id(enum shape_set set);
 /* Whether its elements lead mappings to their targets; all others' are members. */
 bool shape_set_is_map(enum shape_set set);
+/* Whether its members are intervals of one value, which the kernel wants as two elements: one with
+ * the first value, and an end with the one behind the last. */
+bool shape_set_is_interval(enum shape_set set);
+/* Whether the kernel fills it by itself; it has no members then. */
+bool shape_set_is_dynamic(enum shape_set set);
 /* Whether its elements may end by themselves. */
 bool shape_set_has_timeout(enum shape_set set);
 /* What an element of the set does beside being there. */
@@ -104,6 +119,8 @@ enum shape_statement {
 	/* It matches a packet only over its limit, and counts those. */
 	SHAPE_RATE_OVER,        /* so many new connections a minute, as many at once */
 	SHAPE_CONNECTIONS_OVER, /* so many connections at a time */
+	/* It counts the packets that it matches. */
+	SHAPE_COUNT,
 };
 enum shape_statement shape_set_statement(enum shape_set set);
 /* The set of a pair, given by its first, for AF_INET or AF_INET6. */

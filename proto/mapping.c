@@ -310,6 +310,17 @@ int prefix_parse(const char *text, struct prefix *ret)
 	return 0;
 }
 
+bool prefix_contains(const struct prefix *outer, const struct prefix *inner)
+{
+	size_t bytes = outer->length / 8;
+	uint8_t mask = (uint8_t)(0xff00 >> outer->length % 8);
+
+	return outer->address.family == inner->address.family && outer->length <= inner->length &&
+	       memcmp(outer->address.bytes, inner->address.bytes, bytes) == 0 &&
+	       (mask == 0 ||
+		((outer->address.bytes[bytes] ^ inner->address.bytes[bytes]) & mask) == 0);
+}
+
 const char *prefix_format(const struct prefix *prefix, char buffer[PREFIX_STRING_MAX])
 {
 	char address[ADDRESS_STRING_MAX];

@@ -84,4 +84,6 @@ const char *mapping_key_format(const struct mapping_key *key, char buffer[MAPPIN
  * zero. -EINVAL otherwise. */
 int prefix_parse(const char *text, struct prefix *ret) _must_check_;
 #define PREFIX_STRING_MAX (ADDRESS_STRING_MAX + 4)
+/* Whether inner is outer or lies within it. */
+bool prefix_contains(const struct prefix *outer, const struct prefix *inner);
 const char *prefix_format(const struct prefix *prefix, char buffer[PREFIX_STRING_MAX]);

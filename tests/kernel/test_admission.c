@@ -74,7 +74,7 @@ static void open_all(void)
 	make_network();
 	open_applier(&applier, &ledger, false);
 	base = event_base_new();
-	cr_assert_eq(refusals_new(&refusals, base, &ledger), 0);
+	cr_assert_eq(refusals_new(&refusals, base, &applier.shape, &ledger), 0);
 }
 
 static void close_all(void)

@@ -94,6 +94,16 @@ Test(options, mean_what_they_say)
 	cr_assert_eq(settings.log_level, LOG_LEVEL_DEBUG);
 }
 
+Test(options, limit_sources)
+{
+	cr_assert_eq(load("--addresses 203.0.113.10"), 0, "%s", err.message);
+	cr_assert_eq(settings.source_rate, 0);
+	cr_assert_eq(load("--addresses 203.0.113.10 --new-connections-per-source 20/minute"), 0,
+		     "%s", err.message);
+	cr_assert_eq(settings.source_rate, 20);
+	cr_assert_eq(settings.source_rate_s, 60);
+}
+
 Test(options, name_addresses_for_sources)
 {
 	cr_assert_eq(load("--source snat\t10.0.0.1,2001:db8::1,10.0.0.2 --addresses 203.0.113.10"),
@@ -134,6 +144,12 @@ static const struct row rows[] = {
 	{ OURS "--source both", "source",
 	  "\"both\" is none of masquerade, snat ADDRESS,… and preserve" },
 	{ OURS "--source snat", "source", "name the addresses" },
+	{ OURS "--new-connections-per-source 5", "new-connections-per-source",
+	  "\"5\" is not N/second" },
+	{ OURS "--new-connections-per-source 0/hour", "new-connections-per-source", "N from 1" },
+	{ OURS "--new-connections-per-source 5/day", "new-connections-per-source", "\"5/day\"" },
+	{ OURS "--new-connections-per-source 1000001/hour", "new-connections-per-source",
+	  "1000000" },
 	{ OURS "--source preserve\t10.0.0.1", "source", "preserve takes no addresses" },
 	{ OURS "--source snat\t10.0.0", "source", "\"10.0.0\" is not an address" },
 	{ OURS "--source snat\t10.0.0.1,127.0.0.1", "source", "\"127.0.0.1\" is not an address" },
