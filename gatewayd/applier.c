@@ -81,6 +81,14 @@ void applier_close(struct applier *applier)
 	structure_clear(&applier->structure);
 }
 
+void applier_set_devices(struct applier *applier, const struct shape_devices *devices)
+{
+	for (size_t i = 0; i < devices->n; i++)
+		if (!shape_devices_have(&applier->shape.devices, devices->names[i]))
+			applier->structure.devices = false;
+	applier->shape.devices = *devices;
+}
+
 void applier_doubt(struct applier *applier, enum resync_reason reason)
 {
 	if (applier->current)

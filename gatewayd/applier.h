@@ -88,6 +88,9 @@ int applier_open(struct applier *ret, const struct shape *shape, struct ledger *
 		 const struct applier_hooks *hooks, struct error *err) _must_check_;
 void applier_close(struct applier *applier);
 
+/* The links of SHAPE_FASTPATH; those that the flowtable lacks are added with the next run. */
+void applier_set_devices(struct applier *applier, const struct shape_devices *devices);
+
 /* What is known of the kernel counts no longer: the next run reads the table first. */
 void applier_doubt(struct applier *applier, enum resync_reason reason);
 

@@ -30,7 +30,8 @@ struct dumper {
 	enum shape_set set; /* whose elements are read */
 	int64_t now_ms;     /* Unix time: what timeouts are counted from */
 	shape_sets sets_seen;
-	bool foreign; /* something that is not ours is in the table */
+	size_t n_devices; /* of ours, that the flowtable has */
+	bool foreign;     /* something that is not ours is in the table */
 	bool chains_differ, rules_differ;
 	unsigned rules_seen[SHAPE_CHAIN_MAX];
 	struct intervals intervals; /* of a set of them, until it is read */
@@ -179,6 +180,32 @@ static int on_object(const struct nlmsghdr *message, void *userdata)
 		dumper->foreign = true;
 	else
 		dumper->dump->structure.counters |= SHAPE_COUNTER_BIT(counter);
+	return 0;
+}
+
+static int on_flowtable(const struct nlmsghdr *message, void *userdata)
+{
+	struct dumper *dumper = userdata;
+	_cleanup_(cleanup_nftnl_flowtable) struct nftnl_flowtable *flowtable =
+		nftnl_flowtable_alloc();
+	const char *const *names;
+
+	if (!flowtable || nftnl_flowtable_nlmsg_parse(message, flowtable) < 0)
+		return -ENOMEM;
+	if (!is_our_table(nftnl_flowtable_get_str(flowtable, NFTNL_FLOWTABLE_TABLE),
+			  nftnl_flowtable_get_u32(flowtable, NFTNL_FLOWTABLE_FAMILY)))
+		return 0;
+	if (strcmp(nftnl_flowtable_get_str(flowtable, NFTNL_FLOWTABLE_NAME), SHAPE_FLOWTABLE) !=
+	    0) {
+		dumper->foreign = true;
+		return 0;
+	}
+	dumper->sets_seen |= SHAPE_FASTPATH;
+	if (!shape_flowtable_matches(flowtable))
+		dumper->dump->structure.stale = true;
+	names = nftnl_flowtable_get_array(flowtable, NFTNL_FLOWTABLE_DEVICES);
+	for (size_t i = 0; names && names[i]; i++)
+		dumper->n_devices += shape_devices_have(&dumper->shape->devices, names[i]);
 	return 0;
 }
 
@@ -430,6 +457,15 @@ static int dump_objects(struct netlink *netlink, uint16_t type, uint16_t table_a
 	return netlink_request(netlink, request, TIMEOUT_MS, on_message, dumper);
 }
 
+/* A kernel without flowtables does not know the question. */
+static int dump_flowtables(struct netlink *netlink, struct dumper *dumper)
+{
+	int r = dump_objects(netlink, NFT_MSG_GETFLOWTABLE, NFTA_FLOWTABLE_TABLE, on_flowtable,
+			     dumper);
+
+	return r == -EOPNOTSUPP || r == -EINVAL ? 0 : r;
+}
+
 static int dump_table_object(struct netlink *netlink, struct dumper *dumper)
 {
 	_Alignas(struct nlmsghdr) uint8_t buffer[REQUEST_MAX];
@@ -470,6 +506,8 @@ static int dump_all(struct netlink *netlink, struct dumper *dumper)
 	if (r == 0)
 		r = dump_objects(netlink, NFT_MSG_GETOBJ, NFTA_OBJ_TABLE, on_object, dumper);
 	if (r == 0)
+		r = dump_flowtables(netlink, dumper);
+	if (r == 0)
 		r = dump_objects(netlink, NFT_MSG_GETCHAIN, NFTA_CHAIN_TABLE, on_chain, dumper);
 	if (r == 0)
 		r = dump_objects(netlink, NFT_MSG_GETRULE, NFTA_RULE_TABLE, on_rule, dumper);
@@ -480,6 +518,7 @@ static int dump_all(struct netlink *netlink, struct dumper *dumper)
 		return r;
 	judge_chains(dumper);
 	structure->sets = dumper->sets_seen;
+	structure->devices = dumper->n_devices == dumper->shape->devices.n;
 	structure->rules = !dumper->rules_differ && rules_complete(dumper);
 	if (dumper->foreign)
 		structure->stale = true;

@@ -156,6 +156,23 @@ static int put_set(struct encoder *encoder, enum shape_set which)
 	return 0;
 }
 
+/* Makes it, or adds the devices that it lacks. */
+static int put_flowtable(struct encoder *encoder)
+{
+	_cleanup_(cleanup_nftnl_flowtable) struct nftnl_flowtable *flowtable =
+		shape_make_flowtable(encoder->shape);
+	int r;
+
+	if (!flowtable)
+		return -ENOMEM;
+	r = begin_message(encoder, NFT_MSG_NEWFLOWTABLE, NFPROTO_INET, NLM_F_CREATE, OBJECT_MAX);
+	if (r < 0)
+		return r;
+	nftnl_flowtable_nlmsg_build_payload(message_of(encoder), flowtable);
+	end_message(encoder);
+	return 0;
+}
+
 /* Makes or deletes it. */
 static int put_counter(struct encoder *encoder, uint16_t type, enum shape_counter counter)
 {
@@ -276,6 +293,9 @@ static int put_drop_sets(struct encoder *encoder)
 	for (int i = 0; r == 0 && i < SHAPE_COUNTER_MAX; i++)
 		if (encoder->plan->drop_counters & SHAPE_COUNTER_BIT(i))
 			r = put_counter(encoder, NFT_MSG_DELOBJ, i);
+	if (r == 0 && (encoder->plan->drop_sets & SHAPE_FASTPATH))
+		r = put_deletion(encoder, NFT_MSG_DELFLOWTABLE, NFTA_FLOWTABLE_TABLE,
+				 NFTA_FLOWTABLE_NAME, SHAPE_FLOWTABLE);
 	return r;
 }
 
@@ -458,6 +478,8 @@ static int put_steps_before(struct encoder *encoder)
 	for (int i = 0; r == 0 && i < SHAPE_COUNTER_MAX; i++)
 		if (plan->add_counters & SHAPE_COUNTER_BIT(i))
 			r = put_counter(encoder, NFT_MSG_NEWOBJ, i);
+	if (r == 0 && ((plan->add_sets & SHAPE_FASTPATH) || plan->add_devices))
+		r = put_flowtable(encoder);
 	return r;
 }
 

@@ -11,6 +11,7 @@
 #include "gatewayd/public_addresses.h"
 #include "gatewayd/route.h"
 #include "gatewayd/shape.h"
+#include "gatewayd/source.h"
 
 /* What is looked at; all borrowed. */
 struct findings_view {
@@ -20,6 +21,7 @@ struct findings_view {
 	struct listeners *listeners; /* NULL: they cannot be read */
 	const struct ledger *ledger; /* NULL: no mappings are known */
 	const struct shape *shape;
+	struct source source;
 };
 
 /* The four below, which may change at any time. */

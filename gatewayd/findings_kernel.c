@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "gatewayd/encode.h"
+#include "gatewayd/fastpath.h"
 #include "gatewayd/findings.h"
 #include "gatewayd/netlink.h"
 #include "gatewayd/transact.h"
@@ -119,6 +120,17 @@ void findings_kernel(struct findings *findings, const struct shape *shape)
 	netlink_close(&netlink);
 }
 
+static void check_flowtable(struct findings *findings)
+{
+	struct error reason = ERROR_INIT;
+
+	if (fastpath_probe(&reason) == -EOPNOTSUPP)
+		finding_remedy(findings_add(findings, FINDING_INFO, "fastpath", "",
+					    "this kernel has no flowtable: open connections take "
+					    "the usual path"),
+			       "modprobe -a nf_flow_table nf_flow_table_inet nft_flow_offload");
+}
+
 void findings_features(struct findings *findings)
 {
 	struct netlink netlink = NETLINK_INIT;
@@ -132,4 +144,5 @@ void findings_features(struct findings *findings)
 					    "receipt"),
 			       "boot a kernel of 6.10 or newer");
 	netlink_close(&netlink);
+	check_flowtable(findings);
 }

@@ -34,6 +34,27 @@ static void report_missing(struct findings *findings, const struct findings_view
 		       link.name);
 }
 
+/* Hosts answer the address that they see. */
+static void check_sources(struct findings *findings, const struct findings_view *view)
+{
+	const struct source *source = &view->source;
+	char text[ADDRESS_STRING_MAX];
+
+	for (size_t i = 0; i < source->n_addresses; i++) {
+		const struct address *address = &source->addresses[i];
+
+		if (network_link_of(view->network, address) != 0)
+			continue;
+		address_format(address, text);
+		finding_remedy(findings_add(findings, FINDING_ERROR, "source_missing", text,
+					    "source address %s is not on this machine: answers to "
+					    "connections that take it do not come back",
+					    text),
+			       "ip address add %s/%d dev lo", text,
+			       address->family == AF_INET ? 32 : 128);
+	}
+}
+
 static void check_addresses(struct findings *findings, const struct findings_view *view)
 {
 	size_t n, missing = 0;
@@ -196,6 +217,7 @@ static void check_listeners(struct findings *findings, const struct findings_vie
 void findings_network(struct findings *findings, const struct findings_view *view)
 {
 	check_addresses(findings, view);
+	check_sources(findings, view);
 	if (!view->ledger)
 		return;
 	check_targets(findings, view);

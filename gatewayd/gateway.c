@@ -10,6 +10,7 @@
 
 #include "gatewayd/accounting.h"
 #include "gatewayd/api.h"
+#include "gatewayd/fastpath.h"
 #include "gatewayd/findings.h"
 #include "gatewayd/guard.h"
 #include "gatewayd/inspector.h"
@@ -31,6 +32,7 @@ struct gateway {
 	int lock;
 	struct network *network;
 	struct routes routes;
+	struct source source;
 	struct public_addresses *addresses;
 	struct shape shape;
 	struct inspector *inspector;
@@ -98,25 +100,40 @@ static void on_socket(uint32_t port_id, void *userdata)
 	monitor_ignore(gateway->monitor, port_id);
 }
 
-/* The indexes of links that carry traffic. */
-static size_t live_links(const struct gateway *gateway, int ret[NETWORK_LINKS_MAX])
+/* The indexes of links that carry traffic, and as many of their names as the fast path takes. */
+static size_t live_links(const struct gateway *gateway, int ret[NETWORK_LINKS_MAX],
+			 struct shape_devices *ret_devices)
 {
 	struct network_link links[NETWORK_LINKS_MAX];
 	size_t n = network_links(gateway->network, links, NETWORK_LINKS_MAX), live = 0;
 
-	for (size_t i = 0; i < n; i++)
-		if (links[i].up && !links[i].loopback)
-			ret[live++] = links[i].index;
+	*ret_devices = (struct shape_devices){ 0 };
+	for (size_t i = 0; i < n; i++) {
+		if (!links[i].up || links[i].loopback)
+			continue;
+		ret[live++] = links[i].index;
+		if (ret_devices->n < SHAPE_DEVICES_MAX)
+			memcpy(ret_devices->names[ret_devices->n++], links[i].name, IF_NAMESIZE);
+	}
 	return live;
+}
+
+static void take_links(struct gateway *gateway)
+{
+	int links[NETWORK_LINKS_MAX];
+	struct shape_devices devices;
+	size_t n = live_links(gateway, links, &devices);
+
+	reconciler_set_links(gateway->reconciler, links, n);
+	reconciler_set_devices(gateway->reconciler, &devices);
 }
 
 static void on_network_change(unsigned what, void *userdata)
 {
 	struct gateway *gateway = userdata;
-	int links[NETWORK_LINKS_MAX];
 
 	if (what & NETWORK_LINKS)
-		reconciler_set_links(gateway->reconciler, links, live_links(gateway, links));
+		take_links(gateway);
 	if (public_addresses_refresh(gateway->addresses, reconciler_ledger(gateway->reconciler)) &&
 	    gateway->upstream)
 		upstream_reregister(gateway->upstream);
@@ -165,18 +182,33 @@ static int open_accounting(struct gateway *gateway, struct event_base *base,
 	return r < 0 ? r : accounting_new(&gateway->accounting, base, path, err);
 }
 
+static int choose_fastpath(enum fastpath_mode mode, bool *ret, struct error *err)
+{
+	struct error reason = ERROR_INIT;
+	int r;
+
+	*ret = false;
+	if (mode == FASTPATH_OFF)
+		return 0;
+	r = fastpath_probe(&reason);
+	*ret = r == 0;
+	/* With auto a finding says it. */
+	return r < 0 && mode == FASTPATH_ON
+		       ? error_set(err, r, reason.code, reason.field, "%s", reason.message)
+		       : 0;
+}
+
 static int open_kernel(struct gateway *gateway, struct event_base *base,
 		       const struct options *options, const struct settings *settings,
 		       struct error *err)
 {
 	int links[NETWORK_LINKS_MAX];
-	const struct reconciler_config config = {
+	struct reconciler_config config = {
 		.shape = shape_of(options, settings),
 		.addresses = settings->addresses,
 		.n_addresses = settings->n_addresses,
 		.source = source_of(settings),
 		.links = links,
-		.n_links = live_links(gateway, links),
 		.audit_ms = options->audit_ms,
 		.on_expired = on_expired,
 		.state = gateway->state,
@@ -186,6 +218,10 @@ static int open_kernel(struct gateway *gateway, struct event_base *base,
 	};
 	int r;
 
+	config.n_links = live_links(gateway, links, &config.shape.devices);
+	r = choose_fastpath(settings->fastpath, &config.shape.fastpath, err);
+	if (r < 0)
+		return r;
 	r = reconciler_new(&gateway->reconciler, base, &config, gateway->metrics, err);
 	if (r < 0)
 		return r;
@@ -264,7 +300,8 @@ static struct findings_view view_of(struct gateway *gateway, const struct shape 
 	return (struct findings_view){ .addresses = gateway->addresses,
 				       .network = gateway->network,
 				       .routes = &gateway->routes,
-				       .shape = shape };
+				       .shape = shape,
+				       .source = gateway->source };
 }
 
 static void on_collect(struct findings *findings, void *userdata)
@@ -306,6 +343,7 @@ int gateway_new(struct gateway **ret, struct event_base *base, const struct opti
 	gateway->lock = -1;
 	gateway->routes = ROUTES_INIT;
 	gateway->shape = shape_of(options, settings);
+	gateway->source = source_of(settings);
 	r = lock_take(options->run_directory, &gateway->lock, err);
 	if (r < 0)
 		return r;
@@ -364,7 +402,7 @@ bool gateway_check(const struct options *options, const struct settings *setting
 	const struct shape shape = shape_of(options, settings);
 	struct findings_view view;
 	struct error err = ERROR_INIT;
-	bool fine = true;
+	bool fine = true, fastpath;
 	int r;
 
 	if (!gateway || !findings)
@@ -376,8 +414,11 @@ bool gateway_check(const struct options *options, const struct settings *setting
 		(void)printf("error: %s\n", error_text(&err, r));
 		return false;
 	}
+	gateway->source = source_of(settings);
 	view = view_of(gateway, &shape);
 	findings_kernel(findings, &shape);
+	if (choose_fastpath(settings->fastpath, &fastpath, &err) < 0)
+		(void)findings_add(findings, FINDING_ERROR, "fastpath", "", "%s", err.message);
 	findings_features(findings);
 	findings_collect(findings, &view);
 	for (size_t i = 0; i < findings->n; i++) {

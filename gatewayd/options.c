@@ -67,6 +67,13 @@ static const struct option_spec specs[] = {
 	  .not_empty = true,
 	  .argument = "MODE",
 	  .help = "What hosts see: masquerade, \"snat ADDRESS,…\", or preserve (the client's)." },
+	{ .name = "fastpath",
+	  .type = OPTION_STRING,
+	  .offset = offsetof(struct options, fastpath),
+	  .fallback = "auto",
+	  .not_empty = true,
+	  .argument = "auto|on|off",
+	  .help = "Take open connections off the kernel's usual path, where it can." },
 	{ .name = "new-connections-per-source",
 	  .type = OPTION_STRING,
 	  .offset = offsetof(struct options, new_connections_per_source),
@@ -292,6 +299,16 @@ static int resolve_source_rate(const struct options *options, struct settings *s
 			 text, SOURCE_RATE_MAX);
 }
 
+static int resolve_fastpath(const struct options *options, struct settings *settings,
+			    struct error *err)
+{
+	settings->fastpath = fastpath_mode_parse(options->fastpath);
+	if (settings->fastpath == FASTPATH_MODE_INVALID)
+		return error_set(err, -EINVAL, "invalid", "fastpath",
+				 "fastpath: \"%s\" is none of auto, on and off", options->fastpath);
+	return 0;
+}
+
 static int resolve_listen(const struct options *options, struct settings *settings,
 			  struct error *err)
 {
@@ -351,6 +368,8 @@ int options_resolve(const struct options *options, struct settings *ret, struct 
 		r = resolve_host_settings(options, &settings, err);
 	if (r == 0)
 		r = resolve_source_rate(options, &settings, err);
+	if (r == 0)
+		r = resolve_fastpath(options, &settings, err);
 	if (r == 0)
 		r = resolve_listen(options, &settings, err);
 	if (r == 0)

@@ -2,6 +2,7 @@
 /* gatewayd's options: the table, and their validation into what the modules take. */
 #pragma once
 
+#include "gatewayd/fastpath.h"
 #include "gatewayd/shape_set.h"
 #include "lib/address.h"
 #include "lib/config.h"
@@ -10,8 +11,8 @@
 /* As they stand in file and command line. */
 struct options {
 	char *name, *server, *token_file, *ca_file, *server_pin, *socket, *metrics_listen, *source,
-		*host_settings, *new_connections_per_source, *run_directory, *state_directory,
-		*per_mapping_metrics, *log_level;
+		*host_settings, *new_connections_per_source, *fastpath, *run_directory,
+		*state_directory, *per_mapping_metrics, *log_level;
 	struct string_list addresses;
 	uint64_t audit_ms, heartbeat_ms, map_size;
 	bool check;
@@ -27,8 +28,9 @@ struct settings {
 	struct address *sources; /* owned; of SOURCE_SNAT */
 	size_t n_sources;
 	uint32_t source_rate, source_rate_s; /* 0: no limit */
-	bool set_host;                       /* host settings that mend a finding */
-	bool metrics;                        /* there is a TCP listener */
+	enum fastpath_mode fastpath;
+	bool set_host; /* host settings that mend a finding */
+	bool metrics;  /* there is a TCP listener */
 	struct endpoint metrics_listen;
 	size_t mapping_series; /* mappings with series of their own; SIZE_MAX: all */
 	enum log_level log_level;

@@ -30,13 +30,16 @@ static void plan_structure(const struct structure *actual, shape_sets needed, un
 		plan->steps |= PLAN_DROP_TABLE;
 	if (actual->stale || !actual->table)
 		plan->steps |= PLAN_ADD_TABLE;
+	plan->add_devices = (plan->sets & there & SHAPE_FASTPATH) && !actual->devices;
 	if (plan->add_sets != 0 || plan->add_counters != 0)
 		plan->steps |= PLAN_ADD_SETS;
 	if (plan->drop_sets != 0 || plan->drop_counters != 0)
 		plan->steps |= PLAN_DROP_SETS;
 	plan->only_shrinks = actual->rules && plan->steps == PLAN_DROP_SETS;
-	if (actual->rules && !(plan->steps & (PLAN_ADD_SETS | PLAN_DROP_SETS | PLAN_ADD_TABLE)))
+	if (actual->rules && !(plan->steps & (PLAN_ADD_SETS | PLAN_DROP_SETS | PLAN_ADD_TABLE))) {
+		plan->steps |= plan->add_devices ? PLAN_ADD_SETS : 0u;
 		return;
+	}
 	plan->steps |= PLAN_ADD_RULES;
 	if (!(plan->steps & PLAN_ADD_TABLE) && (actual->chains != 0 || actual->n_names > 0))
 		plan->steps |= PLAN_DROP_RULES;
@@ -142,9 +145,12 @@ void plan_done(const struct plan *plan, const struct shape *shape, struct ledger
 	       struct structure *actual)
 {
 	confirm(ledger);
-	if (plan->steps == 0)
+	actual->devices |= plan->add_devices;
+	/* Sets come with the rules that ask them, devices alone. */
+	if (plan->steps == 0 || plan->steps == PLAN_ADD_SETS)
 		return;
 	structure_clear(actual);
+	actual->devices = true;
 	actual->table = true;
 	actual->sets = plan->sets;
 	actual->counters = shape_counters(plan->sets);

@@ -14,6 +14,7 @@ struct structure {
 	shape_sets sets; /* that are there, as they should be */
 	unsigned counters; /* the same */
 	unsigned chains;   /* that are there, as they should be but for their rules */
+	bool devices;      /* the flowtable, where there is one, has all its devices */
 	bool rules;        /* all chains for these sets are there, with exactly their rules */
 	char **names;      /* of chains that have to go; owned */
 	size_t n_names;
@@ -25,7 +26,7 @@ enum plan_step {
 	PLAN_DROP_TABLE = 1 << 0,
 	PLAN_ADD_TABLE = 1 << 1,
 	PLAN_DROP_RULES = 1 << 2, /* all rules of the table, and chains that have to go */
-	PLAN_ADD_SETS = 1 << 3,   /* and counters */
+	PLAN_ADD_SETS = 1 << 3,   /* and counters, and the flowtable or devices of it */
 	/* …elements… */
 	PLAN_DROP_SETS = 1 << 4,
 	PLAN_ADD_RULES = 1 << 5, /* and chains that are missing */
@@ -50,6 +51,7 @@ struct plan {
 	shape_sets add_sets; /* PLAN_ADD_SETS */
 	unsigned add_counters, drop_counters;
 	shape_sets drop_sets;         /* PLAN_DROP_SETS */
+	bool add_devices;             /* PLAN_ADD_SETS: the flowtable is there and lacks some */
 	const struct shape *shape;    /* borrowed */
 	struct structure *actual;     /* borrowed: what is there */
 	bool only_shrinks;            /* the steps take away what nobody uses, and mend nothing */

@@ -422,6 +422,14 @@ void reconciler_set_links(struct reconciler *reconciler, const int *links, size_
 	commit_soon(reconciler);
 }
 
+void reconciler_set_devices(struct reconciler *reconciler, const struct shape_devices *devices)
+{
+	if (!reconciler->config.shape.fastpath)
+		return;
+	applier_set_devices(&reconciler->applier, devices);
+	commit_soon(reconciler);
+}
+
 void reconciler_doubt(struct reconciler *reconciler)
 {
 	applier_doubt(&reconciler->applier, RESYNC_FOREIGN);

@@ -72,6 +72,9 @@ void reconciler_status(const struct reconciler *reconciler, struct reconciler_st
 /* The links of this network namespace have changed: these are their indexes. */
 void reconciler_set_links(struct reconciler *reconciler, const int *links, size_t n_links);
 
+/* The same for the names of those that take the fast path; nothing without it. */
+void reconciler_set_devices(struct reconciler *reconciler, const struct shape_devices *devices);
+
 /* Someone else may have changed the table: look soon. */
 void reconciler_doubt(struct reconciler *reconciler);
 /* The port id of the request socket; it changes when the socket is opened anew. */

@@ -16,18 +16,20 @@
 
 struct chain_spec {
 	const char *name;
-	bool hooked; /* else other chains jump to it */
+	const char *type; /* NULL: it is not hooked, but other chains jump to it */
 	uint32_t hook;
 	int32_t priority;
 };
 
 static const struct chain_spec chains[SHAPE_CHAIN_MAX] = {
-	[SHAPE_PREROUTING] = { "prerouting", true, NF_INET_PRE_ROUTING, NF_IP_PRI_NAT_DST },
-	[SHAPE_OUTPUT] = { "output", true, NF_INET_LOCAL_OUT, NF_IP_PRI_NAT_DST },
+	[SHAPE_PREROUTING] = { "prerouting", "nat", NF_INET_PRE_ROUTING, NF_IP_PRI_NAT_DST },
+	[SHAPE_OUTPUT] = { "output", "nat", NF_INET_LOCAL_OUT, NF_IP_PRI_NAT_DST },
 	/* Before the source is translated, by ours or anybody's. */
-	[SHAPE_SOURCES] = { "sources", true, NF_INET_POST_ROUTING, NF_IP_PRI_NAT_SRC - 10 },
-	[SHAPE_POSTROUTING] = { "postrouting", true, NF_INET_POST_ROUTING, NF_IP_PRI_NAT_SRC },
-	[SHAPE_ADMISSION] = { "admission", false, 0, 0 },
+	[SHAPE_SOURCES] = { "sources", "nat", NF_INET_POST_ROUTING, NF_IP_PRI_NAT_SRC - 10 },
+	[SHAPE_POSTROUTING] = { "postrouting", "nat", NF_INET_POST_ROUTING, NF_IP_PRI_NAT_SRC },
+	/* Behind the chains of others: what they drop is not to get on the fast path. */
+	[SHAPE_FORWARD] = { "forward", "filter", NF_INET_FORWARD, 200 },
+	[SHAPE_ADMISSION] = { "admission", NULL, 0, 0 },
 };
 
 #define PAIR(set) (SHAPE_BIT(set##4) | SHAPE_BIT(set##6))
@@ -59,7 +61,10 @@ bool shape_has_chain(const struct shape *shape, shape_sets sets, enum shape_chai
 	case SHAPE_SOURCES:
 		return sets & SOURCES_SETS;
 	case SHAPE_POSTROUTING:
-		return shape->source != SOURCE_PRESERVE || (sets & SHAPE_BIT(SHAPE_HAIRPIN));
+		return shape->source != SOURCE_PRESERVE ||
+		       (sets & (SHAPE_BIT(SHAPE_HAIRPIN) | SHAPE_FASTPATH));
+	case SHAPE_FORWARD:
+		return sets & SHAPE_FASTPATH;
 	case SHAPE_ADMISSION:
 		return sets & ADMISSION_SETS;
 	case SHAPE_CHAIN_MAX:
@@ -98,9 +103,9 @@ struct nftnl_chain *shape_make_chain(enum shape_chain chain)
 	    nftnl_chain_set_str(made, NFTNL_CHAIN_NAME, spec->name) < 0)
 		return NULL;
 	nftnl_chain_set_u32(made, NFTNL_CHAIN_FAMILY, NFPROTO_INET);
-	if (!spec->hooked)
+	if (!spec->type)
 		return TAKE_PTR(made);
-	if (nftnl_chain_set_str(made, NFTNL_CHAIN_TYPE, "nat") < 0)
+	if (nftnl_chain_set_str(made, NFTNL_CHAIN_TYPE, spec->type) < 0)
 		return NULL;
 	nftnl_chain_set_u32(made, NFTNL_CHAIN_HOOKNUM, spec->hook);
 	nftnl_chain_set_s32(made, NFTNL_CHAIN_PRIO, spec->priority);
@@ -193,6 +198,19 @@ static int add_source_rate(struct nftnl_rule *rule, const struct shape *shape, e
 					   shape_counter_name(SHAPE_REFUSED_SOURCE_RATE));
 }
 
+static int add_connection_mark(struct nftnl_rule *rule, const struct shape *shape,
+			       enum shape_set set)
+{
+	int r = rule_add_translated(rule, SHAPE_MARK);
+
+	return r == 0 ? rule_add_connection_mark(rule, ~SHAPE_MARK, SHAPE_MARK) : r;
+}
+
+static int add_offload(struct nftnl_rule *rule, const struct shape *shape, enum shape_set set)
+{
+	return rule_add_offload(rule, SHAPE_MARK, SHAPE_FLOWTABLE);
+}
+
 static int add_masquerade(struct nftnl_rule *rule, const struct shape *shape, enum shape_set set)
 {
 	int r = rule_add_translated(rule, SHAPE_MARK);
@@ -274,6 +292,7 @@ static const struct rule_spec rules[SHAPE_CHAIN_MAX][RULES_MAX] = {
 		ASKS(add_source_rate, SHAPE_SOURCE_RATE6),
 	},
 	[SHAPE_POSTROUTING] = {
+		STANDS(add_connection_mark, "for the fast path", SHAPE_FASTPATH),
 		{ add_snat, REPLIES, SHAPE_SOURCE4, false, 0, SOURCE_BIT(SOURCE_SNAT) },
 		{ add_snat, REPLIES, SHAPE_SOURCE6, false, 0, SOURCE_BIT(SOURCE_SNAT) },
 		{ add_masquerade, REPLIES, SHAPE_SET_INVALID, true, 0,
@@ -281,6 +300,7 @@ static const struct rule_spec rules[SHAPE_CHAIN_MAX][RULES_MAX] = {
 		{ add_hairpin, "client and host behind the same link", SHAPE_HAIRPIN, false, 0,
 		  SOURCE_BIT(SOURCE_PRESERVE) },
 	},
+	[SHAPE_FORWARD] = { STANDS(add_offload, NULL, SHAPE_FASTPATH) },
 	/* Whoever may not connect at all uses up nobody's limits, and a connection that is refused
 	 * by one limit is not counted by the next. */
 	[SHAPE_ADMISSION] = {
@@ -362,10 +382,10 @@ bool shape_chain_matches(enum shape_chain chain, const struct nftnl_chain *actua
 	const struct chain_spec *spec = &chains[chain];
 	const char *type = nftnl_chain_get_str(actual, NFTNL_CHAIN_TYPE);
 
-	if (!spec->hooked)
+	if (!spec->type)
 		return !nftnl_chain_is_set(actual, NFTNL_CHAIN_HOOKNUM);
 
-	return type && strcmp(type, "nat") == 0 &&
+	return type && strcmp(type, spec->type) == 0 &&
 	       nftnl_chain_is_set(actual, NFTNL_CHAIN_HOOKNUM) &&
 	       nftnl_chain_get_u32(actual, NFTNL_CHAIN_HOOKNUM) == spec->hook &&
 	       nftnl_chain_get_s32(actual, NFTNL_CHAIN_PRIO) == spec->priority &&

@@ -26,6 +26,7 @@ enum shape_chain {
 	SHAPE_OUTPUT,
 	SHAPE_SOURCES,     /* only while a set that it asks is there: sources are refused */
 	SHAPE_POSTROUTING, /* where sources are translated */
+	SHAPE_FORWARD,     /* only with the flowtable: connections are put on the fast path */
 	SHAPE_ADMISSION, /* only while a set that it asks is there; prerouting and output jump to it
 			  */
 	SHAPE_CHAIN_MAX,

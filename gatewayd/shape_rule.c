@@ -279,17 +279,24 @@ static int add_marked(struct nftnl_rule *rule, uint32_t bits)
 	return add_bitwise(rule, &bits, &none, sizeof(bits));
 }
 
-/* Compares "the connection's destination was translated" with no. */
-static int add_status(struct nftnl_rule *rule, uint32_t comparison)
+static int add_ct(struct nftnl_rule *rule, uint32_t key, uint16_t direction)
 {
-	const uint32_t none = 0, status = IPS_DST_NAT;
 	struct nftnl_expr *e = add(rule, "ct");
 
 	if (!e)
 		return -ENOMEM;
-	nftnl_expr_set_u32(e, NFTNL_EXPR_CT_KEY, NFT_CT_STATUS);
-	nftnl_expr_set_u32(e, NFTNL_EXPR_CT_DREG, NFT_REG_1);
-	if (add_bitwise(rule, &status, &none, sizeof(status)) < 0)
+	nftnl_expr_set_u32(e, NFTNL_EXPR_CT_KEY, key);
+	nftnl_expr_set_u32(e, direction, NFT_REG_1);
+	return 0;
+}
+
+/* Compares "the connection's destination was translated" with no. */
+static int add_status(struct nftnl_rule *rule, uint32_t comparison)
+{
+	const uint32_t none = 0, status = IPS_DST_NAT;
+
+	if (add_ct(rule, NFT_CT_STATUS, NFTNL_EXPR_CT_DREG) < 0 ||
+	    add_bitwise(rule, &status, &none, sizeof(status)) < 0)
 		return -ENOMEM;
 	return add_compare(rule, comparison, &none, sizeof(none));
 }
@@ -359,6 +366,29 @@ int rule_add_refuse_source_rate(struct nftnl_rule *rule, int family, uint32_t ra
 	if (add_limit_by_key(rule, rate, unit_s, set, set_id) < 0)
 		return -ENOMEM;
 	return add_drop(rule, counter);
+}
+
+int rule_add_connection_mark(struct nftnl_rule *rule, uint32_t mask, uint32_t bits)
+{
+	if (add_ct(rule, NFT_CT_MARK, NFTNL_EXPR_CT_DREG) < 0 ||
+	    add_bitwise(rule, &mask, &bits, sizeof(mask)) < 0)
+		return -ENOMEM;
+	return add_ct(rule, NFT_CT_MARK, NFTNL_EXPR_CT_SREG);
+}
+
+int rule_add_offload(struct nftnl_rule *rule, uint32_t bits, const char *flowtable)
+{
+	const uint32_t none = 0;
+	struct nftnl_expr *e;
+
+	if (add_ct(rule, NFT_CT_MARK, NFTNL_EXPR_CT_DREG) < 0 ||
+	    add_bitwise(rule, &bits, &none, sizeof(bits)) < 0 ||
+	    add_compare(rule, NFT_CMP_EQ, &bits, sizeof(bits)) < 0)
+		return -ENOMEM;
+	e = add(rule, "flow_offload");
+	if (!e)
+		return -ENOMEM;
+	return nftnl_expr_set_str(e, NFTNL_EXPR_FLOW_TABLE_NAME, flowtable);
 }
 
 int rule_add_masquerade(struct nftnl_rule *rule)

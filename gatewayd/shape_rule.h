@@ -31,6 +31,10 @@ int rule_add_refuse_source(struct nftnl_rule *rule, int family, const char *set,
  * network of 64 bits that a client has to itself. unit_s is what rate counts by: 1, 60 or 3600. */
 int rule_add_refuse_source_rate(struct nftnl_rule *rule, int family, uint32_t rate, uint32_t unit_s,
 				const char *set, uint32_t set_id, const char *counter) _must_check_;
+/* ct mark set ct mark & mask | bits */
+int rule_add_connection_mark(struct nftnl_rule *rule, uint32_t mask, uint32_t bits) _must_check_;
+/* ct mark & bits == bits flow add @flowtable */
+int rule_add_offload(struct nftnl_rule *rule, uint32_t bits, const char *flowtable) _must_check_;
 /* masquerade */
 int rule_add_masquerade(struct nftnl_rule *rule) _must_check_;
 /* snat ip to numgen inc mod modulus map @map; ip6 for AF_INET6 */

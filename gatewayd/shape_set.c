@@ -179,6 +179,8 @@ shape_sets shape_sets_always(const struct shape *shape)
 
 	if (shape->source_rate > 0)
 		always |= SHAPE_BIT(SHAPE_SOURCE_RATE4) | SHAPE_BIT(SHAPE_SOURCE_RATE6);
+	if (shape->fastpath)
+		always |= SHAPE_FASTPATH;
 	return always;
 }
 

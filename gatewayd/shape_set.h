@@ -8,7 +8,9 @@
  */
 #pragma once
 
+#include <libnftnl/flowtable.h>
 #include <libnftnl/set.h>
+#include <net/if.h>
 
 #include "lib/address.h"
 #include "proto/mapping.h"
@@ -18,6 +20,15 @@
 /* A key or value as the kernel wants it: each part padded to four bytes. */
 #define SHAPE_KEY_MAX 40
 #define SHAPE_VALUE_MAX 20
+
+/* Links whose packets take the fast path: names, so that the kernel's listing is compared easily.
+ */
+#define SHAPE_DEVICES_MAX 64
+struct shape_devices {
+	char names[SHAPE_DEVICES_MAX][IF_NAMESIZE];
+	size_t n;
+};
+bool shape_devices_have(const struct shape_devices *devices, const char *name);
 
 /* What hosts see as the source of a connection. */
 enum source_mode {
@@ -40,6 +51,8 @@ struct shape {
 	uint32_t source_rate;            /* new connections of one source in … ; 0: no limit */
 	uint32_t source_rate_s;          /* … so many seconds: 1, 60 or 3600 */
 	uint32_t map_size;               /* elements that each map can hold */
+	bool fastpath;                   /* there is a flowtable … */
+	struct shape_devices devices;    /* … with these links */
 };
 
 /* A dump's cost grows faster than its set, so that a table for more mappings than this of one
@@ -94,6 +107,9 @@ enum shape_set {
 /* Sets of the table as bits. */
 typedef uint64_t shape_sets;
 #define SHAPE_BIT(set) (UINT64_C(1) << (set))
+/* The flowtable, which comes and goes, and has rules that need it, like a set. */
+#define SHAPE_FASTPATH (UINT64_C(1) << 63)
+#define SHAPE_FLOWTABLE "fastpath"
 
 _Static_assert(SHAPE_SET_MAX <= 64, "sets are bits of shape_sets");
 
@@ -138,6 +154,10 @@ struct nftnl_set *shape_make_set(const struct shape *shape, enum shape_set set);
 bool shape_set_matches(const struct shape *shape, enum shape_set set,
 		       const struct nftnl_set *actual);
 
+/* The flowtable, and whether one that was read is the same but for its devices. */
+struct nftnl_flowtable *shape_make_flowtable(const struct shape *shape);
+bool shape_flowtable_matches(const struct nftnl_flowtable *actual);
+
 /* Bytes of a mapping's key and value; return their length. */
 size_t shape_key(const struct mapping_key *key, uint8_t ret[SHAPE_KEY_MAX]);
 size_t shape_value(const struct endpoint *target, uint8_t ret[SHAPE_VALUE_MAX]);
@@ -149,3 +169,4 @@ int shape_value_parse(enum shape_set set, const void *data, size_t length, struc
 	_must_check_;
 
 DEFINE_CLEANUP(struct nftnl_set *, nftnl_set_free, cleanup_nftnl_set)
+DEFINE_CLEANUP(struct nftnl_flowtable *, nftnl_flowtable_free, cleanup_nftnl_flowtable)

@@ -62,11 +62,11 @@ teardown() {
 	lab_stop gatewayd
 }
 
-# start MODE: gatewayd, with a port to host1 for each family and protocol.
+# start MODE [OPTION...]: gatewayd, with a port to host1 for each family and protocol.
 start() {
 	local protocol changes=()
 	lab_start gatewayd gateway "$BUILD_DIR/gatewayd/gatewayd" --addresses "$lab_public,$PUBLIC6" \
-		--socket "$SOCKET" --run-directory "$lab_dir" --state-directory "$lab_dir/state" --source "$1"
+		--socket "$SOCKET" --run-directory "$lab_dir" --state-directory "$lab_dir/state" --source "$@"
 	lab_wait 30 curl -sf --unix-socket "$SOCKET" http://localhost/readyz
 	for protocol in tcp udp; do
 		changes+=("{\"protocol\":\"$protocol\",\"port\":30001,\"target\":{\"address\":\"10.0.1.2\",\"port\":7001}}"
@@ -161,6 +161,15 @@ own_service_is_as_it_was() {
 	[ "${seen[0]} ${seen[1]}" = "${seen[2]} ${seen[3]}" ]
 }
 
+@test "snat: an address that the machine does not have is a finding" {
+	start "snat 10.0.0.1,10.0.0.99"
+	found() {
+		[ "$(curl -s --unix-socket "$SOCKET" http://localhost/v1/status |
+			jq -r '.findings[] | select(.code == "source_missing") | .subject')" = 10.0.0.99 ]
+	}
+	lab_wait 10 found
+}
+
 @test "snat: a family without addresses is masqueraded" {
 	start "snat 10.0.0.1"
 	sees client 10.0.0.1 2001:db8:2::1
@@ -173,4 +182,28 @@ own_service_is_as_it_was() {
 		[ "$(tcp client 10.0.1.2 7001)" = 198.51.100.2 ]
 		lab_stop gatewayd
 	done
+}
+
+@test "fast path: on refuses to start where the kernel has none, auto says so once and goes on" {
+	if lab_exec gateway nft -c 'table inet try { flowtable f { hook ingress priority 0; }; }'; then
+		start preserve --fastpath on
+		lab_exec gateway nft list table inet portico | grep -q 'flowtable fastpath'
+	else
+		run lab_exec gateway timeout 20 "$BUILD_DIR/gatewayd/gatewayd" --addresses "$lab_public" \
+			--socket "$SOCKET" --run-directory "$lab_dir" --state-directory "$lab_dir/state" \
+			--fastpath on
+		[ "$status" -eq 1 ]
+		[[ $output == *"fastpath: this kernel has no flowtable"* ]]
+		rm -f "$lab_dir/log/gatewayd"
+		start preserve
+		said() { [ "$(grep -c 'no flowtable' "$lab_dir/log/gatewayd")" -eq 1 ]; }
+		lab_wait 10 said
+		[ "$(curl -s --unix-socket "$SOCKET" http://localhost/v1/status |
+			jq -r '.findings[] | select(.code == "fastpath") | .level')" = info ]
+	fi
+	lab_stop gatewayd
+	rm -f "$lab_dir/log/gatewayd"
+	start preserve --fastpath off
+	run ! grep -q fastpath < <(lab_exec gateway nft list table inet portico)
+	[ "$(tcp client "$lab_public")" = 198.51.100.2 ]
 }

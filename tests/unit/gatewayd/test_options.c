@@ -61,6 +61,7 @@ Test(options, have_defaults)
 	cr_assert_eq(load("--addresses 203.0.113.10"), 0, "%s", err.message);
 	cr_assert_eq(settings.n_addresses, 1);
 	cr_assert_eq(settings.source, SOURCE_MASQUERADE);
+	cr_assert_eq(settings.fastpath, FASTPATH_AUTO);
 	cr_assert(settings.metrics);
 	cr_assert_eq(settings.metrics_listen.port, 9469);
 	cr_assert_eq(settings.log_level, LOG_LEVEL_INFO);
@@ -144,6 +145,7 @@ static const struct row rows[] = {
 	{ OURS "--source both", "source",
 	  "\"both\" is none of masquerade, snat ADDRESS,… and preserve" },
 	{ OURS "--source snat", "source", "name the addresses" },
+	{ OURS "--fastpath maybe", "fastpath", "\"maybe\" is none of auto, on and off" },
 	{ OURS "--new-connections-per-source 5", "new-connections-per-source",
 	  "\"5\" is not N/second" },
 	{ OURS "--new-connections-per-source 0/hour", "new-connections-per-source", "N from 1" },

@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Whether the fast path is to be used: by the option, and by what the kernel can. */
+#include "gatewayd/fastpath.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "gatewayd/encode.h"
+#include "gatewayd/netlink.h"
+#include "gatewayd/transact.h"
+
+#define TIMEOUT_MS 1000
+
+enum fastpath_mode fastpath_mode_parse(const char *name)
+{
+	static const char *const names[FASTPATH_MODE_MAX] = {
+		[FASTPATH_AUTO] = "auto",
+		[FASTPATH_ON] = "on",
+		[FASTPATH_OFF] = "off",
+	};
+
+	for (int i = 0; i < FASTPATH_MODE_MAX; i++)
+		if (strcmp(names[i], name) == 0)
+			return i;
+	return FASTPATH_MODE_INVALID;
+}
+
+/* A whole table with a flowtable without devices, in a batch without its end: it is checked, and
+ * then dropped. */
+static int try_table(struct netlink *netlink, struct transact_result *result)
+{
+	const struct shape shape = { .map_size = 1, .fastpath = true };
+	struct ledger ledger = LEDGER_INIT;
+	struct structure nothing = { 0 };
+	struct encode_options options = { 0 };
+	struct plan plan;
+	struct batch batch;
+	int r;
+
+	r = plan_make(&ledger, &shape, &nothing, 0, &plan);
+	if (r < 0)
+		return r;
+	options.first_sequence = netlink_sequences(netlink, batch_sequences_max(&plan));
+	r = encode_plan(&plan, &shape, &options, &batch);
+	plan_clear(&plan);
+	if (r < 0)
+		return r;
+	batch.length -= batch.end_length;
+	r = transact(netlink, &batch, false, TIMEOUT_MS, result, NULL);
+	batch_clear(&batch);
+	return r;
+}
+
+int fastpath_probe(struct error *err)
+{
+	struct netlink netlink = NETLINK_INIT;
+	struct transact_result result;
+	int r;
+
+	r = netlink_open(&netlink, 0);
+	if (r == 0)
+		r = try_table(&netlink, &result);
+	netlink_close(&netlink);
+	if (r < 0)
+		return error_set(err, r, "kernel", "fastpath",
+				 "fastpath: nf_tables does not answer: %s", strerror(-r));
+	/* A table of ours that is there already has other maps than this one, and the same
+	 * flowtable with others' devices is none of our business here. */
+	for (size_t i = 0; i < result.n_errors; i++)
+		if (result.errors[i].errnum == -EOPNOTSUPP || result.errors[i].errnum == -ENOENT)
+			return error_set(
+				err, -EOPNOTSUPP, "kernel", "fastpath",
+				"fastpath: this kernel has no flowtable; try modprobe -a "
+				"nf_flow_table nf_flow_table_inet nft_flow_offload, or auto");
+	return 0;
+}

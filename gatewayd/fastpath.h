@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Whether the fast path is to be used: by the option, and by what the kernel can. */
+#pragma once
+
+#include "lib/error.h"
+
+enum fastpath_mode {
+	FASTPATH_AUTO, /* where the kernel can */
+	FASTPATH_ON,
+	FASTPATH_OFF,
+	FASTPATH_MODE_MAX,
+	FASTPATH_MODE_INVALID = -1,
+};
+
+/* "auto", "on", "off"; FASTPATH_MODE_INVALID for any other. */
+enum fastpath_mode fastpath_mode_parse(const char *name);
+
+/* Asks the kernel to check a flowtable and the rule that uses it, and to keep nothing of it. 0,
+ * -EOPNOTSUPP with a sentence where it cannot; other errors where it does not answer. */
+int fastpath_probe(struct error *err) _must_check_;
