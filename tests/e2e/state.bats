@@ -21,18 +21,14 @@ setup() {
 	export LAB=state-$$-$BATS_TEST_NUMBER
 	load_lab
 	lab_init
+	echo "$LAB-gateway" >>"$lab_dir/namespaces"
 	boot
 }
 
 teardown() {
 	load_lab
-	lab_stop gatewayd || true
 	[ ! -e "$lab_dir/log/gatewayd" ] || tail -n 20 "$lab_dir/log/gatewayd"
-	for mount in disk ro; do
-		! mountpoint -q "$lab_dir/$mount" || umount "$lab_dir/$mount"
-	done
-	ip netns delete "$LAB-gateway" 2>/dev/null || true
-	rm -rf "$lab_dir"
+	lab_down
 }
 
 # A machine that starts: a network namespace without any table, and an empty run folder.
