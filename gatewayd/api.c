@@ -13,6 +13,7 @@
 #include "gatewayd/api_encode.h"
 #include "gatewayd/api_sessions.h"
 #include "gatewayd/api_why.h"
+#include "gatewayd/api_top.h"
 #include "lib/http_server.h"
 
 /* 200,000 mappings with long names in one body. */
@@ -22,6 +23,7 @@
 
 struct api {
 	struct api_config config;
+	struct top_view top;
 	struct http_server *local, *tcp;
 };
 
@@ -264,6 +266,8 @@ static int open_local(struct api *api, struct event_base *base, struct error *er
 		r = api_sessions_serve(api->local, api->config.accounting);
 	if (r == 0)
 		r = api_bans_routes(api->local, api->config.reconciler);
+	if (r == 0)
+		r = api_top_serve(api->local, &api->top);
 	if (r < 0)
 		return error_set(err, r, "internal", NULL, "cannot make an HTTP server: %s",
 				 strerror(-r));
@@ -295,6 +299,7 @@ int api_new(struct api **ret, struct event_base *base, const struct api_config *
 	if (!api)
 		return error_set(err, -ENOMEM, "internal", NULL, "out of memory");
 	api->config = *config;
+	api->top = (struct top_view){ config->accounting, reconciler_ledger(config->reconciler) };
 	r = open_local(api, base, err);
 	if (r < 0)
 		return r;

@@ -16,7 +16,8 @@ struct invocation {
 	const struct command *command;
 };
 
-static int on_noun(struct invocation *invocation, const char *word, struct error *err)
+static int on_noun(struct invocation *invocation, const char *word, struct args_table *options,
+		   struct error *err)
 {
 	invocation->noun = command_find_noun(word);
 	if (!invocation->noun)
@@ -24,6 +25,8 @@ static int on_noun(struct invocation *invocation, const char *word, struct error
 				 "there is no \"%s\"; see schedctl --help", word);
 	if (invocation->noun->alone)
 		invocation->command = &invocation->noun->commands[0];
+	if (invocation->command && invocation->command->options)
+		*options = *invocation->command->options;
 	return 1;
 }
 
@@ -48,7 +51,7 @@ static int on_word(void *userdata, const char *word, struct args_table *options,
 	struct invocation *invocation = userdata;
 
 	if (!invocation->noun)
-		return on_noun(invocation, word, err);
+		return on_noun(invocation, word, options, err);
 	if (!invocation->command)
 		return on_verb(invocation, word, options, err);
 	*verbatim = invocation->command->verbatim;

@@ -234,3 +234,24 @@ bad() {
 	api GET '/v1/sessions?limit=1&port=9' | tests/helpers/check-answer proto/gateway.yaml Sessions
 	api GET /v1/mappings | tests/helpers/check-answer proto/gateway.yaml Mappings
 }
+
+@test "top shows the busiest mappings, once where there is no terminal and again and again on one" {
+	talk one 30001
+	# Rates are over a whole listing: of the next one at the latest.
+	busy() { [ "$(schedctl -o json top | jq '[.items[] | select(.port == 30001) | .bytes_in_per_second > 100] | any')" = true ]; }
+	lab_wait 15 busy
+	[ "$(schedctl -o name top --limit 1)" = 203.0.113.10:30001/tcp ]
+	api GET '/v1/top?by=connections&limit=5' | tests/helpers/check-answer proto/gateway.yaml Top
+	run -0 schedctl top
+	[[ ${lines[0]} =~ ^sessions\ [1-9] ]]
+	[[ $output == *"IN/S"*"203.0.113.10:30001/tcp"*env-a* ]]
+	[[ $output != *$'\033'* ]]
+	run -2 schedctl top --by colour
+	run -2 schedctl top --limit 0
+	run -2 schedctl top --interval 1ms
+	[ "$(api GET '/v1/top?by=colour' | jq -r .details.field)" = by ]
+	[ "$(api GET '/v1/top?limit=1001' | jq -r .details.field)" = limit ]
+	# script gives it a terminal; it draws until it is ended.
+	TERM=xterm run timeout 3 script -qec "$BUILD_DIR/schedctl/schedctl --gateway $SOCKET top --interval 200ms" /dev/null
+	[ "$(grep -o $'\033\\[H' <<<"$output" | wc -l)" -ge 3 ]
+}
