@@ -12,8 +12,6 @@
 #include "lib/log.h"
 #include "lib/loop.h"
 
-/* About 100,000 events. The kernel keeps what finds no room, at the cost of its own table. */
-#define EVENT_BUFFER ((size_t)64 << 20)
 /* Events are read together: each wake-up costs more than the reading of one. */
 #define EVENT_DELAY_MS 50
 /* Batches of one turn of the event loop. */
@@ -266,7 +264,7 @@ static int open_table(struct accounting *accounting, const char *path, struct er
 }
 
 int accounting_new(struct accounting **ret, struct event_base *base, const char *path,
-		   struct error *err)
+		   size_t event_buffer, struct error *err)
 {
 	_cleanup_(cleanup_accounting) struct accounting *accounting =
 		calloc(1, sizeof(*accounting));
@@ -280,7 +278,7 @@ int accounting_new(struct accounting **ret, struct event_base *base, const char 
 	accounting->observer = (struct sweep_observer){ on_victim, accounting };
 	r = open_table(accounting, path, err);
 	if (r == 0)
-		r = ct_events_open(&accounting->events, EVENT_BUFFER, err);
+		r = ct_events_open(&accounting->events, event_buffer, err);
 	if (r < 0)
 		return r;
 	(void)event_assign(&accounting->readable, base, accounting->events.fd, EV_READ,

@@ -18,7 +18,7 @@ struct accounting;
 /* path: the file of counters; where it cannot be used, the log says so and counters last as long as
  * the process. Nothing is counted before the first accounting_run. */
 int accounting_new(struct accounting **ret, struct event_base *base, const char *path,
-		   struct error *err) _must_check_;
+		   size_t event_buffer, struct error *err) _must_check_;
 void accounting_free(struct accounting *accounting); /* NULL is fine */
 
 /* ---- hooks of the reconciler; a NULL accounting does nothing ---- */

@@ -12,13 +12,14 @@
 #include "lib/log.h"
 
 #define NONE FLOW_STORE_NONE
-/* A flow that so many complete rounds did not show has ended unheard: it began before anybody
- * listened. What was counted of it stays counted. */
-#define MISSING_ROUNDS 30
+/* A flow that no listing has shown for so long has ended unheard: it began before anybody
+ * listened. What was counted of it stays counted. The event of an end may come late, as long as
+ * there is no room for it, and must find its flow. */
+#define MISSING_SECONDS 600
 /* Flows that one round looks at for that. */
 #define SWEEP_STEP 20000
-/* A closed account waits so many rounds for the last events of its connections. */
-#define CLOSED_ROUNDS 3
+/* A closed account waits so long for the last events of connections that no listing showed. */
+#define CLOSED_SECONDS 30
 
 /* ---- keys ---- */
 
@@ -137,7 +138,7 @@ static uint32_t make_account(struct flow_table *table, const struct mapping_key 
 	if (flow_store_new_account(&table->store, &index) < 0)
 		return NONE;
 	if (reserve_account_live(table, index) == 0) {
-		table->account_live[index] = (struct account_live){ .closed = table->round };
+		table->account_live[index] = (struct account_live){ .closed = table->time };
 		flow_store_put_account(&table->store, index, &account);
 		if (slot_index_add(&table->account_index, index) == 0 &&
 		    (state != ACCOUNT_CLOSED || index_list_add(&table->closed, index) == 0))
@@ -150,7 +151,7 @@ static uint32_t make_account(struct flow_table *table, const struct mapping_key 
 static void close_account(struct flow_table *table, uint32_t account)
 {
 	table->store.accounts[account].state = ACCOUNT_CLOSED;
-	table->account_live[account].closed = table->round;
+	table->account_live[account].closed = table->time;
 	if (index_list_add(&table->closed, account) < 0)
 		log_error("counters", "out of memory: an account is not given up");
 }
@@ -159,7 +160,7 @@ static bool is_account_done(const struct flow_table *table, uint32_t account)
 {
 	const struct account_live *live = &table->account_live[account];
 
-	return live->n_flows == 0 && table->round - live->closed >= CLOSED_ROUNDS;
+	return live->n_flows == 0 && table->time - live->closed >= CLOSED_SECONDS;
 }
 
 static void give_up_accounts(struct flow_table *table)
@@ -349,7 +350,7 @@ static uint32_t take_up(struct flow_table *table, const struct ct_entry *entry, 
 		return NONE;
 	}
 	record.counted = *traffic;
-	table->flow_live[flow] = (struct flow_live){ 0 };
+	table->flow_live[flow] = (struct flow_live){ .seen_at = table->time };
 	commit(table, account, traffic, 1, flow, &record, inbox_done);
 	table->account_live[account].n_flows++;
 	/* Not to be found again means to be counted again. */
@@ -365,6 +366,7 @@ static void see_live(struct flow_table *table, uint32_t flow, const struct ct_en
 	if (live->seen != table->round)
 		table->n_seen++;
 	live->seen = table->round;
+	live->seen_at = table->time;
 	live->status = (uint16_t)entry->status;
 	live->tcp_state = entry->tcp_state;
 }
@@ -497,7 +499,8 @@ static void drop_missing(struct flow_table *table)
 		uint32_t flow = table->sweep = table->sweep + 1 < used ? table->sweep + 1 : 0;
 
 		if (table->store.flows[flow].state == FLOW_LIVE &&
-		    table->round - table->flow_live[flow].seen > MISSING_ROUNDS)
+		    table->time - MAX(table->flow_live[flow].seen_at, table->started) >
+			    MISSING_SECONDS)
 			drop_flow(table, flow);
 	}
 }
@@ -513,6 +516,7 @@ void flow_table_end_round(struct flow_table *table, bool complete, uint64_t now)
 	table->n_live = table->n_seen;
 	table->window_seconds = MAX((double)(now - table->window_began) / 1000.0, 0.001);
 	table->window_began = now;
+	table->time = (uint32_t)(now / 1000);
 	drop_missing(table);
 	give_up_accounts(table);
 }
@@ -617,6 +621,7 @@ void flow_table_start(struct flow_table *table, const struct ledger *ledger, uin
 {
 	table->ledger = ledger;
 	table->window_began = now;
+	table->time = table->started = (uint32_t)(now / 1000);
 	for (uint32_t i = 0; i < table->store.account_pool.used; i++) {
 		const struct mapping_key key = table->store.accounts[i].key;
 

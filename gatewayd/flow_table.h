@@ -15,7 +15,8 @@
 
 /* What is known of a flow beside its record, as of the listing that showed it last. */
 struct flow_live {
-	uint32_t seen; /* the round; 0: not since the start */
+	uint32_t seen;    /* the round; 0: not since the start */
+	uint32_t seen_at; /* the table's time then */
 	uint16_t status;
 	uint8_t tcp_state;
 };
@@ -26,7 +27,7 @@ struct rates {
 
 struct account_live {
 	uint32_t n_flows;                 /* that refer to it, ended ones included */
-	uint32_t closed;                  /* the round in which it was closed */
+	uint32_t closed;                  /* the table's time when it was closed */
 	uint32_t window;                  /* that current counts for */
 	uint64_t current[3], previous[3]; /* bytes in, bytes out, connections */
 	double activity; /* bytes up to this window, each window's worth nine tenths of the next */
@@ -43,6 +44,8 @@ struct flow_table {
 	struct index_list closed;           /* accounts */
 	uint32_t round; /* that runs or ran last; windows of rates are rounds too */
 	bool round_runs;
+	uint32_t time;         /* monotonic seconds, as of the last round's end */
+	uint32_t started;      /* the same of the start */
 	uint32_t sweep;        /* where to look next for flows that ended unheard */
 	size_t n_seen;         /* flows of the running round */
 	size_t n_live;         /* flows of the last complete round */

@@ -179,7 +179,8 @@ static int open_accounting(struct gateway *gateway, struct event_base *base,
 	int r;
 
 	r = lock_file_path(options->run_directory, "counters", path, err);
-	return r < 0 ? r : accounting_new(&gateway->accounting, base, path, err);
+	return r < 0 ? r
+		     : accounting_new(&gateway->accounting, base, path, options->event_buffer, err);
 }
 
 static int choose_fastpath(enum fastpath_mode mode, bool *ret, struct error *err)

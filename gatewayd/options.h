@@ -14,7 +14,7 @@ struct options {
 		*host_settings, *new_connections_per_source, *fastpath, *run_directory,
 		*state_directory, *per_mapping_metrics, *log_level;
 	struct string_list addresses;
-	uint64_t audit_ms, heartbeat_ms, map_size;
+	uint64_t audit_ms, heartbeat_ms, map_size, event_buffer;
 	bool check;
 };
 

@@ -119,7 +119,7 @@ agrees() {
 		settle
 		[ "$(counted "$1")" = "$(oracle "$1")" ] && [ "$(connections "$1")" = "$2" ]
 	}
-	lab_wait 5 same "$@" || {
+	lab_wait 20 same "$@" || {
 		echo "ours $(counted "$1") in $(connections "$1") connections, nft's $(oracle "$1") in $2"
 		return 1
 	}
@@ -278,6 +278,98 @@ sums() {
 	}
 	lab_wait 5 one_is_a_sixth
 	[ "$(oracle 30001 | jq '.[0] > 5')" = true ]
+}
+
+# ---- what may go wrong ----
+
+# supervised_start: gatewayd under what keeps its descriptors and starts it again, as systemd does.
+supervised_start() {
+	lab_stop gatewayd
+	rm -f "$lab_dir/notify"
+	lab_start supervisor gateway tests/helpers/fd-store "$lab_dir/notify" "$BUILD_DIR/gatewayd/gatewayd" \
+		--addresses "$lab_public,$PUBLIC6" --socket "$SOCKET" --run-directory "$lab_dir" \
+		--state-directory "$lab_dir/state"
+	lab_wait 30 curl -sf --unix-socket "$SOCKET" http://localhost/readyz
+}
+
+supervised_pid() {
+	sed -n 's/^started \([0-9]*\) .*/\1/p' "$lab_dir/log/supervisor" | tail -n 1
+}
+
+@test "SIGKILL at any moment loses nothing and counts nothing twice" {
+	local i pid
+	supervised_start
+	put 30001 "$host1"
+	watch ip "$lab_public" tcp 30001
+	# Entries end while the others are made, so that there are events all the time.
+	lab_exec gateway sysctl -q -w net.netfilter.nf_conntrack_tcp_timeout_time_wait=1
+	lab_start talker0 client tests/helpers/port-peer talk "$lab_public" 30001 300
+	lab_exec client tests/helpers/port-peer churn "$lab_public" 30001 12 >"$lab_dir/churned" &
+	local client=$!
+	for i in {1..25}; do
+		settle
+		sleep "0.$((RANDOM % 4))$((RANDOM % 10))" # where it is hit is left to chance
+		pid=$(supervised_pid)
+		kill -KILL "$pid"
+		again() { [ "$(supervised_pid)" != "$pid" ]; }
+		lab_wait 10 again
+		lab_wait 10 curl -sf --unix-socket "$SOCKET" http://localhost/readyz
+	done
+	wait "$client"
+	[ "$(cat "$lab_dir/churned")" -gt 100 ]
+	echo "$(cat "$lab_dir/churned") connections"
+	[ "$(grep -c 'with 1 descriptors' "$lab_dir/log/supervisor")" -ge 25 ]
+	lab_stop talker0
+	agrees 30001 "$(($(cat "$lab_dir/churned") + 1))"
+	run ! grep 'set aside' "$lab_dir/log/supervisor"
+	lab_stop supervisor
+	gatewayd_start
+	agrees 30001 "$(($(cat "$lab_dir/churned") + 1))"
+}
+
+@test "events that find no room are not lost" {
+	local count
+	lab_stop gatewayd
+	gatewayd_start --event-buffer 16384
+	put 30001 "$host1"
+	watch ip "$lab_public" tcp 30001
+	lab_exec gateway sysctl -q -w net.netfilter.nf_conntrack_tcp_timeout_time_wait=120
+	count=$(lab_exec client tests/helpers/port-peer churn "$lab_public" 30001 2)
+	[ "$count" -gt 100 ]
+	lab_exec gateway conntrack -D -d "$lab_public" >/dev/null 2>&1
+	agrees 30001 "$count"
+	[ "$(api GET /v1/status | jq .accounting.event_overruns)" -gt 0 ]
+	lab_stop gatewayd
+	gatewayd_start
+}
+
+@test "connections that begin and end while the kernel is listed again and again are counted once" {
+	local client
+	put 30001 "$host1"
+	watch ip "$lab_public" tcp 30001
+	lab_exec gateway sysctl -q -w net.netfilter.nf_conntrack_tcp_timeout_time_wait=1
+	lab_exec client tests/helpers/port-peer churn "$lab_public" 30001 4 >"$lab_dir/churned" &
+	client=$!
+	while kill -0 "$client" 2>/dev/null; do
+		settle
+		lab_exec gateway conntrack -D -p tcp --state TIME_WAIT >/dev/null 2>&1 || true
+	done
+	wait "$client"
+	[ "$(cat "$lab_dir/churned")" -gt 100 ]
+	agrees 30001 "$(cat "$lab_dir/churned")"
+}
+
+@test "without nf_conntrack_acct connections are counted, and the finding says what is not" {
+	lab_exec gateway sysctl -q -w net.netfilter.nf_conntrack_acct=0
+	put 30001 "$host1"
+	talk 0.1 30001
+	one() {
+		settle
+		[ "$(connections 30001)" = 1 ] && [ "$(api GET /v1/status | jq -r .accounting.counts)" = connections ]
+	}
+	lab_wait 5 one
+	[ "$(counted 30001)" = '[0,0,0,0]' ]
+	lab_exec gateway sysctl -q -w net.netfilter.nf_conntrack_acct=1
 }
 
 # ---- metrics ----
