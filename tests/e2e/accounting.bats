@@ -184,7 +184,8 @@ metric() { # metric NAME-AND-LABELS
 		[ "$(api GET '/v1/mappings?port=30003' | jq -c '.items | [map(.packets_in), map(.bytes_in), map(.packets_out), map(.bytes_out)] | map(add)')" = "$(oracle 30003)" ]
 	}
 	lab_wait 5 both
-	[ "$(oracle 30003 | jq '.[1] > 20000000 and .[3] > 20000000')" = true ]
+	# iperf3 counts what it has written: some of that may never leave its sockets.
+	[ "$(oracle 30003 | jq '.[1] > 10000000 and .[3] > 10000000')" = true ]
 	lab_stop iperf
 }
 
@@ -296,10 +297,20 @@ supervised_pid() {
 	sed -n 's/^started \([0-9]*\) .*/\1/p' "$lab_dir/log/supervisor" | tail -n 1
 }
 
+# Many connections in a row come to use every port of the client. A peer of its own knows none of them yet from
+# connections that lost their mapping, to which it would answer as to an old one: conntrack then sees two.
+churn_host='"target":{"address":"10.0.1.2","port":7008}'
+
+churn_peer() {
+	[ -n "$(lab_pid churned-peer)" ] || lab_start churned-peer host1 tests/helpers/port-peer serve 7008
+	lab_wait 10 lab_exec gateway bash -c 'exec 3<>/dev/tcp/10.0.1.2/7008'
+}
+
 @test "SIGKILL at any moment loses nothing and counts nothing twice" {
 	local i pid
 	supervised_start
-	put 30001 "$host1"
+	churn_peer
+	put 30001 "$churn_host"
 	watch ip "$lab_public" tcp 30001
 	# Entries end while the others are made, so that there are events all the time.
 	lab_exec gateway sysctl -q -w net.netfilter.nf_conntrack_tcp_timeout_time_wait=1
@@ -331,12 +342,16 @@ supervised_pid() {
 	local count
 	lab_stop gatewayd
 	gatewayd_start --event-buffer 16384
-	put 30001 "$host1"
+	churn_peer
+	put 30001 "$churn_host"
 	watch ip "$lab_public" tcp 30001
 	lab_exec gateway sysctl -q -w net.netfilter.nf_conntrack_tcp_timeout_time_wait=120
 	count=$(lab_exec client tests/helpers/port-peer churn "$lab_public" 30001 2)
 	[ "$count" -gt 100 ]
+	# Not read for a while, the buffer is too small for sure.
+	kill -STOP "$(lab_pid gatewayd)"
 	lab_exec gateway conntrack -D -d "$lab_public" >/dev/null 2>&1
+	kill -CONT "$(lab_pid gatewayd)"
 	agrees 30001 "$count"
 	[ "$(api GET /v1/status | jq .accounting.event_overruns)" -gt 0 ]
 	lab_stop gatewayd
@@ -345,7 +360,8 @@ supervised_pid() {
 
 @test "connections that begin and end while the kernel is listed again and again are counted once" {
 	local client
-	put 30001 "$host1"
+	churn_peer
+	put 30001 "$churn_host"
 	watch ip "$lab_public" tcp 30001
 	lab_exec gateway sysctl -q -w net.netfilter.nf_conntrack_tcp_timeout_time_wait=1
 	lab_exec client tests/helpers/port-peer churn "$lab_public" 30001 4 >"$lab_dir/churned" &
