@@ -326,7 +326,8 @@ static int inspect(struct gateway *gateway, struct event_base *base,
 	config.view.ledger = reconciler_ledger(gateway->reconciler);
 	view = (struct why_view){ .machine = config.view,
 				  .upstream = gateway->upstream,
-				  .flows = accounting_table(gateway->accounting) };
+				  .flows = accounting_table(gateway->accounting),
+				  .bans = reconciler_bans(gateway->reconciler) };
 	r = inspector_new(&gateway->inspector, base, &config, gateway->metrics);
 	if (r == 0)
 		r = why_new(&gateway->why, base, &view);

@@ -11,6 +11,7 @@
 #include <event2/event.h>
 #include <jansson.h>
 
+#include "gatewayd/bans.h"
 #include "gatewayd/findings.h"
 #include "gatewayd/flow_table.h"
 #include "gatewayd/probe.h"
@@ -45,6 +46,7 @@ struct why_view {
 	struct findings_view machine;
 	const struct upstream *upstream; /* NULL: standalone */
 	const struct flow_table *flows;  /* NULL: connections are not known */
+	const struct bans *bans;         /* NULL: there are none */
 };
 
 /* What a walk is about, and what has been found out on it. */

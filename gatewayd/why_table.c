@@ -80,6 +80,8 @@ void why_check_element(struct why_subject *subject, struct why_report *report)
 
 /* ---- who is let in ---- */
 
+#define ASK_FOR_ONE "ask for one client: ?source=ADDRESS, port why --source ADDRESS"
+
 static bool prefix_has(const struct prefix *prefix, const struct address *address)
 {
 	size_t bits = prefix->length;
@@ -97,6 +99,41 @@ static bool prefix_has(const struct prefix *prefix, const struct address *addres
 	return true;
 }
 
+static void check_bans(const struct why_subject *subject, struct why_report *report)
+{
+	const struct bans *bans = subject->view->bans;
+	char text[ADDRESS_STRING_MAX], source[PREFIX_STRING_MAX];
+	const struct ban *ban;
+
+	if (!bans || bans->n == 0)
+		return;
+	if (subject->source.family == AF_UNSPEC) {
+		why_remedy(why_add(report, "ban", WHY_UNKNOWN, "bans are in force: %zu", bans->n),
+			   ASK_FOR_ONE);
+		return;
+	}
+	address_format(&subject->source, text);
+	ban = bans_find(bans, &subject->source);
+	if (!ban) {
+		why_add(report, "ban", WHY_OK, "%s is not banned", text);
+		return;
+	}
+	prefix_format(&ban->source, source);
+	why_remedy(why_add(report, "ban", WHY_FAIL,
+			   "%s is banned with %s: its new connections are dropped%s%s", text,
+			   source, ban->reason[0] ? "; the reason: " : "", ban->reason),
+		   "schedctl --gateway SOCKET ban remove %s", source);
+}
+
+static void check_source_rate(const struct shape *shape, struct why_report *report)
+{
+	if (shape->source_rate > 0)
+		why_add(report, "source_rate", WHY_UNKNOWN,
+			"at most %u new connections of one source in %u s; further ones are "
+			"dropped",
+			shape->source_rate, shape->source_rate_s);
+}
+
 static void check_allow(const struct why_subject *subject, const struct policy *policy,
 			struct why_report *report)
 {
@@ -107,7 +144,7 @@ static void check_allow(const struct why_subject *subject, const struct policy *
 	if (subject->source.family == AF_UNSPEC) {
 		why_remedy(why_add(report, "allow", WHY_UNKNOWN,
 				   "only clients of %zu networks are let in", policy->n_allow),
-			   "ask for one client: ?source=ADDRESS, port why --source ADDRESS");
+			   ASK_FOR_ONE);
 		return;
 	}
 	address_format(&subject->source, text);
@@ -153,6 +190,8 @@ void why_check_admission(struct why_subject *subject, struct why_report *report)
 	const struct policy *policy = entry_policy(subject->entry);
 
 	check_end(policy, report);
+	check_bans(subject, report);
+	check_source_rate(subject->view->machine.shape, report);
 	check_allow(subject, policy, report);
 	check_limits(policy, report);
 }

@@ -86,8 +86,10 @@ static int find_address(struct context *context, struct place *place, struct err
 	}
 	if (n > 1)
 		return error_set(err, -EPERM, "refused", "port",
-				 "port %u/%s is open on %zu addresses; say which, as in %s:%u/%s",
-				 place->port, place->protocol, n, found, place->port,
+				 "port %u/%s is open on %zu addresses; say which, as in "
+				 "%s%s%s:%u/%s",
+				 place->port, place->protocol, n, strchr(found, ':') ? "[" : "",
+				 found, strchr(found, ':') ? "]" : "", place->port,
 				 place->protocol);
 	if (n == 0) {
 		r = client_call(context->client, "GET", "/v1/status", NULL, &status, err);

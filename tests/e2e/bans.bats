@@ -104,6 +104,15 @@ sources() {
 	served 198.51.100.3
 	served_udp 198.51.100.3
 	[ "$(api GET /v1/bans | jq -c '.items[0] | [.source, .reason]')" = '["198.51.100.2/32","too many logins"]' ]
+	# And its owner can read why.
+	run schedctl port why 30001 --source 198.51.100.2
+	[ "$status" -eq 4 ]
+	[[ $output == *"say which, as in [$PUBLIC6]:30001/tcp"* ]]
+	run schedctl port why "$lab_public:30001" --source 198.51.100.2
+	echo "$status $output"
+	[ "$status" -eq 1 ]
+	[[ $output == *'198.51.100.2 is banned with 198.51.100.2/32'*'too many logins'* ]]
+	run -0 schedctl port why "$lab_public:30001" --source 198.51.100.3
 }
 
 @test "what was refused is counted, by ban and by reason" {

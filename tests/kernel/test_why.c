@@ -131,6 +131,30 @@ Test(why, a_client_is_let_in_or_not)
 	expect_admission(NULL, "expires_at", WHY_FAIL, "it has ended at");
 }
 
+Test(why, a_client_is_banned_or_not)
+{
+	struct ban ban = { .reason = "too many passwords" };
+	struct bans bans = BANS_INIT;
+
+	cr_assert_eq(prefix_parse("198.51.100.0/25", &ban.source), 0);
+	cr_assert_eq(bans_put(&bans, &ban, NULL), 0);
+	view.bans = &bans;
+	expect_admission(NULL, "ban", WHY_UNKNOWN, "bans are in force: 1");
+	expect_admission("198.51.100.128:1", "ban", WHY_OK, "198.51.100.128 is not banned");
+	expect_admission("198.51.100.127:1", "ban", WHY_FAIL,
+			 "198.51.100.127 is banned with 198.51.100.0/25");
+	expect_admission("198.51.100.127:1", "ban", WHY_FAIL, "the reason: too many passwords");
+	view.bans = NULL;
+	bans_clear(&bans);
+}
+
+Test(why, the_rate_of_a_source_is_said)
+{
+	applier.shape.source_rate = 30;
+	applier.shape.source_rate_s = 60;
+	expect_admission(NULL, "source_rate", WHY_UNKNOWN, "at most 30 new connections");
+}
+
 Test(why, nothing_is_said_of_limits_that_there_are_not)
 {
 	about("203.0.113.10:30001");
