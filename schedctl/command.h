@@ -42,7 +42,7 @@ struct noun {
 };
 
 extern const struct noun noun_env, noun_host, noun_port, noun_gateway, noun_customer, noun_token,
-	noun_session, noun_doctor, noun_completion, noun_ban, noun_top;
+	noun_session, noun_doctor, noun_completion, noun_ban, noun_top, noun_events;
 
 /* Options that every command takes. */
 extern const struct args_table command_global_options;

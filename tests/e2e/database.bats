@@ -134,6 +134,25 @@ placed() {
 	[ "$(call GET '/v1/events?since=1' | jq -r .code)" = unknown_field ]
 }
 
+@test "schedctl lists events, and goes on with those to come" {
+	ctl() { "$BUILD_DIR/schedctl/schedctl" --server "unix:$lab_dir/schedd.sock" "$@"; }
+	local id
+	id=$(call GET /v1/environments/a | jq -r .id)
+	run -0 ctl events --subject "$id" --action create
+	[[ ${lines[0]} == AT*MESSAGE ]]
+	[[ ${lines[1]} == *"create"*"environment $id"*"name=a "* ]]
+	[ "${#lines[@]}" -eq 2 ]
+	[ "$(ctl -o name events --limit 2)" = "$(call GET '/v1/events?limit=2' | jq '.items[].id')" ]
+	run -2 ctl events --subject 'x&limit=1'
+	[[ $output == *'--subject "x&limit=1" is not of letters'* ]]
+	lab_start follower - "$BUILD_DIR/schedctl/schedctl" --server "unix:$lab_dir/schedd.sock" -o json events --follow --limit 1
+	lab_wait 10 grep -q '"action"' "$lab_dir/log/follower"
+	call DELETE /v1/environments/a -f >/dev/null
+	lab_wait 10 grep -q "\"subject\":\"$id\",\"action\":\"delete\"" "$lab_dir/log/follower"
+	[ "$(jq -s 'map(.id) | . == (sort | unique)' "$lab_dir/log/follower")" = true ]
+	lab_stop follower
+}
+
 dump_of() { # DATABASE: its schema, without data
 	pg_dump -h "$lab_dir/postgres" -U portico -s "$1" | grep -vE '^(--|\\|SET |SELECT pg_catalog)' | grep -v '^$'
 }
