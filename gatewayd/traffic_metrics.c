@@ -244,40 +244,43 @@ static int put_line(struct writer *writer, const struct traffic_metrics *metrics
 	return 0;
 }
 
-static int write_bytes(const char *name, struct evbuffer *out, void *userdata)
+/* One count of each row, by direction. */
+static int write_directions(const char *name, struct evbuffer *out,
+			    const struct traffic_metrics *metrics,
+			    const uint64_t *(*counts)(const struct traffic *traffic))
 {
-	const struct traffic_metrics *metrics = userdata;
 	struct writer writer = { .out = out };
 	int r = 0;
 
 	for (size_t i = 0; i < metrics->n_rows && r == 0; i++) {
 		const struct row *row = &metrics->rows[i];
+		const uint64_t *count = counts(&row->totals.traffic);
 
-		r = put_line(&writer, metrics, row, name, DIRECTION_IN,
-			     row->totals.traffic.bytes[CT_IN]);
+		r = put_line(&writer, metrics, row, name, DIRECTION_IN, count[CT_IN]);
 		if (r == 0)
-			r = put_line(&writer, metrics, row, name, DIRECTION_OUT,
-				     row->totals.traffic.bytes[CT_OUT]);
+			r = put_line(&writer, metrics, row, name, DIRECTION_OUT, count[CT_OUT]);
 	}
 	return r < 0 ? r : writer_flush(&writer);
 }
 
+static const uint64_t *bytes_of(const struct traffic *traffic)
+{
+	return traffic->bytes;
+}
+
+static const uint64_t *packets_of(const struct traffic *traffic)
+{
+	return traffic->packets;
+}
+
+static int write_bytes(const char *name, struct evbuffer *out, void *userdata)
+{
+	return write_directions(name, out, userdata, bytes_of);
+}
+
 static int write_packets(const char *name, struct evbuffer *out, void *userdata)
 {
-	const struct traffic_metrics *metrics = userdata;
-	struct writer writer = { .out = out };
-	int r = 0;
-
-	for (size_t i = 0; i < metrics->n_rows && r == 0; i++) {
-		const struct row *row = &metrics->rows[i];
-
-		r = put_line(&writer, metrics, row, name, DIRECTION_IN,
-			     row->totals.traffic.packets[CT_IN]);
-		if (r == 0)
-			r = put_line(&writer, metrics, row, name, DIRECTION_OUT,
-				     row->totals.traffic.packets[CT_OUT]);
-	}
-	return r < 0 ? r : writer_flush(&writer);
+	return write_directions(name, out, userdata, packets_of);
 }
 
 /* The last of the three: what they were written from is not needed any more. */
