@@ -39,6 +39,18 @@ void operation_fail(struct operation *operation, const struct error *err)
 	operation_free(operation);
 }
 
+void operation_answer_id(void *userdata, const struct error *err, const char *id)
+{
+	struct operation *operation = userdata;
+
+	if (err->errnum < 0) {
+		operation_fail(operation, err);
+		return;
+	}
+	api_reply_item(operation->request, 200, json_pack("{s:s}", "id", id));
+	operation_free(operation);
+}
+
 bool api_can_read(struct api *api, struct http_request *request)
 {
 	struct error err = ERROR_INIT;

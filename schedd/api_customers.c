@@ -112,18 +112,6 @@ static void create(struct http_request *request, void *userdata)
 
 /* ---- delete ---- */
 
-static void deleted(void *userdata, const struct error *err, const char *id)
-{
-	struct operation *operation = userdata;
-
-	if (err->errnum < 0) {
-		operation_fail(operation, err);
-		return;
-	}
-	api_reply_item(operation->request, 200, json_pack("{s:s}", "id", id));
-	operation_free(operation);
-}
-
 static void delete (struct http_request *request, void *userdata)
 {
 	struct api *api = userdata;
@@ -135,7 +123,8 @@ static void delete (struct http_request *request, void *userdata)
 	operation = operation_new(api, request);
 	if (operation &&
 	    scheduler_delete_customer(api->config.scheduler, http_request_param(request, "id"),
-				      access_caller(request)->actor, deleted, operation, &err) < 0)
+				      access_caller(request)->actor, operation_answer_id, operation,
+				      &err) < 0)
 		operation_fail(operation, &err);
 }
 

@@ -30,6 +30,9 @@ struct operation *operation_new(struct api *api, struct http_request *request);
 void operation_free(struct operation *operation);
 /* Answers with an error and frees it. */
 void operation_fail(struct operation *operation, const struct error *err);
+/* A scheduler_done: answers with the id of the row that the request was about, or with the error,
+ * and frees the operation that userdata is. */
+void operation_answer_id(void *userdata, const struct error *err, const char *id);
 
 /* False where the request has a query parameter that is not in known (NULL-terminated), and was
  * answered with an error that names it. */

@@ -169,18 +169,6 @@ static void create(struct http_request *request, void *userdata)
 
 /* ---- revoke ---- */
 
-static void revoked(void *userdata, const struct error *err, const char *id)
-{
-	struct operation *operation = userdata;
-
-	if (err->errnum < 0) {
-		operation_fail(operation, err);
-		return;
-	}
-	api_reply_item(operation->request, 200, json_pack("{s:s}", "id", id));
-	operation_free(operation);
-}
-
 static void take_back(struct http_request *request, void *userdata)
 {
 	struct api *api = userdata;
@@ -199,9 +187,9 @@ static void take_back(struct http_request *request, void *userdata)
 	if (!api_matches(request, &entry->entry, token_committed(entry)->record.revision))
 		return;
 	operation = operation_new(api, request);
-	if (operation &&
-	    scheduler_revoke_token(api->config.scheduler, entry->entry.id,
-				   access_caller(request)->actor, revoked, operation, &err) < 0)
+	if (operation && scheduler_revoke_token(api->config.scheduler, entry->entry.id,
+						access_caller(request)->actor, operation_answer_id,
+						operation, &err) < 0)
 		operation_fail(operation, &err);
 }
 
