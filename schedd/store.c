@@ -255,6 +255,7 @@ int store_new(struct store **ret, struct event_base *base, const struct store_co
 	store->base = base;
 	store->events = events;
 	store->event_retention_s = config->event_retention_s;
+	store->cpu_overcommit = config->cpu_overcommit;
 	store->userdata = userdata;
 	store->backoff = (struct backoff){ .first_ms = RETRY_FIRST_MS, .max_ms = RETRY_MAX_MS };
 	(void)event_assign(&store->readable, base, -1, EV_READ, on_readable, store);

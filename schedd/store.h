@@ -53,6 +53,8 @@ struct store_events {
 struct store_config {
 	const char *conninfo;       /* must hold no password: see store_check_conninfo */
 	uint64_t event_retention_s; /* 0: events are not forgotten */
+	unsigned cpu_overcommit;    /* of hosts without their own, in percent: the guards in the
+				     * database go by it */
 	const char *holder;         /* names this process in the leader's row */
 	const char *address; /* where standbys reach it, with the pin of its key behind a '#' if it
 			      * has one; "" for nowhere */

@@ -78,6 +78,45 @@ placed() {
 	placed 2
 }
 
+@test "CPU is given away more than once where overcommit says so, by placement and by the database" {
+	local ctl=("$BUILD_DIR/schedctl/schedctl" --server "unix:$lab_dir/schedd.sock") id
+	call POST /v1/hosts -f -d "$host" >/dev/null
+	call POST /v1/environments -f -d "$(environment d)" >/dev/null
+	[[ $(call GET /v1/environments/d | jq -r .reason) == *"needs 400 milli CPU, 200 free"* ]]
+	id=$(call GET /v1/environments/d | jq -r .id)
+	refuses "UPDATE environments SET host = 'h1' WHERE id = '$id'" 'host h1 has 1000 milli CPU'
+	[ "$(call GET /v1/hosts/h1 | jq -c '[.cpu_overcommit_percent, .free.cpu_milli]')" = '[100,200]' ]
+	run -2 "${ctl[@]}" host set h1 --cpu-overcommit much
+	run -4 "${ctl[@]}" host set h1 --cpu-overcommit 99
+	[[ $output == *'cpu_overcommit_percent'*'100'*'1600'* ]]
+	run -3 "${ctl[@]}" host set h9 --cpu-overcommit 150
+	"${ctl[@]}" host set h1 --cpu-overcommit 120
+	lab_wait 10 placed 3
+	[ "$(call GET /v1/hosts/h1 | jq -c '[.cpu_overcommit_percent, .free.cpu_milli, .capacity.cpu_milli]')" = '[120,0,1000]' ]
+	[[ $("${ctl[@]}" host show h1) == *'CPU overcommit:'*'120%'* ]]
+	# A registration leaves it, memory has none, and the database goes by the host's own.
+	call POST /v1/hosts -f -d "${host/\"version\":\"1\"/\"version\":\"2\"}" >/dev/null
+	[ "$(sql "SELECT cpu_overcommit_percent FROM hosts")" = 120 ]
+	call POST /v1/environments -f -d '{"name":"e","image":"x","cpu_milli":1,"memory_bytes":16777216}' >/dev/null
+	id=$(call GET /v1/environments/e | jq -r .id)
+	refuses "UPDATE environments SET host = 'h1' WHERE id = '$id'" 'host h1 has 1200 milli CPU'
+	# Lowered, what is there stays.
+	"${ctl[@]}" host set h1 --cpu-overcommit default
+	[ "$(sql "SELECT cpu_overcommit_percent IS NULL FROM hosts")" = t ]
+	placed 3
+	[ "$(call GET /v1/hosts/h1 | jq .free.cpu_milli)" = 0 ]
+	call GET '/v1/events?action=set' | jq -e '[.items[].message] == ["cpu_overcommit_percent=120", "cpu_overcommit_percent=default"]'
+	# The default of the next leader is known to the database, too.
+	lab_stop schedd
+	start --cpu-overcommit 130
+	lab_wait 10 placed 4
+	[ "$(call GET /v1/hosts/h1 | jq -c '[.cpu_overcommit_percent, .free.cpu_milli]')" = '[130,99]' ]
+	refuses "UPDATE hosts SET cpu_overcommit_percent = 1601" check
+	lab_stop schedd
+	start
+	for id in d e; do call DELETE "/v1/environments/$id" -f >/dev/null; done
+}
+
 @test "a port has one owner, and states are states" {
 	local id
 	id=$(call GET /v1/environments/a | jq -r .id)
