@@ -458,6 +458,11 @@ void scheduler_free(struct scheduler *scheduler)
 	free(scheduler);
 }
 
+int scheduler_set_address(struct scheduler *scheduler, const char *address)
+{
+	return store_set_address(scheduler->store, address);
+}
+
 int scheduler_ready(const struct scheduler *scheduler, struct error *err)
 {
 	switch (store_role(scheduler->store)) {

@@ -51,6 +51,9 @@ int scheduler_new(struct scheduler **ret, struct event_base *base,
 		  void *userdata) _must_check_;
 void scheduler_free(struct scheduler *scheduler); /* NULL is fine; no done is called */
 
+/* Where other schedds reach this one from now on; copied. -ENOMEM. */
+int scheduler_set_address(struct scheduler *scheduler, const char *address) _must_check_;
+
 /* 0 where requests are taken; else -ENOTCONN "unavailable" with the sentence why not: no database,
  * another leader, still loading. */
 int scheduler_ready(const struct scheduler *scheduler, struct error *err) _must_check_;

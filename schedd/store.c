@@ -282,6 +282,20 @@ void store_free(struct store *store)
 	free(store);
 }
 
+int store_set_address(struct store *store, const char *address)
+{
+	char *copy = strdup(address);
+
+	if (!copy)
+		return -ENOMEM;
+	free(store->address);
+	store->address = copy;
+	store->address_unwritten = true;
+	if (store->role == STORE_READY && !store->flight.active && store->questions == 0)
+		store_idle_ask(store);
+	return 0;
+}
+
 int store_check_conninfo(const char *conninfo, struct error *err)
 {
 	char *message = NULL;

@@ -66,6 +66,9 @@ int store_new(struct store **ret, struct event_base *base, const struct store_co
 /* Closes the connection at once; the server ends what is open. NULL is fine. */
 void store_free(struct store *store);
 
+/* Another address for the leader's row, copied; written soon where this process leads. -ENOMEM. */
+int store_set_address(struct store *store, const char *address) _must_check_;
+
 enum store_role store_role(const struct store *store);
 
 /* Writes a closed batch; its entries' flight versions must stay until on_commit. -ENOTCONN where

@@ -79,6 +79,7 @@ struct store {
 	const struct store_events *events;
 	void *userdata;
 	char *conninfo, *holder, *address;
+	bool address_unwritten; /* the leader's row may have another */
 	enum store_role role;
 	PGconn *connection; /* NULL while down */
 	struct event readable, writable, timer;

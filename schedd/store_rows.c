@@ -91,6 +91,7 @@ const struct store_statement store_statements[] = {
 	  " VALUES ($1, $2, $3, $4, $5, $6)" },
 	{ "forget", "SELECT leader_forget($1, $2)" },
 	{ "advance", "SELECT leader_advance($1, $2, $3)" },
+	{ "address", "UPDATE leader SET address = $2 WHERE epoch = $1" },
 };
 const size_t store_n_statements = ARRAY_SIZE(store_statements);
 

@@ -299,6 +299,7 @@ static void ready(struct store *store)
 		return;
 	}
 	backoff_reset(&store->backoff);
+	store->address_unwritten = true;
 	store_idle(store);
 	store_set_role(store, STORE_READY, "");
 }
