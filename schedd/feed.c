@@ -25,10 +25,65 @@ static const struct {
 	[FEED_FAILED] = { "internal", "the stream could not be written: start over" },
 };
 
+/* ---- topics ---- */
+
+static void topic_key(enum feed_kind kind, const char *id, char key[1 + RECORD_ID_MAX])
+{
+	key[0] = (char)('0' + (int)kind);
+	(void)snprintf(key + 1, RECORD_ID_MAX, "%s", kind == FEED_ENVIRONMENTS ? "" : id);
+}
+
+/* The first of those who watch it, NULL for nobody; the others by topic_next. */
+static struct stream *watchers(const struct feed *feed, enum feed_kind kind, const char *id)
+{
+	char key[1 + RECORD_ID_MAX];
+	struct topic *topic;
+
+	topic_key(kind, id, key);
+	HASH_FIND_STR(feed->topics, key, topic);
+	return topic ? topic->streams : NULL;
+}
+
+static int topic_join(struct stream *stream)
+{
+	struct feed *feed = stream->feed;
+	char key[1 + RECORD_ID_MAX];
+	struct topic *topic;
+
+	topic_key(stream->kind, stream->id, key);
+	HASH_FIND_STR(feed->topics, key, topic);
+	if (!topic) {
+		topic = calloc(1, sizeof(*topic));
+		if (!topic)
+			return -ENOMEM;
+		memcpy(topic->key, key, sizeof(key));
+		HASH_ADD_STR(feed->topics, key, topic);
+		if (!topic->hh.tbl) {
+			free(topic);
+			return -ENOMEM;
+		}
+	}
+	stream->topic = topic;
+	DL_APPEND2(topic->streams, stream, topic_prev, topic_next);
+	return 0;
+}
+
+static void topic_leave(struct stream *stream)
+{
+	struct topic *topic = stream->topic;
+
+	DL_DELETE2(topic->streams, stream, topic_prev, topic_next);
+	if (topic->streams)
+		return;
+	HASH_DEL(stream->feed->topics, topic);
+	free(topic);
+}
+
 /* ---- streams ---- */
 
 static void stream_free(struct stream *stream)
 {
+	topic_leave(stream);
 	DL_DELETE(stream->feed->streams, stream);
 	stream->feed->n--;
 	json_decref(stream->put);
@@ -127,23 +182,54 @@ bool feed_is_assigned(const struct environment *environment)
 	       environment->assignment != ASSIGNMENT_NONE;
 }
 
-/* Looks at all environments: a host's own list follows the newest versions, and what is not
- * committed may have moved already. */
-static int write_assignments(const struct state *state, const char *id, struct evbuffer *out)
+static int write_assignment(const struct environment_entry *entry, const char *id,
+			    struct evbuffer *out)
 {
-	struct environment_entry *entry;
+	const struct environment *environment = environment_committed(entry);
+
+	if (!feed_is_assigned(environment) || strcmp(environment->host, id) != 0)
+		return 0;
+	return write_item(out, answer_assignment(environment));
+}
+
+/* Those of a batch that are in no host's list any more, or in another's. */
+static int write_moved(const struct batch *batch, const struct host_entry *host, bool open,
+		       struct evbuffer *out)
+{
 	int r = 0;
 
-	if (!state_host(state, id))
-		return -ENOENT;
-	STATE_FOREACH(state, RECORD_ENVIRONMENT, entry)
-	{
-		const struct environment *environment = environment_committed(entry);
+	for (size_t i = 0; i < batch->n && r == 0; i++) {
+		const struct entry *entry = batch->changes[i].entry;
+		const struct environment_entry *environment =
+			(const struct environment_entry *)entry;
 
-		if (r == 0 && feed_is_assigned(environment) && strcmp(environment->host, id) == 0)
-			r = write_item(out, answer_assignment(environment));
+		/* What is in both batches is written with the flight. */
+		if (entry->kind != RECORD_ENVIRONMENT || environment->host == host ||
+		    (open && entry->flight))
+			continue;
+		r = write_assignment(environment, host->entry.id, out);
 	}
 	return r;
+}
+
+/* A host's own list follows the newest versions, and what is not committed may have left it
+ * already: the batches know which. */
+static int write_assignments(const struct state *state, const char *id, struct evbuffer *out)
+{
+	const struct host_entry *host = state_host(state, id);
+	const struct environment_entry *entry;
+	int r = 0;
+
+	if (!host)
+		return -ENOENT;
+	DL_FOREACH2(host->environments, entry, host_next)
+	{
+		if (r == 0)
+			r = write_assignment(entry, id, out);
+	}
+	if (r == 0 && state->in_flight)
+		r = write_moved(&state->flight, host, false, out);
+	return r < 0 ? r : write_moved(&state->open, host, true, out);
 }
 
 static int write_mappings(const struct state *state, const char *id, struct evbuffer *out)
@@ -202,7 +288,14 @@ struct stream *feed_open_stream(struct feed *feed, const struct state *state,
 	stream->kind = kind;
 	stream->caller = *access_caller(request);
 	(void)snprintf(stream->id, sizeof(stream->id), "%s", id ? id : "");
+	if (topic_join(stream) < 0) {
+		free(stream);
+		error_set(&err, -ENOMEM, "internal", NULL, "out of memory");
+		http_reply_error(request, &err);
+		return NULL;
+	}
 	if (http_stream_start(request, "application/jsonl", closed, stream, &stream->http) < 0) {
+		topic_leave(stream);
 		free(stream);
 		return NULL;
 	}
@@ -257,9 +350,8 @@ static void tell(struct feed *feed, const char *host, bool put, json_t *item)
 {
 	struct stream *stream;
 
-	DL_FOREACH (feed->streams, stream)
-		if (stream->kind == FEED_ASSIGNMENTS && strcmp(stream->id, host) == 0)
-			feed_add(stream, put, json_incref(item));
+	DL_FOREACH2(watchers(feed, FEED_ASSIGNMENTS, host), stream, topic_next)
+	feed_add(stream, put, json_incref(item));
 	json_decref(item);
 }
 
@@ -306,39 +398,42 @@ static void tell_gateways(struct feed *feed, const struct state *state, const st
 	const struct port *new = (const struct port *)change->entry->committed;
 	bool was = old && port_is_mapped(old);
 	bool is = port_is_mapped(new) && !new->record.gone;
+	struct gateway_entry *gateway;
 	struct stream *stream;
 
 	if (!was && !is)
 		return;
 	if (was && is && old->mapping_revision == new->mapping_revision)
 		return;
-	DL_FOREACH (feed->streams, stream) {
-		const struct gateway_entry *gateway =
-			stream->kind == FEED_MAPPINGS ? state_gateway(state, stream->id) : NULL;
-
-		if (gateway && gateway_committed(gateway) &&
-		    gateway_serves(gateway_committed(gateway), &new->key.address))
-			feed_add(stream, is,
-				 is ? answer_mapping(new) : mapping_key_encode(&new->key));
+	STATE_FOREACH(state, RECORD_GATEWAY, gateway)
+	{
+		if (!gateway_committed(gateway) ||
+		    !gateway_serves(gateway_committed(gateway), &new->key.address))
+			continue;
+		DL_FOREACH2(watchers(feed, FEED_MAPPINGS, gateway->entry.id), stream, topic_next)
+		feed_add(stream, is, is ? answer_mapping(new) : mapping_key_encode(&new->key));
 	}
 }
 
 static void tell_environment(struct feed *feed, const struct batch *batch,
 			     struct environment_entry *entry)
 {
-	struct stream *stream;
+	struct stream *stream, *first = watchers(feed, FEED_ENVIRONMENTS, "");
 	json_t *item;
 	bool gone;
 
-	if (!entry || entry->told_revision == batch->to_revision || !entry->entry.committed)
+	if (!first || !entry || entry->told_revision == batch->to_revision ||
+	    !entry->entry.committed)
 		return;
 	entry->told_revision = batch->to_revision;
 	gone = entry->entry.committed->gone;
 	item = gone ? json_pack("{s:s}", "id", entry->entry.id)
 		    : answer_environment(entry, feed->public_name, NULL);
-	DL_FOREACH (feed->streams, stream)
-		if (stream->kind == FEED_ENVIRONMENTS && feed_shows(stream, entry))
+	DL_FOREACH2(first, stream, topic_next)
+	{
+		if (feed_shows(stream, entry))
 			feed_add(stream, !gone, json_incref(item));
+	}
 	json_decref(item);
 }
 

@@ -8,8 +8,18 @@
 #include "schedd/feed.h"
 #include "schedd/feed_log.h"
 
+/* Who watches the same: one host's or gateway's desired state, or environments, whichever they are.
+ * A change looks for its topic only, however many others watch. */
+struct topic {
+	char key[1 + RECORD_ID_MAX]; /* kind and id */
+	struct stream *streams;
+	UT_hash_handle hh;
+};
+
 struct stream {
-	struct stream *prev, *next;  /* of all */
+	struct stream *prev, *next; /* of all */
+	struct topic *topic;
+	struct stream *topic_prev, *topic_next;
 	struct stream *touched_next; /* of those that the batch concerns */
 	struct feed *feed;
 	struct http_stream *http;
@@ -24,6 +34,7 @@ struct feed {
 	const char *public_name;
 	struct event bookmark;
 	struct stream *streams;
+	struct topic *topics;
 	struct stream *touched;
 	unsigned n;
 	struct feed_log log;

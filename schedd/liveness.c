@@ -83,6 +83,12 @@ static void forgive_own_pause(struct scheduler *scheduler, uint64_t now_ms)
 		gateway->last_seen_ms = MIN(gateway->last_seen_ms + gap, now_ms);
 }
 
+static void remember_oldest(struct scheduler *scheduler, bool online, uint64_t last_seen_ms)
+{
+	if (online)
+		scheduler->oldest_seen_ms = MIN(scheduler->oldest_seen_ms, last_seen_ms);
+}
+
 void liveness_run(struct scheduler *scheduler)
 {
 	uint64_t now_ms = clock_monotonic_ms();
@@ -92,26 +98,25 @@ void liveness_run(struct scheduler *scheduler)
 	forgive_own_pause(scheduler, now_ms);
 	scheduler->liveness_ms = now_ms;
 	scheduler->followers_changed = false;
+	scheduler->oldest_seen_ms = UINT64_MAX;
 	STATE_FOREACH(&scheduler->state, RECORD_HOST, host)
-	check_host(scheduler, host, now_ms);
+	{
+		check_host(scheduler, host, now_ms);
+		remember_oldest(scheduler, host_newest(host)->online, host->last_seen_ms);
+	}
 	STATE_FOREACH(&scheduler->state, RECORD_GATEWAY, gateway)
-	check_gateway(scheduler, gateway, now_ms);
+	{
+		check_gateway(scheduler, gateway, now_ms);
+		remember_oldest(scheduler, gateway_newest(gateway)->online, gateway->last_seen_ms);
+	}
 }
 
+/* Asked at each turn, so it looks at no row: who was heard of meanwhile makes the next look come
+ * too early at worst. */
 uint64_t liveness_due_ms(const struct scheduler *scheduler)
 {
-	struct gateway_entry *gateway;
-	struct host_entry *host;
-	uint64_t oldest = UINT64_MAX;
-
-	STATE_FOREACH(&scheduler->state, RECORD_HOST, host)
-	if (host_newest(host)->online)
-		oldest = MIN(oldest, host->last_seen_ms);
-	STATE_FOREACH(&scheduler->state, RECORD_GATEWAY, gateway)
-	if (gateway_newest(gateway)->online)
-		oldest = MIN(oldest, gateway->last_seen_ms);
-	if (oldest == UINT64_MAX)
+	if (scheduler->oldest_seen_ms == UINT64_MAX)
 		return 0;
-	return MIN(oldest + scheduler->config.offline_after_ms,
+	return MIN(scheduler->oldest_seen_ms + scheduler->config.offline_after_ms,
 		   scheduler->liveness_ms + tick_ms(scheduler));
 }

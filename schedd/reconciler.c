@@ -15,6 +15,8 @@
 /* A decision that changes nothing ends the steps; this ends a fault in lifecycle.c. */
 #define STEPS_MAX 16
 #define RETRY_MS 1000
+/* All environments are looked at for what is due by time, but not more often than this. */
+#define RECHECK_MS 100
 
 struct run {
 	struct scheduler *scheduler;
@@ -249,6 +251,12 @@ static int place(const struct run *run, struct environment_entry *entry,
 	return 0;
 }
 
+static void note_recheck(struct scheduler *scheduler, uint64_t due_ms)
+{
+	if (due_ms > 0 && (scheduler->recheck_ms == 0 || due_ms < scheduler->recheck_ms))
+		scheduler->recheck_ms = due_ms;
+}
+
 static void note_time(const struct run *run, struct environment_entry *entry,
 		      const struct lifecycle_decision *decision)
 {
@@ -257,6 +265,7 @@ static void note_time(const struct run *run, struct environment_entry *entry,
 	else if (entry->unready_since_ms == 0)
 		entry->unready_since_ms = run->now_ms;
 	entry->recheck_ms = decision->recheck_ms ? run->now_ms + decision->recheck_ms : 0;
+	note_recheck(run->scheduler, entry->recheck_ms);
 }
 
 /* One decision carried out: 1 where it changed something. */
@@ -291,21 +300,43 @@ static int step(const struct run *run, struct environment_entry *entry)
 	return changed | r;
 }
 
-static void reconcile(const struct run *run, struct environment_entry *entry)
+/* Only a port on its way in or out waits for a gateway. */
+static bool waits_for_gateway(const struct environment_entry *entry)
+{
+	for (size_t i = 0; i < entry->n_ports; i++) {
+		const struct port *port = port_newest(entry->ports[i]);
+
+		if (port->state == PORT_WITHDRAWING ||
+		    (port->state == PORT_RESERVED && port->has_target))
+			return true;
+	}
+	return false;
+}
+
+static int take_steps(const struct run *run, struct environment_entry *entry)
 {
 	int r = 1;
 
 	for (int i = 0; i < STEPS_MAX && r > 0; i++) {
 		if (environment_newest(entry)->record.gone) {
 			run->scheduler->ports_changed = true;
-			return;
+			return 0;
 		}
 		r = step(run, entry);
 	}
+	return r;
+}
+
+static void reconcile(const struct run *run, struct environment_entry *entry)
+{
+	int r = take_steps(run, entry);
+
+	state_set_waiting(&run->scheduler->state, entry, waits_for_gateway(entry));
 	if (r == 0)
 		return;
 	/* Out of memory, or a decision that contradicts itself: later again, not at once. */
 	entry->recheck_ms = run->now_ms + RETRY_MS;
+	note_recheck(run->scheduler, entry->recheck_ms);
 	log_error(entry->entry.id, "%s",
 		  r < 0 ? "cannot reconcile: out of memory"
 			: "its reconciliation does not come to rest");
@@ -341,6 +372,7 @@ static void run_orphans(const struct run *run)
 	struct port_entry *entry;
 
 	scheduler->ports_due = 0;
+	scheduler->ports_wait = false;
 	STATE_FOREACH(&scheduler->state, RECORD_PORT, entry)
 	{
 		const struct port *port;
@@ -352,6 +384,8 @@ static void run_orphans(const struct run *run)
 		if (!orphan_step(run, entry))
 			scheduler->ports_due = run->now + 1;
 		port = port_newest(entry);
+		if (port->state != PORT_QUARANTINED && !port->record.gone)
+			scheduler->ports_wait = true;
 		if (port->state == PORT_QUARANTINED && !port->record.gone &&
 		    (scheduler->ports_due == 0 || port->quarantined_until < scheduler->ports_due))
 			scheduler->ports_due = port->quarantined_until;
@@ -364,12 +398,16 @@ static void mark_due(struct scheduler *scheduler, uint64_t now_ms)
 {
 	struct environment_entry *entry;
 
+	scheduler->recheck_ms = 0;
+	scheduler->rechecked_ms = now_ms;
 	STATE_FOREACH(&scheduler->state, RECORD_ENVIRONMENT, entry)
 	{
 		if (scheduler->capacity_changed && !entry->host)
 			state_mark(&scheduler->state, entry);
 		if (entry->recheck_ms > 0 && entry->recheck_ms <= now_ms)
-			state_mark(&scheduler->state, entry);
+			state_mark(&scheduler->state, entry); /* which says when it is due again */
+		else
+			note_recheck(scheduler, entry->recheck_ms);
 	}
 	scheduler->capacity_changed = false;
 }
@@ -410,12 +448,10 @@ bool reconciler_run(struct scheduler *scheduler)
 
 uint64_t reconciler_due_ms(const struct scheduler *scheduler)
 {
-	struct environment_entry *entry;
-	uint64_t due = 0;
+	uint64_t due = scheduler->recheck_ms;
 
-	STATE_FOREACH(&scheduler->state, RECORD_ENVIRONMENT, entry)
-	if (entry->recheck_ms > 0 && (due == 0 || entry->recheck_ms < due))
-		due = entry->recheck_ms;
+	if (due > 0)
+		due = MAX(due, scheduler->rechecked_ms + RECHECK_MS);
 	if (scheduler->ports_due > 0) {
 		int64_t left = MAX(scheduler->ports_due - clock_unix_seconds(), 0);
 		uint64_t ports = clock_monotonic_ms() + (uint64_t)left * 1000;

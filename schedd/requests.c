@@ -426,24 +426,10 @@ int scheduler_report_host(struct scheduler *scheduler, const char *id, struct ho
 	return 0;
 }
 
-/* Only a port on its way in or out waits for a gateway. */
-static bool waits_for_gateway(const struct environment_entry *environment)
-{
-	for (size_t i = 0; i < environment->n_ports; i++) {
-		const struct port *port = port_newest(environment->ports[i]);
-
-		if (port->state == PORT_WITHDRAWING ||
-		    (port->state == PORT_RESERVED && port->has_target))
-			return true;
-	}
-	return false;
-}
-
 int scheduler_report_gateway(struct scheduler *scheduler, const char *id,
 			     struct gateway_report *report, struct error *err)
 {
 	struct gateway_entry *entry = state_gateway(&scheduler->state, id);
-	struct environment_entry *environment;
 	int r;
 
 	if (!entry || !gateway_committed(entry))
@@ -459,10 +445,8 @@ int scheduler_report_gateway(struct scheduler *scheduler, const char *id,
 	entry->last_seen_ms = clock_monotonic_ms();
 	entry->last_heartbeat = clock_unix_seconds();
 	scheduler->followers_changed |= !gateway_newest(entry)->online;
-	STATE_FOREACH(&scheduler->state, RECORD_ENVIRONMENT, environment)
-	if (waits_for_gateway(environment))
-		state_mark(&scheduler->state, environment);
-	scheduler->ports_changed = true;
+	state_mark_waiting(&scheduler->state);
+	scheduler->ports_changed |= scheduler->ports_wait;
 	scheduler_wake(scheduler);
 	return 0;
 }

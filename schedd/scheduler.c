@@ -204,11 +204,9 @@ static int start_state(struct scheduler *scheduler)
 	int r = port_pool_init(&pool, scheduler->pool.addresses, scheduler->pool.n_addresses,
 			       scheduler->pool.first, scheduler->pool.last, NULL);
 
-	if (r < 0)
-		return r;
-	state_init(&scheduler->state, &pool);
-	scheduler->state.cpu_overcommit = scheduler->config.cpu_overcommit;
-	return 0;
+	if (r == 0)
+		state_init(&scheduler->state, &pool);
+	return r;
 }
 
 static void on_load(void *userdata)
@@ -310,7 +308,8 @@ static void on_leader(void *userdata, uint64_t epoch, uint64_t revision)
 	scheduler->capacity_changed = true;
 	scheduler->drain_changed = true;
 	scheduler->confirmed_ms = clock_monotonic_ms();
-	scheduler->liveness_ms = 0;
+	scheduler->liveness_ms = scheduler->oldest_seen_ms = 0;
+	scheduler->recheck_ms = 0;
 	greet_followers(scheduler);
 	log_info("leader",
 		 "epoch=%" PRIu64 " revision=%" PRIu64 " hosts=%u environments=%u ports=%u", epoch,
@@ -418,7 +417,6 @@ int scheduler_new(struct scheduler **ret, struct event_base *base,
 		.holder = config->holder,
 		.address = config->address,
 		.event_retention_s = config->event_retention_s,
-		.cpu_overcommit = config->cpu_overcommit,
 	};
 	_cleanup_(cleanup_scheduler) struct scheduler *scheduler = calloc(1, sizeof(*scheduler));
 	int r;
@@ -456,11 +454,6 @@ void scheduler_free(struct scheduler *scheduler)
 	state_clear(&scheduler->state);
 	port_pool_clear(&scheduler->pool);
 	free(scheduler);
-}
-
-int scheduler_set_address(struct scheduler *scheduler, const char *address)
-{
-	return store_set_address(scheduler->store, address);
 }
 
 int scheduler_ready(const struct scheduler *scheduler, struct error *err)

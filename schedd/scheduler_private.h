@@ -47,6 +47,13 @@ struct scheduler {
 	uint64_t commit_started_ms;
 	uint64_t confirmed_ms; /* when the last commit was sent that went through as leader */
 	uint64_t liveness_ms;  /* when liveness looked last; 0: not since the load */
+	/* Nobody who is online was silent for longer when it looked; UINT64_MAX: nobody is online.
+	 */
+	uint64_t oldest_seen_ms;
+	/* Monotonic: no environment wants to be looked at again earlier; 0: none does. */
+	uint64_t recheck_ms;
+	uint64_t rechecked_ms; /* when that was found out last by looking at all */
+	bool ports_wait;       /* a port without an environment waits for a gateway */
 	struct scheduler_stats stats;
 };
 

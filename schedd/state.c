@@ -9,7 +9,7 @@
 
 void state_init(struct state *state, struct port_pool *pool)
 {
-	*state = (struct state){ .pool = *pool, .cpu_overcommit = OVERCOMMIT_MIN };
+	*state = (struct state){ .pool = *pool };
 	*pool = (struct port_pool){ 0 };
 }
 
@@ -141,21 +141,6 @@ struct environment_entry *state_environment_named(const struct state *state, con
 unsigned state_count(const struct state *state, enum record_kind kind)
 {
 	return HASH_COUNT(state->tables[kind]);
-}
-
-unsigned state_cpu_overcommit(const struct state *state, const struct host *host)
-{
-	return host->cpu_overcommit ? host->cpu_overcommit : state->cpu_overcommit;
-}
-
-uint64_t state_host_cpu(const struct state *state, const struct host *host)
-{
-	uint64_t has = host->origin->registration.capacity.cpu_milli, all;
-
-	/* Hosts say what they have: a silly number stays one, and is not a small one. */
-	if (__builtin_mul_overflow(has, state_cpu_overcommit(state, host), &all))
-		return INT64_MAX;
-	return all / 100;
 }
 
 uint64_t state_open_revision(const struct state *state)
@@ -426,6 +411,7 @@ static void unindex_environment(struct state *state, struct environment_entry *e
 	if (state_environment_named(state, spec->customer, spec->name) == entry)
 		HASH_DELETE(by_name, state->names, entry);
 	state_unmark(state, entry);
+	state_set_waiting(state, entry, false);
 	state_unlink_host(entry, environment_newest(entry)->gpus);
 	for (size_t i = 0; i < entry->n_ports; i++)
 		entry->ports[i]->environment = NULL;
@@ -522,6 +508,25 @@ void state_unmark(struct state *state, struct environment_entry *environment)
 		return;
 	environment->dirty = false;
 	DL_DELETE2(state->dirty, environment, dirty_prev, dirty_next);
+}
+
+void state_set_waiting(struct state *state, struct environment_entry *environment, bool waiting)
+{
+	if (environment->waiting == waiting)
+		return;
+	environment->waiting = waiting;
+	if (waiting)
+		DL_APPEND2(state->waiting, environment, waiting_prev, waiting_next);
+	else
+		DL_DELETE2(state->waiting, environment, waiting_prev, waiting_next);
+}
+
+void state_mark_waiting(struct state *state)
+{
+	struct environment_entry *environment;
+
+	DL_FOREACH2(state->waiting, environment, waiting_next)
+	state_mark(state, environment);
 }
 
 void state_mark_all(struct state *state)

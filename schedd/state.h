@@ -71,6 +71,8 @@ struct environment_entry {
 	size_t n_ports;
 	bool dirty; /* waits for the reconciler */
 	struct environment_entry *dirty_prev, *dirty_next;
+	bool waiting; /* a port of it waits for a gateway */
+	struct environment_entry *waiting_prev, *waiting_next;
 	uint64_t unready_since_ms; /* monotonic; 0: ready, or not published */
 	uint64_t recheck_ms;       /* monotonic; 0: no need but for events */
 	uint64_t told_revision;    /* of the newest batch in which watchers were told of it */
@@ -102,10 +104,10 @@ struct batch {
 
 struct state {
 	uint64_t epoch, revision; /* committed */
-	unsigned cpu_overcommit;  /* of hosts without their own, in percent */
 	struct entry *tables[RECORD_KIND_MAX];
 	struct environment_entry *names; /* live environments by owner and name */
 	struct environment_entry *dirty;
+	struct environment_entry *waiting;
 	struct port_pool pool;
 	struct batch open, flight;
 	bool in_flight;
@@ -149,10 +151,6 @@ const struct environment *environment_committed(const struct environment_entry *
 const struct customer *customer_committed(const struct customer_entry *entry);
 const struct token *token_committed(const struct token_entry *entry);
 
-/* The percentage of a host's CPU that environments may have, and what that comes to. */
-unsigned state_cpu_overcommit(const struct state *state, const struct host *host);
-uint64_t state_host_cpu(const struct state *state, const struct host *host);
-
 /* The revision that the open batch will have. */
 uint64_t state_open_revision(const struct state *state);
 
@@ -193,6 +191,9 @@ void state_audit(struct state *state, const struct entry *entry, const char *act
 void state_mark(struct state *state, struct environment_entry *environment);
 void state_mark_all(struct state *state);
 void state_unmark(struct state *state, struct environment_entry *environment);
+/* Notes whether a gateway's report concerns it, and marks all of these. */
+void state_set_waiting(struct state *state, struct environment_entry *environment, bool waiting);
+void state_mark_waiting(struct state *state);
 
 /* Closes the open batch: it becomes state->flight, and a new one is open. False: it was empty. Not
  * while one is in flight. */
