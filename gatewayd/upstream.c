@@ -339,6 +339,7 @@ int upstream_new(struct upstream **ret, struct event_base *base, struct http_cli
 		.collection = "gateways",
 		.name = config->name,
 		.token = config->token,
+		.token_file = config->token_file,
 		.heartbeat_ms = config->heartbeat_ms,
 		.min_epoch = config->state ? state_epoch(config->state) : 0,
 	};

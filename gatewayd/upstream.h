@@ -16,9 +16,9 @@
 struct upstream;
 
 struct upstream_config {
-	const char *server; /* borrowed, as is name and token */
+	const char *server; /* borrowed, as are name, token and token_file */
 	const char *name;
-	const char *token;
+	const char *token, *token_file; /* see follower.h */
 	uint32_t heartbeat_ms;
 	const struct admission *admission; /* borrowed; see upstream_reregister */
 	struct reconciler *reconciler;

@@ -120,6 +120,21 @@ void http_tls_free(struct http_tls *tls)
 	free(tls);
 }
 
+int http_tls_reload(struct http_tls *tls, const char *certificate, const char *key,
+		    struct error *err)
+{
+	_cleanup_(cleanup_http_tls) struct http_tls *fresh = NULL;
+	int r = http_tls_new(&fresh, certificate, key, err);
+	struct http_tls before = *tls;
+
+	if (r < 0)
+		return r;
+	/* Each connection holds the context that it was made with. */
+	*tls = *fresh;
+	*fresh = before;
+	return 0;
+}
+
 const char *http_tls_pin(const struct http_tls *tls)
 {
 	return tls->pin;

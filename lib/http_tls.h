@@ -15,6 +15,10 @@ struct http_tls;
 int http_tls_new(struct http_tls **ret, const char *certificate, const char *key, struct error *err)
 	_must_check_;
 void http_tls_free(struct http_tls *tls); /* NULL is fine */
+/* The same for connections from now on; those that are open stay as they are. On an error nothing
+ * has changed. */
+int http_tls_reload(struct http_tls *tls, const char *certificate, const char *key,
+		    struct error *err) _must_check_;
 
 /* Makes a self-signed certificate for these names (DNS names and addresses, NULL-terminated), and
  * its key with mode 0600. Nothing is done where both files are there. */

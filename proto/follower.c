@@ -14,6 +14,7 @@
 
 #include "lib/backoff.h"
 #include "lib/clock.h"
+#include "lib/file.h"
 #include "proto/report.h"
 
 #define CALL_TIMEOUT_MS 10000
@@ -34,6 +35,8 @@ struct follower {
 	size_t n_servers, current;
 	char *name;
 	char *authorization; /* header; NULL: none */
+	char *token_file;
+	struct error token_error; /* why token_file could not be read last; else 0 */
 	uint32_t heartbeat_ms, silence_ms;
 	enum follower_state state;
 	uint64_t epoch; /* highest seen */
@@ -83,10 +86,47 @@ static void start_over(struct follower *follower, const char *reason)
 	set_state(follower, FOLLOWER_WAITING, reason);
 }
 
-/* A sentence for an answer that is not what was asked for. Returns buffer. */
-static const char *describe(const struct http_response *response, const char *what, char *buffer,
-			    size_t size)
+/* ---- the token ---- */
+
+static void forget_token(struct follower *follower)
 {
+	if (follower->authorization)
+		explicit_bzero(follower->authorization, strlen(follower->authorization));
+	free(follower->authorization);
+	follower->authorization = NULL;
+}
+
+static int set_token(struct follower *follower, const char *token)
+{
+	char *header;
+
+	if (asprintf(&header, "Authorization: Bearer %s", token) < 0)
+		return -ENOMEM;
+	forget_token(follower);
+	follower->authorization = header;
+	return 0;
+}
+
+/* What cannot be read leaves the token of before, and is told if that is refused. */
+static void refresh_token(struct follower *follower)
+{
+	_cleanup_free_ char *token = NULL;
+
+	follower->token_error = ERROR_INIT;
+	if (!follower->token_file ||
+	    file_read_secret(follower->token_file, &token, &follower->token_error) < 0)
+		return;
+	(void)set_token(follower, token); /* without memory the next try has it */
+	explicit_bzero(token, strlen(token));
+}
+
+/* ---- answers ---- */
+
+/* A sentence for an answer that is not what was asked for. Returns buffer. */
+static const char *describe(const struct follower *follower, const struct http_response *response,
+			    const char *what, char *buffer, size_t size)
+{
+	bool unread = response->status == 401 && follower->token_error.errnum < 0;
 	_cleanup_json_ json_t *body = NULL;
 	const char *message;
 
@@ -96,8 +136,9 @@ static const char *describe(const struct http_response *response, const char *wh
 	}
 	body = json_loadb(response->body, response->length, 0, NULL);
 	message = json_string_value(json_object_get(body, "message"));
-	snprintf(buffer, size, "%s: answered with status %d%s%s", what, response->status,
-		 message ? ": " : "", message ? message : "");
+	snprintf(buffer, size, "%s: answered with status %d%s%s%s%.200s", what, response->status,
+		 message ? ": " : "", message ? message : "", unread ? "; " : "",
+		 unread ? follower->token_error.message : "");
 	return buffer;
 }
 
@@ -147,7 +188,8 @@ static void report_done(const struct http_response *response, void *userdata)
 
 	follower->reporting = 0;
 	if (response->error < 0 || response->status != 200) {
-		start_over(follower, describe(response, "report", reason, sizeof(reason)));
+		start_over(follower,
+			   describe(follower, response, "report", reason, sizeof(reason)));
 		return;
 	}
 	tell_answer(follower, response);
@@ -242,7 +284,7 @@ static void watch_done(const struct http_response *response, void *userdata)
 	else if (response->error == 0 && response->status == 200)
 		snprintf(reason, sizeof(reason), "watch: the stream was closed");
 	else
-		describe(response, "watch", reason, sizeof(reason));
+		describe(follower, response, "watch", reason, sizeof(reason));
 	start_over(follower, reason);
 }
 
@@ -276,7 +318,8 @@ static void registered(const struct http_response *response, void *userdata)
 
 	follower->registering = 0;
 	if (response->error < 0 || response->status != 200) {
-		start_over(follower, describe(response, "register", reason, sizeof(reason)));
+		start_over(follower,
+			   describe(follower, response, "register", reason, sizeof(reason)));
 		return;
 	}
 	body = json_loadb(response->body, response->length, 0, NULL);
@@ -311,6 +354,7 @@ static void retry_due(evutil_socket_t fd, short what, void *userdata)
 	struct follower *follower = userdata;
 
 	set_state(follower, FOLLOWER_CONNECTING, "");
+	refresh_token(follower);
 	send_registration(follower);
 }
 
@@ -356,11 +400,6 @@ static int set_servers(struct follower *follower, const struct follower_config *
 		r = add_server(follower, config->collection, text, length);
 		text += length + 1;
 	}
-	if (r == 0 && config->token &&
-	    asprintf(&follower->authorization, "Authorization: Bearer %s", config->token) < 0) {
-		follower->authorization = NULL;
-		r = -ENOMEM;
-	}
 	return r;
 }
 
@@ -384,7 +423,13 @@ int follower_new(struct follower **ret, struct event_base *base, struct http_cli
 	evtimer_assign(&follower->retry, base, retry_due, follower);
 	evtimer_assign(&follower->report, base, report_due, follower);
 	follower->name = strdup(config->name);
-	r = follower->name ? set_servers(follower, config) : -ENOMEM;
+	if (config->token_file)
+		follower->token_file = strdup(config->token_file);
+	if (!follower->name || (config->token_file && !follower->token_file))
+		return -ENOMEM;
+	r = set_servers(follower, config);
+	if (r == 0 && config->token)
+		r = set_token(follower, config->token);
 	if (r < 0)
 		return r;
 	event_active(&follower->retry, EV_TIMEOUT, 0);
@@ -408,9 +453,8 @@ void follower_free(struct follower *follower)
 		free(follower->servers[i].unix_socket);
 	}
 	free(follower->name);
-	if (follower->authorization)
-		explicit_bzero(follower->authorization, strlen(follower->authorization));
-	free(follower->authorization);
+	free(follower->token_file);
+	forget_token(follower);
 	free(follower);
 }
 

@@ -105,6 +105,16 @@ static void add_drain(struct table *table, const json_t *drain)
 		    number_field(drain, "staying"));
 }
 
+static void add_overcommit(struct table *table, const json_t *host)
+{
+	uint64_t percent = number_field(host, "cpu_overcommit_percent");
+
+	if (percent <= 100)
+		return;
+	table_cellf(table, "CPU overcommit:");
+	table_cellf(table, "%" PRIu64 "%%", percent);
+}
+
 static int print_details(const struct output *output, json_t *host)
 {
 	_cleanup_(cleanup_table) struct table *table = NULL;
@@ -129,6 +139,7 @@ static int print_details(const struct output *output, json_t *host)
 	show_text(table, "Address", text_field(host, "address"));
 	add_free(table, "CPU", cpu_format(number_field(available, "cpu_milli"), left),
 		 cpu_format(number_field(capacity, "cpu_milli"), right));
+	add_overcommit(table, host);
 	add_free(table, "Memory", memory_format(number_field(available, "memory_bytes"), left),
 		 memory_format(number_field(capacity, "memory_bytes"), right));
 	table_cell(table, STYLE_PLAIN, "GPUs:");
@@ -181,6 +192,14 @@ static const struct command commands[] = {
 	  .max_arguments = SIZE_MAX,
 	  .sides = SIDE_SCHEDD,
 	  .run = host_maintenance },
+	{ .verb = "set",
+	  .arguments = "HOST…",
+	  .summary = "Set how much of their CPU may be given away",
+	  .options = &host_set_options,
+	  .min_arguments = 1,
+	  .max_arguments = SIZE_MAX,
+	  .sides = SIDE_SCHEDD,
+	  .run = host_set },
 	{ .verb = "uncordon",
 	  .arguments = "HOST…",
 	  .summary = "Let hosts take environments again",

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* cordon, drain, maintenance, uncordon; and with drain's --wait, how the host empties. */
+/* cordon, drain, maintenance, uncordon, set; and with drain's --wait, how the host empties. */
 
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
+#include "lib/number.h"
 #include "schedctl/env.h"
 #include "schedctl/host_mode.h"
 #include "schedctl/progress.h"
@@ -133,7 +134,9 @@ static int wait_until_empty(struct context *context, const char *host, uint64_t 
 /* ---- the verbs ---- */
 
 struct change {
+	const char *method; /* NULL: POST */
 	const char *suffix, *done;
+	json_t *body; /* borrowed; NULL: none */
 	bool wait;
 	uint64_t timeout_ms;
 };
@@ -165,7 +168,8 @@ static int change_one(struct context *context, const struct change *change, cons
 
 	r = client_action_path(path, HOST_COLLECTION, host, change->suffix, err);
 	if (r == 0)
-		r = client_call(context->client, "POST", path, NULL, &answer, err);
+		r = client_call(context->client, change->method ? change->method : "POST", path,
+				change->body, &answer, err);
 	if (r == 0 && change->wait)
 		r = wait_until_empty(context, host, change->timeout_ms, err);
 	return r < 0 ? r : print(context, change, host, answer);
@@ -219,6 +223,35 @@ int host_uncordon(struct context *context, const struct args *args, struct error
 
 	return change_each(context, args, &change, err);
 }
+
+int host_set(struct context *context, const struct args *args, struct error *err)
+{
+	const char *percent = args_text(args, "cpu-overcommit");
+	struct change change = { .method = "PATCH", .suffix = "", .done = "is set" };
+	_cleanup_json_ json_t *body = NULL;
+	uint64_t number = 0;
+
+	if (!percent)
+		return error_set(err, -EINVAL, "usage", "cpu-overcommit",
+				 "say what to set: --cpu-overcommit PERCENT or default");
+	if (strcmp(percent, "default") != 0 && number_parse(percent, &number, NULL) < 0)
+		return error_set(err, -EINVAL, "usage", "cpu-overcommit",
+				 "--cpu-overcommit \"%s\" is neither a number of percent nor "
+				 "default",
+				 percent);
+	body = change.body = json_pack(
+		"{s:o}", "cpu_overcommit_percent",
+		strcmp(percent, "default") == 0 ? json_null() : json_integer((json_int_t)number));
+	return body ? change_each(context, args, &change, err) : -ENOMEM;
+}
+
+static const struct args_option set_options[] = {
+	{ .name = "cpu-overcommit",
+	  .argument = "PERCENT",
+	  .help = "how much of its CPU environments may have, 100 to 1600; default: as configured" },
+};
+
+const struct args_table host_set_options = { set_options, ARRAY_SIZE(set_options) };
 
 static const struct args_option drain_options[] = {
 	{ .name = "wait", .help = "wait until it is empty, and show progress" },

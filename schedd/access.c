@@ -25,6 +25,7 @@ const struct access_rule access_rules[] = {
 	{ HTTP_GET, "/v1/hosts", FOR(ALL, NONE, NONE, NONE) },
 	{ HTTP_POST, "/v1/hosts", FOR(ALL, NONE, OWN, NONE) },
 	{ HTTP_GET, "/v1/hosts/{id}", FOR(ALL, NONE, OWN, NONE) },
+	{ HTTP_PATCH, "/v1/hosts/{id}", FOR(ALL, NONE, NONE, NONE) },
 	{ HTTP_GET, "/v1/hosts/{id}/desired", FOR(ALL, NONE, OWN, NONE) },
 	{ HTTP_POST, "/v1/hosts/{id}/status", FOR(ALL, NONE, OWN, NONE) },
 	{ HTTP_POST, "/v1/hosts/{id}:cordon", FOR(ALL, NONE, NONE, NONE) },

@@ -225,31 +225,72 @@ int scheduler_act(struct scheduler *scheduler, const char *id, const struct sche
 
 /* ---- hosts ---- */
 
+/* The host of a request that waits for its batch from here on. */
+static int await_host(struct scheduler *scheduler, const char *id, scheduler_done done,
+		      void *userdata, struct host_entry **ret, struct error *err)
+{
+	int r = scheduler_ready(scheduler, err);
+
+	if (r < 0)
+		return r;
+	*ret = state_host(&scheduler->state, id);
+	if (!*ret || host_newest(*ret)->record.gone)
+		return error_set(err, -ENOENT, "not_found", "host", "there is no host %s", id);
+	if (scheduler_wait(scheduler, id, done, userdata) < 0)
+		return error_set(err, -ENOMEM, "internal", NULL, "out of memory");
+	return 0;
+}
+
+/* NULL where memory ran out: done was called with the error. */
+static struct host *edit_host(struct scheduler *scheduler, struct host_entry *entry)
+{
+	struct host *host = state_edit_host(&scheduler->state, entry);
+
+	if (!host)
+		scheduler_abandon_open(scheduler, -ENOMEM, "internal", "out of memory");
+	return host;
+}
+
 int scheduler_set_mode(struct scheduler *scheduler, const char *id, enum host_mode mode,
 		       const char *actor, scheduler_done done, void *userdata, struct error *err)
 {
 	struct host_entry *entry;
 	struct host *host;
-	int r = scheduler_ready(scheduler, err);
+	int r = await_host(scheduler, id, done, userdata, &entry, err);
 
-	if (r < 0)
+	if (r < 0 || host_newest(entry)->mode == mode)
 		return r;
-	entry = state_host(&scheduler->state, id);
-	if (!entry)
-		return error_set(err, -ENOENT, "not_found", "host", "there is no host %s", id);
-	if (scheduler_wait(scheduler, id, done, userdata) < 0)
-		return error_set(err, -ENOMEM, "internal", NULL, "out of memory");
-	if (host_newest(entry)->mode == mode)
+	host = edit_host(scheduler, entry);
+	if (!host)
 		return 0;
-	host = state_edit_host(&scheduler->state, entry);
-	if (!host) {
-		scheduler_abandon_open(scheduler, -ENOMEM, "internal", "out of memory");
-		return 0; /* done was called with the error */
-	}
 	host->mode = mode;
 	host->mode_since = clock_unix_seconds();
 	state_audit(&scheduler->state, &entry->entry, actor, host_mode_name(mode), "%s", "");
 	scheduler_mark_host(scheduler, entry);
+	scheduler->capacity_changed = true;
+	return 0;
+}
+
+int scheduler_set_overcommit(struct scheduler *scheduler, const char *id, unsigned percent,
+			     const char *actor, scheduler_done done, void *userdata,
+			     struct error *err)
+{
+	struct host_entry *entry;
+	struct host *host;
+	int r = await_host(scheduler, id, done, userdata, &entry, err);
+
+	if (r < 0 || host_newest(entry)->cpu_overcommit == percent)
+		return r;
+	host = edit_host(scheduler, entry);
+	if (!host)
+		return 0;
+	host->cpu_overcommit = percent;
+	if (percent > 0)
+		state_audit(&scheduler->state, &entry->entry, actor, "set",
+			    "cpu_overcommit_percent=%u", percent);
+	else
+		state_audit(&scheduler->state, &entry->entry, actor, "set",
+			    "cpu_overcommit_percent=default");
 	scheduler->capacity_changed = true;
 	return 0;
 }

@@ -180,7 +180,7 @@ static json_t *encode_drain(const struct host_entry *entry)
 	return json_pack("{s:i, s:i, s:i}", "left", left, "moving", moving, "staying", staying);
 }
 
-json_t *answer_host(const struct host_entry *entry)
+json_t *answer_host(const struct state *state, const struct host_entry *entry)
 {
 	const struct host *host = host_committed(entry);
 	const struct host_registration *registration = &host->origin->registration;
@@ -195,14 +195,14 @@ json_t *answer_host(const struct host_entry *entry)
 	set(object, "mode_since", json_time(host->mode_since), &r);
 	set(object, "heard", json_boolean(host->online), &r);
 	set(object, "drain", encode_drain(entry), &r);
+	set(object, "cpu_overcommit_percent", number(state_cpu_overcommit(state, host)), &r);
 	set(object, "free",
-	    json_pack(
-		    "{s:I, s:I, s:o}", "cpu_milli",
-		    (json_int_t)left(registration->capacity.cpu_milli, entry->committed.cpu_milli),
-		    "memory_bytes",
-		    (json_int_t)left(registration->capacity.memory_bytes,
-				     entry->committed.memory_bytes),
-		    "gpus", encode_free_gpus(entry)),
+	    json_pack("{s:I, s:I, s:o}", "cpu_milli",
+		      (json_int_t)left(state_host_cpu(state, host), entry->committed.cpu_milli),
+		      "memory_bytes",
+		      (json_int_t)left(registration->capacity.memory_bytes,
+				       entry->committed.memory_bytes),
+		      "gpus", encode_free_gpus(entry)),
 	    &r);
 	set(object, "environments", number(entry->committed.environments), &r);
 	set(object, "engine_error", text_or_null(entry->report.engine_error), &r);

@@ -14,7 +14,7 @@ json_t *answer_environment(const struct environment_entry *entry, const char *pu
 			   const char *password);
 /* The revision in it: of the row, or of a port of it that changed later. */
 uint64_t answer_environment_revision(const struct environment_entry *entry);
-json_t *answer_host(const struct host_entry *entry);
+json_t *answer_host(const struct state *state, const struct host_entry *entry);
 json_t *answer_gateway(const struct state *state, const struct gateway_entry *entry);
 json_t *answer_port(const struct port_entry *entry);
 json_t *answer_customer(const struct customer_entry *entry);

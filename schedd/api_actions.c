@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* POST /v1/environments/ID:VERB and /v1/hosts/ID:VERB: wishes that are written down at once and
- * carried out later; the answer is the row with the wish in it. */
+/* POST /v1/environments/ID:VERB and /v1/hosts/ID:VERB, PATCH /v1/hosts/ID: wishes that are written
+ * down at once and carried out later; the answer is the row with the wish in it. */
 #include <errno.h>
 
 #include "schedd/api_private.h"
@@ -172,7 +172,8 @@ static void extend(struct http_request *request, void *userdata)
 
 /* ---- hosts ---- */
 
-static void mode_set(void *userdata, const struct error *err, const char *id)
+/* The answer to all of them: the host as it is now. */
+static void host_changed(void *userdata, const struct error *err, const char *id)
 {
 	struct operation *operation = userdata;
 	struct host_entry *entry;
@@ -183,7 +184,9 @@ static void mode_set(void *userdata, const struct error *err, const char *id)
 	}
 	entry = api_find_host(operation->api, id);
 	if (entry)
-		api_reply_item(operation->request, 200, answer_host(entry));
+		api_reply_item(
+			operation->request, 200,
+			answer_host(scheduler_state(operation->api->config.scheduler), entry));
 	else
 		api_reply_not_found(operation->request, "host", id);
 	operation_free(operation);
@@ -203,7 +206,7 @@ static void set_mode(struct api *api, struct http_request *request, enum host_mo
 	operation = operation_new(api, request);
 	if (operation &&
 	    scheduler_set_mode(api->config.scheduler, http_request_param(request, "id"), mode,
-			       access_caller(request)->actor, mode_set, operation, &err) < 0)
+			       access_caller(request)->actor, host_changed, operation, &err) < 0)
 		operation_fail(operation, &err);
 }
 
@@ -227,12 +230,64 @@ static void uncordon(struct http_request *request, void *userdata)
 	set_mode(userdata, request, HOST_ACTIVE);
 }
 
+/* {"cpu_overcommit_percent": N, or null for the default}. */
+static int read_settings(struct http_request *request, unsigned *ret_percent, struct error *err)
+{
+	static const char *const field = "cpu_overcommit_percent";
+	_cleanup_json_ json_t *body = NULL;
+	struct json_reader reader;
+	uint64_t percent = 0;
+	int r = http_request_json(request, &body, err);
+
+	if (r < 0)
+		return r;
+	if (json_is_object(body) && !json_object_get(body, field))
+		return error_set(err, -EINVAL, "missing", field, "%s: say how much, or null",
+				 field);
+	json_reader_init(&reader, body, "", err);
+	json_read_uint(&reader, field, JSON_OPTIONAL, OVERCOMMIT_MIN, OVERCOMMIT_MAX, &percent);
+	r = json_reader_finish(&reader);
+	if (r == 0)
+		*ret_percent = (unsigned)percent;
+	return r;
+}
+
+static void set(struct http_request *request, void *userdata)
+{
+	const char *id = http_request_param(request, "id");
+	struct api *api = userdata;
+	struct host_entry *entry;
+	struct operation *operation;
+	struct error err = ERROR_INIT;
+	unsigned percent = 0;
+
+	if (!api_takes_no_query(request) || !api_can_read(api, request))
+		return;
+	entry = api_find_host(api, id);
+	if (!entry) {
+		api_reply_not_found(request, "host", id);
+		return;
+	}
+	if (read_settings(request, &percent, &err) < 0) {
+		http_reply_error(request, &err);
+		return;
+	}
+	if (!api_matches(request, &entry->entry, host_committed(entry)->record.revision))
+		return;
+	operation = operation_new(api, request);
+	if (operation && scheduler_set_overcommit(api->config.scheduler, id, percent,
+						  access_caller(request)->actor, host_changed,
+						  operation, &err) < 0)
+		operation_fail(operation, &err);
+}
+
 static const struct http_route routes[] = {
 	{ HTTP_POST, "/v1/environments/{id}:start", start },
 	{ HTTP_POST, "/v1/environments/{id}:stop", stop },
 	{ HTTP_POST, "/v1/environments/{id}:restart", restart },
 	{ HTTP_POST, "/v1/environments/{id}:move", move },
 	{ HTTP_POST, "/v1/environments/{id}:extend", extend },
+	{ HTTP_PATCH, "/v1/hosts/{id}", set },
 	{ HTTP_POST, "/v1/hosts/{id}:cordon", cordon },
 	{ HTTP_POST, "/v1/hosts/{id}:drain", drain },
 	{ HTTP_POST, "/v1/hosts/{id}:maintenance", maintenance },

@@ -13,7 +13,8 @@ struct host_entry *api_find_host(struct api *api, const char *id)
 
 static json_t *answer(const struct api *api, const struct entry *entry)
 {
-	return answer_host((const struct host_entry *)entry);
+	return answer_host(scheduler_state(api->config.scheduler),
+			   (const struct host_entry *)entry);
 }
 
 static bool is_plain_read(struct api *api, struct http_request *request)
@@ -44,7 +45,7 @@ static void show(struct http_request *request, void *userdata)
 		return;
 	entry = api_find_host(userdata, id);
 	if (entry)
-		api_reply_item(request, 200, answer_host(entry));
+		api_reply_item(request, 200, answer(userdata, &entry->entry));
 	else
 		api_reply_not_found(request, "host", id);
 }

@@ -207,6 +207,7 @@ static int run(struct bootstrap *bootstrap, const struct options *options,
 							.on_role = on_role,
 							.on_fatal = on_fatal };
 	const struct scheduler_config config = {
+		.cpu_overcommit = (unsigned)options->cpu_overcommit,
 		.database = options->database,
 		.holder = SUBJECT,
 		.address = "",

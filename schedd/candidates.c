@@ -32,19 +32,20 @@ static uint64_t free_of(uint64_t capacity, uint64_t used)
 }
 
 /* gpus is where this host's go. */
-static void fill(const struct host_entry *entry, struct placement_gpu *gpus,
-		 struct placement_host *ret)
+static void fill(const struct state *state, const struct host_entry *entry,
+		 struct placement_gpu *gpus, struct placement_host *ret)
 {
 	const struct host *host = host_newest(entry);
 	const struct host_registration *registration = &host->origin->registration;
 	const struct capacity *capacity = &registration->capacity;
+	uint64_t cpu_milli = state_host_cpu(state, host);
 
 	*ret = (struct placement_host){
 		.name = registration->name,
 		.pool = registration->pool,
 		.refusal = refusal_of(host),
-		.cpu_milli = capacity->cpu_milli,
-		.cpu_free = free_of(capacity->cpu_milli, entry->newest.cpu_milli),
+		.cpu_milli = cpu_milli,
+		.cpu_free = free_of(cpu_milli, entry->newest.cpu_milli),
 		.memory_bytes = capacity->memory_bytes,
 		.memory_free = free_of(capacity->memory_bytes, entry->newest.memory_bytes),
 		.gpus = gpus,
@@ -95,7 +96,7 @@ int candidates_make(const struct state *state, const struct environment_spec *sp
 	}
 	STATE_FOREACH(state, RECORD_HOST, entry)
 	{
-		fill(entry, gpus, &candidates.hosts[candidates.n_hosts++]);
+		fill(state, entry, gpus, &candidates.hosts[candidates.n_hosts++]);
 		if (gpus)
 			gpus += host_newest(entry)->origin->registration.capacity.n_gpus;
 	}

@@ -66,10 +66,26 @@ static void collect(struct names *names, const struct options *options,
 	add(names, options->public_name);
 }
 
-static int open_own(const struct options *options, const struct settings *settings,
-		    struct http_tls **ret, struct error *err)
+/* Where a certificate that was made is kept. The caller frees both. */
+static int name_own(const struct options *options, char **ret_certificate, char **ret_key)
 {
-	_cleanup_free_ char *certificate = NULL, *key = NULL;
+	_cleanup_free_ char *certificate = NULL;
+
+	if (asprintf(&certificate, "%s/tls.crt", options->state_directory) < 0) {
+		certificate = NULL;
+		return -ENOMEM;
+	}
+	if (asprintf(ret_key, "%s/tls.key", options->state_directory) < 0) {
+		*ret_key = NULL;
+		return -ENOMEM;
+	}
+	*ret_certificate = TAKE_PTR(certificate);
+	return 0;
+}
+
+static int make_own(const struct options *options, const struct settings *settings,
+		    const char *certificate, const char *key, struct error *err)
+{
 	struct names names = { .n = 0 };
 	int r;
 
@@ -80,23 +96,36 @@ static int open_own(const struct options *options, const struct settings *settin
 				 "tls-certificate and tls-key",
 				 options->state_directory, strerror(-r));
 	}
-	if (asprintf(&certificate, "%s/tls.crt", options->state_directory) < 0) {
-		certificate = NULL;
-		return -ENOMEM;
-	}
-	if (asprintf(&key, "%s/tls.key", options->state_directory) < 0) {
-		key = NULL;
-		return -ENOMEM;
-	}
 	collect(&names, options, settings);
-	r = http_tls_make(certificate, key, names.list, err);
-	return r < 0 ? r : http_tls_new(ret, certificate, key, err);
+	return http_tls_make(certificate, key, names.list, err);
+}
+
+static bool is_operators(const struct options *options)
+{
+	return options->tls_certificate && *options->tls_certificate;
 }
 
 int certificate_open(const struct options *options, const struct settings *settings,
 		     struct http_tls **ret, struct error *err)
 {
-	if (options->tls_certificate && *options->tls_certificate)
+	_cleanup_free_ char *certificate = NULL, *key = NULL;
+	int r;
+
+	if (is_operators(options))
 		return http_tls_new(ret, options->tls_certificate, options->tls_key, err);
-	return open_own(options, settings, ret, err);
+	r = name_own(options, &certificate, &key);
+	if (r == 0)
+		r = make_own(options, settings, certificate, key, err);
+	return r < 0 ? r : http_tls_new(ret, certificate, key, err);
+}
+
+int certificate_reload(const struct options *options, struct http_tls *tls, struct error *err)
+{
+	_cleanup_free_ char *certificate = NULL, *key = NULL;
+	int r;
+
+	if (is_operators(options))
+		return http_tls_reload(tls, options->tls_certificate, options->tls_key, err);
+	r = name_own(options, &certificate, &key);
+	return r < 0 ? r : http_tls_reload(tls, certificate, key, err);
 }

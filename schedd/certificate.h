@@ -9,3 +9,6 @@
 
 int certificate_open(const struct options *options, const struct settings *settings,
 		     struct http_tls **ret, struct error *err) _must_check_;
+/* Reads the same files again. On an error the certificate of before stays in use. */
+int certificate_reload(const struct options *options, struct http_tls *tls, struct error *err)
+	_must_check_;

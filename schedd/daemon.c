@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -19,6 +20,9 @@
 
 struct daemon {
 	struct loop *loop;
+	const struct options *options;
+	const struct settings *settings;
+	struct event hangup; /* SIGHUP: the certificate's files are read again */
 	char holder[HOLDER_MAX];
 	char address[STORE_ADDRESS_MAX]; /* what standbys are told */
 	bool failed;
@@ -86,6 +90,38 @@ static void name_address(struct daemon *daemon, const struct settings *settings)
 		daemon->address[0] = '\0';
 }
 
+static void on_hangup(evutil_socket_t fd, short what, void *userdata)
+{
+	struct daemon *daemon = userdata;
+	struct error err = ERROR_INIT;
+	int r;
+
+	if (!daemon->tls) {
+		log_info(NULL, "SIGHUP: there is no certificate to read again");
+		return;
+	}
+	r = certificate_reload(daemon->options, daemon->tls, &err);
+	if (r == 0) {
+		name_address(daemon, daemon->settings);
+		r = scheduler_set_address(daemon->scheduler, daemon->address);
+	}
+	if (r < 0)
+		log_error(NULL, "SIGHUP: the certificate of before stays in use: %s",
+			  error_text(&err, r));
+	else
+		log_info(NULL, "SIGHUP: the certificate was read again pin=%s",
+			 http_tls_pin(daemon->tls));
+}
+
+static int take_hangup(struct daemon *daemon)
+{
+	if (evsignal_assign(&daemon->hangup, loop_base(daemon->loop), SIGHUP, on_hangup, daemon) <
+		    0 ||
+	    evsignal_add(&daemon->hangup, NULL) < 0)
+		return -ENOMEM;
+	return 0;
+}
+
 static int make_modules(struct daemon *daemon, const struct options *options,
 			struct settings *settings)
 {
@@ -102,6 +138,7 @@ static int make_modules(struct daemon *daemon, const struct options *options,
 		.holder = daemon->holder,
 		.address = daemon->address,
 		.event_retention_s = options->event_retention_ms / 1000,
+		.cpu_overcommit = (unsigned)options->cpu_overcommit,
 		.pool = &settings->pool,
 		.limits = settings->limits,
 		.offline_after_ms = (uint32_t)options->offline_after_ms,
@@ -200,6 +237,8 @@ int daemon_new(struct daemon **ret, struct loop *loop, const struct options *opt
 	if (!daemon)
 		return -ENOMEM;
 	daemon->loop = loop;
+	daemon->options = options;
+	daemon->settings = settings;
 	name_holder(daemon);
 	r = settings->tls ? certificate_open(options, settings, &daemon->tls, err) : 0;
 	if (r < 0)
@@ -210,6 +249,8 @@ int daemon_new(struct daemon **ret, struct loop *loop, const struct options *opt
 		r = make_api(daemon, options);
 	if (r == 0)
 		r = listen_all(daemon, options, settings, err);
+	if (r == 0)
+		r = take_hangup(daemon);
 	if (r < 0)
 		return r;
 	*ret = TAKE_PTR(daemon);
@@ -220,6 +261,8 @@ void daemon_free(struct daemon *daemon)
 {
 	if (!daemon)
 		return;
+	if (event_initialized(&daemon->hangup))
+		(void)event_del(&daemon->hangup);
 	api_free(daemon->api);
 	event_log_free(daemon->events);
 	forward_free(daemon->forward);

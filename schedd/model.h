@@ -56,7 +56,12 @@ struct host {
 	enum host_mode mode;
 	int64_t status_since; /* of online */
 	int64_t mode_since;
+	unsigned cpu_overcommit; /* percent of its CPU that may be given away; 0: the default */
 };
+
+/* Bounds of an overcommit. */
+#define OVERCOMMIT_MIN 100
+#define OVERCOMMIT_MAX 1600
 
 struct gateway_origin {
 	unsigned references;

@@ -6,6 +6,7 @@
 #include "lib/config.h"
 #include "lib/log.h"
 #include "schedd/lifecycle.h"
+#include "schedd/model.h"
 #include "schedd/placement.h"
 #include "schedd/ports.h"
 
@@ -24,6 +25,7 @@ struct options {
 	uint64_t token_rate, token_requests, token_watches;
 	uint64_t request_timeout_ms, idle_timeout_ms, watch_backlog;
 	uint64_t event_retention_ms;
+	uint64_t cpu_overcommit;
 	bool insecure, tls, check, bootstrap;
 };
 

@@ -204,9 +204,11 @@ static int start_state(struct scheduler *scheduler)
 	int r = port_pool_init(&pool, scheduler->pool.addresses, scheduler->pool.n_addresses,
 			       scheduler->pool.first, scheduler->pool.last, NULL);
 
-	if (r == 0)
-		state_init(&scheduler->state, &pool);
-	return r;
+	if (r < 0)
+		return r;
+	state_init(&scheduler->state, &pool);
+	scheduler->state.cpu_overcommit = scheduler->config.cpu_overcommit;
+	return 0;
 }
 
 static void on_load(void *userdata)
@@ -417,6 +419,7 @@ int scheduler_new(struct scheduler **ret, struct event_base *base,
 		.holder = config->holder,
 		.address = config->address,
 		.event_retention_s = config->event_retention_s,
+		.cpu_overcommit = config->cpu_overcommit,
 	};
 	_cleanup_(cleanup_scheduler) struct scheduler *scheduler = calloc(1, sizeof(*scheduler));
 	int r;
@@ -454,6 +457,11 @@ void scheduler_free(struct scheduler *scheduler)
 	state_clear(&scheduler->state);
 	port_pool_clear(&scheduler->pool);
 	free(scheduler);
+}
+
+int scheduler_set_address(struct scheduler *scheduler, const char *address)
+{
+	return store_set_address(scheduler->store, address);
 }
 
 int scheduler_ready(const struct scheduler *scheduler, struct error *err)

@@ -22,6 +22,7 @@ struct scheduler_config {
 	const char *database; /* libpq conninfo; borrowed, as are holder and address */
 	const char *holder;
 	uint64_t event_retention_s; /* 0: for ever */
+	unsigned cpu_overcommit;    /* of hosts without their own, in percent */
 	const char *address;        /* where other schedds reach this one; "" for nowhere */
 	struct port_pool *pool;     /* taken over */
 	struct lifecycle_limits limits;
@@ -49,6 +50,9 @@ int scheduler_new(struct scheduler **ret, struct event_base *base,
 		  const struct scheduler_config *config, const struct scheduler_events *events,
 		  void *userdata) _must_check_;
 void scheduler_free(struct scheduler *scheduler); /* NULL is fine; no done is called */
+
+/* Where other schedds reach this one from now on; copied. -ENOMEM. */
+int scheduler_set_address(struct scheduler *scheduler, const char *address) _must_check_;
 
 /* 0 where requests are taken; else -ENOTCONN "unavailable" with the sentence why not: no database,
  * another leader, still loading. */
@@ -139,6 +143,11 @@ int scheduler_act(struct scheduler *scheduler, const char *id,
 int scheduler_set_mode(struct scheduler *scheduler, const char *id, enum host_mode mode,
 		       const char *actor, scheduler_done done, void *userdata, struct error *err)
 	_must_check_;
+
+/* Sets how much of a host's CPU may be given away, in percent; 0: the default. -ENOENT. */
+int scheduler_set_overcommit(struct scheduler *scheduler, const char *id, unsigned percent,
+			     const char *actor, scheduler_done done, void *userdata,
+			     struct error *err) _must_check_;
 
 /* Followers. The registration is moved out of *registration. A registration that changes nothing
  * commits nothing. */

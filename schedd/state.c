@@ -9,7 +9,7 @@
 
 void state_init(struct state *state, struct port_pool *pool)
 {
-	*state = (struct state){ .pool = *pool };
+	*state = (struct state){ .pool = *pool, .cpu_overcommit = OVERCOMMIT_MIN };
 	*pool = (struct port_pool){ 0 };
 }
 
@@ -141,6 +141,21 @@ struct environment_entry *state_environment_named(const struct state *state, con
 unsigned state_count(const struct state *state, enum record_kind kind)
 {
 	return HASH_COUNT(state->tables[kind]);
+}
+
+unsigned state_cpu_overcommit(const struct state *state, const struct host *host)
+{
+	return host->cpu_overcommit ? host->cpu_overcommit : state->cpu_overcommit;
+}
+
+uint64_t state_host_cpu(const struct state *state, const struct host *host)
+{
+	uint64_t has = host->origin->registration.capacity.cpu_milli, all;
+
+	/* Hosts say what they have: a silly number stays one, and is not a small one. */
+	if (__builtin_mul_overflow(has, state_cpu_overcommit(state, host), &all))
+		return INT64_MAX;
+	return all / 100;
 }
 
 uint64_t state_open_revision(const struct state *state)

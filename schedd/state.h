@@ -104,6 +104,7 @@ struct batch {
 
 struct state {
 	uint64_t epoch, revision; /* committed */
+	unsigned cpu_overcommit;  /* of hosts without their own, in percent */
 	struct entry *tables[RECORD_KIND_MAX];
 	struct environment_entry *names; /* live environments by owner and name */
 	struct environment_entry *dirty;
@@ -150,6 +151,10 @@ const struct port *port_committed(const struct port_entry *entry);
 const struct environment *environment_committed(const struct environment_entry *entry);
 const struct customer *customer_committed(const struct customer_entry *entry);
 const struct token *token_committed(const struct token_entry *entry);
+
+/* The percentage of a host's CPU that environments may have, and what that comes to. */
+unsigned state_cpu_overcommit(const struct state *state, const struct host *host);
+uint64_t state_host_cpu(const struct state *state, const struct host *host);
 
 /* The revision that the open batch will have. */
 uint64_t state_open_revision(const struct state *state);

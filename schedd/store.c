@@ -255,6 +255,7 @@ int store_new(struct store **ret, struct event_base *base, const struct store_co
 	store->base = base;
 	store->events = events;
 	store->event_retention_s = config->event_retention_s;
+	store->cpu_overcommit = config->cpu_overcommit;
 	store->userdata = userdata;
 	store->backoff = (struct backoff){ .first_ms = RETRY_FIRST_MS, .max_ms = RETRY_MAX_MS };
 	(void)event_assign(&store->readable, base, -1, EV_READ, on_readable, store);
@@ -279,6 +280,20 @@ void store_free(struct store *store)
 	free(store->holder);
 	free(store->address);
 	free(store);
+}
+
+int store_set_address(struct store *store, const char *address)
+{
+	char *copy = strdup(address);
+
+	if (!copy)
+		return -ENOMEM;
+	free(store->address);
+	store->address = copy;
+	store->address_unwritten = true;
+	if (store->role == STORE_READY && !store->flight.active && store->questions == 0)
+		store_idle_ask(store);
+	return 0;
 }
 
 int store_check_conninfo(const char *conninfo, struct error *err)

@@ -53,6 +53,8 @@ struct store_events {
 struct store_config {
 	const char *conninfo;       /* must hold no password: see store_check_conninfo */
 	uint64_t event_retention_s; /* 0: events are not forgotten */
+	unsigned cpu_overcommit;    /* of hosts without their own, in percent: the guards in the
+				     * database go by it */
 	const char *holder;         /* names this process in the leader's row */
 	const char *address; /* where standbys reach it, with the pin of its key behind a '#' if it
 			      * has one; "" for nowhere */
@@ -63,6 +65,9 @@ int store_new(struct store **ret, struct event_base *base, const struct store_co
 	      const struct store_events *events, void *userdata) _must_check_;
 /* Closes the connection at once; the server ends what is open. NULL is fine. */
 void store_free(struct store *store);
+
+/* Another address for the leader's row, copied; written soon where this process leads. -ENOMEM. */
+int store_set_address(struct store *store, const char *address) _must_check_;
 
 enum store_role store_role(const struct store *store);
 

@@ -78,7 +78,8 @@ static int after_leader(struct store *store, const PGresult *result)
 			    epoch, store->epoch);
 		return -1;
 	}
-	if (!store->copy.loaded || epoch != store->copy.epoch || revision != store->copy.revision)
+	if (!store->copy.loaded || epoch != store->copy.epoch || revision != store->copy.revision ||
+	    strcmp(PQgetvalue(result, 0, 3), store->copy.address) != 0)
 		return STEP_FOLLOW_BEGIN;
 	tell(store);
 	return STEP_PAUSE;

@@ -24,10 +24,23 @@ void store_idle(struct store *store)
 			     store->questions > 0 ? STORE_ANSWER_TIMEOUT_MS : IDLE_MS);
 }
 
+/* Where the connection is lost before the answer, the next session writes it again. */
+static int send_address(struct store *store)
+{
+	struct params params = { .n = 0 };
+
+	store->address_unwritten = false;
+	add_number(&params, store->epoch);
+	add_text(&params, store->address);
+	return execute(store->connection, "address", &params);
+}
+
 static int send_question(struct store *store)
 {
 	struct params params = { .n = 0 };
 
+	if (store->address_unwritten)
+		return send_address(store);
 	if (!forget_is_due(store))
 		return PQsendQueryParams(store->connection, "SELECT 1", 0, NULL, NULL, NULL, NULL,
 					 0)
@@ -58,7 +71,7 @@ void store_idle_ask(struct store *store)
 
 int store_idle_before_batch(struct store *store)
 {
-	return forget_is_due(store) ? ask(store) : 0;
+	return store->address_unwritten || forget_is_due(store) ? ask(store) : 0;
 }
 
 bool store_idle_take(struct store *store, const PGresult *result)

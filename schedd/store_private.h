@@ -79,6 +79,7 @@ struct store {
 	const struct store_events *events;
 	void *userdata;
 	char *conninfo, *holder, *address;
+	bool address_unwritten; /* the leader's row may have another */
 	enum store_role role;
 	PGconn *connection; /* NULL while down */
 	struct event readable, writable, timer;
@@ -91,6 +92,7 @@ struct store {
 	enum store_step step;
 	PGresult *last; /* of the step, until its end has come */
 	uint64_t event_retention_s;
+	unsigned cpu_overcommit;
 	uint64_t forget_ms; /* monotonic: when what is old is looked for next */
 	unsigned questions; /* beside batches, in the pipeline; see store_idle.c */
 	unsigned schema_version;

@@ -13,14 +13,16 @@
 const struct store_statement store_statements[] = {
 	{ "put_host",
 	  "INSERT INTO hosts (id, address, pool, labels, version, cpu_milli, memory_bytes, gpus, online,"
-	  " mode, status_since, mode_since, revision) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10,"
-	  " to_timestamp($11::double precision), to_timestamp($12::double precision), $13) ON CONFLICT (id) DO UPDATE SET"
+	  " mode, status_since, mode_since, revision, cpu_overcommit_percent)"
+	  " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, to_timestamp($11::double precision),"
+	  " to_timestamp($12::double precision), $13, $14) ON CONFLICT (id) DO UPDATE SET"
 	  " address = excluded.address, pool = excluded.pool, labels = excluded.labels,"
 	  " version = excluded.version, cpu_milli = excluded.cpu_milli,"
 	  " memory_bytes = excluded.memory_bytes, gpus = excluded.gpus, online = excluded.online,"
 	  " mode = excluded.mode, status_since = excluded.status_since,"
 	  " mode_since = excluded.mode_since,"
-	  " revision = excluded.revision" },
+	  " revision = excluded.revision,"
+	  " cpu_overcommit_percent = excluded.cpu_overcommit_percent" },
 	{ "put_gateway",
 	  "INSERT INTO gateways (id, addresses, version, online, status_since, addresses_revision,"
 	  " revision) VALUES ($1, $2, $3, $4, to_timestamp($5::double precision), $6, $7)"
@@ -89,6 +91,7 @@ const struct store_statement store_statements[] = {
 	  " VALUES ($1, $2, $3, $4, $5, $6)" },
 	{ "forget", "SELECT leader_forget($1, $2)" },
 	{ "advance", "SELECT leader_advance($1, $2, $3)" },
+	{ "address", "UPDATE leader SET address = $2 WHERE epoch = $1" },
 };
 const size_t store_n_statements = ARRAY_SIZE(store_statements);
 
@@ -121,6 +124,10 @@ static int send_host(PGconn *connection, const struct host *host)
 	add_number(&params, (uint64_t)host->status_since);
 	add_number(&params, (uint64_t)host->mode_since);
 	add_number(&params, host->record.revision);
+	if (host->cpu_overcommit > 0)
+		add_number(&params, host->cpu_overcommit);
+	else
+		add_text(&params, NULL);
 	return execute(connection, "put_host", &params);
 }
 
@@ -312,7 +319,8 @@ const char *store_load_query(enum record_kind kind)
 	case RECORD_HOST:
 		return "SELECT id, host(address), pool, labels, version, cpu_milli, memory_bytes, gpus,"
 		       " online, mode, extract(epoch FROM status_since)::bigint,"
-		       " extract(epoch FROM mode_since)::bigint, revision FROM hosts"
+		       " extract(epoch FROM mode_since)::bigint, revision, cpu_overcommit_percent"
+		       " FROM hosts"
 		       " WHERE revision > $1 ORDER BY id";
 	case RECORD_GATEWAY:
 		return "SELECT id, addresses, version, online,"
@@ -391,6 +399,7 @@ static int decode_host(struct cursor *cursor, struct record **ret, struct error 
 	host->status_since = (int64_t)next_number(cursor);
 	host->mode_since = (int64_t)next_number(cursor);
 	host->record.revision = next_number(cursor);
+	host->cpu_overcommit = (unsigned)next_number(cursor);
 	*ret = &TAKE_PTR(host)->record;
 	return 0;
 }

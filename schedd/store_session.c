@@ -48,14 +48,17 @@ static int send_migration(struct store *store)
 
 static int send_lead(struct store *store)
 {
-	const char *values[] = { store->holder, store->address };
+	char overcommit[16];
+	const char *values[] = { store->holder, store->address, overcommit };
 
+	(void)snprintf(overcommit, sizeof(overcommit), "%u", store->cpu_overcommit);
 	if (store->loaded)
 		return PQsendQuery(store->connection, "SELECT epoch, revision FROM leader");
 	return PQsendQueryParams(store->connection,
 				 "UPDATE leader SET epoch = epoch + 1, holder = $1, address = $2, "
-				 "since = now() RETURNING epoch, revision",
-				 2, NULL, values, NULL, NULL, 0);
+				 "cpu_overcommit_percent = $3, since = now() "
+				 "RETURNING epoch, revision",
+				 3, NULL, values, NULL, NULL, 0);
 }
 
 static int send_load(struct store *store, enum record_kind kind)
@@ -296,6 +299,7 @@ static void ready(struct store *store)
 		return;
 	}
 	backoff_reset(&store->backoff);
+	store->address_unwritten = true;
 	store_idle(store);
 	store_set_role(store, STORE_READY, "");
 }

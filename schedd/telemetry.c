@@ -70,7 +70,7 @@ static void collect_hosts(struct telemetry *telemetry, const struct state *state
 		if (!host)
 			continue;
 		count(telemetry->hosts, host_status_name(host));
-		cpu += (double)host->origin->registration.capacity.cpu_milli;
+		cpu += (double)state_host_cpu(state, host);
 		memory += (double)host->origin->registration.capacity.memory_bytes;
 		cpu_used += (double)entry->committed.cpu_milli;
 		memory_used += (double)entry->committed.memory_bytes;

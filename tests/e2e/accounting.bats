@@ -1,39 +1,15 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: GPL-2.0-or-later
 # shellcheck disable=SC2317 # bats calls the tests
-# shellcheck disable=SC1091,SC2154 # scripts/lab.sh sets lab_dir
+# shellcheck disable=SC2154 # scripts/lab.sh sets lab_dir
 # What gatewayd counts, compared to the byte with nft's counters and conntrack's own, over everything that may
 # come between: ended connections, re-pointed and removed mappings, SIGKILL at any moment, events that find no
 # room. BUILD_DIR names the build folder (default: build).
 
 bats_require_minimum_version 1.5.0
+load gateway
 
-PUBLIC6=2001:db8:f::10
-
-load_lab() {
-	cd "$BATS_TEST_DIRNAME/../.." || return 1
-	# shellcheck source=scripts/lab.sh
-	. scripts/lab.sh
-	lab_paths
-	SOCKET=$lab_dir/gatewayd.sock
-}
-
-network6() {
-	ip -n "$LAB-gateway" address add 2001:db8:1::1/64 dev to-client nodad
-	ip -n "$LAB-gateway" address add "$PUBLIC6/128" dev to-client nodad
-	ip -n "$LAB-gateway" address add 2001:db8:2::1/64 dev to-host1 nodad
-	ip -n "$LAB-client" address add 2001:db8:1::2/64 dev eth0 nodad
-	ip -n "$LAB-client" route add 2001:db8:f::/64 via 2001:db8:1::1
-	ip -n "$LAB-host1" address add 2001:db8:2::2/64 dev eth0 nodad
-	lab_exec gateway sysctl -q -w net.ipv6.conf.all.forwarding=1
-}
-
-# gatewayd_start [OPTION...]
-gatewayd_start() {
-	lab_start gatewayd gateway "$BUILD_DIR/gatewayd/gatewayd" --addresses "$lab_public,$PUBLIC6" \
-		--socket "$SOCKET" --run-directory "$lab_dir" --state-directory "$lab_dir/state" "$@"
-	lab_wait 30 curl -sf --unix-socket "$SOCKET" http://localhost/readyz
-}
+export ADDRESSES=203.0.113.10,$PUBLIC6
 
 setup_file() {
 	export LAB=accounting-$$
@@ -44,11 +20,6 @@ setup_file() {
 	lab_start peer1 host1 tests/helpers/port-peer serve 7001 7002
 	lab_start peer2 host2 tests/helpers/port-peer serve 7001
 	gatewayd_start
-}
-
-teardown_file() {
-	load_lab
-	lab_down
 }
 
 setup() {
@@ -68,10 +39,6 @@ setup() {
 teardown() {
 	load_lab
 	tail -n 20 "$lab_dir/log/gatewayd"
-}
-
-api() { # api METHOD PATH [BODY]
-	curl -s --max-time 20 --unix-socket "$SOCKET" -X "$1" ${3+--data-binary "$3"} "http://localhost$2"
 }
 
 put() { # put PORT FIELDS

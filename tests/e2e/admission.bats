@@ -1,27 +1,16 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: GPL-2.0-or-later
 # shellcheck disable=SC2317 # bats calls the tests
-# shellcheck disable=SC1091,SC2154 # scripts/lab.sh sets lab_dir
+# shellcheck disable=SC2154 # scripts/lab.sh sets lab_dir
 # What limits the use of a mapping, from outside: gatewayd alone, a client with two addresses, and a host.
 # BUILD_DIR names the build folder (default: build).
 
 bats_require_minimum_version 1.5.0
+load gateway
+
+export ADDRESSES=203.0.113.10
 
 OTHER=198.51.100.130
-
-load_lab() {
-	cd "$BATS_TEST_DIRNAME/../.." || return 1
-	# shellcheck source=scripts/lab.sh
-	. scripts/lab.sh
-	lab_paths
-	SOCKET=$lab_dir/gatewayd.sock
-}
-
-gatewayd_start() {
-	lab_start gatewayd gateway "$BUILD_DIR/gatewayd/gatewayd" --addresses "$lab_public" --socket "$SOCKET" \
-		--run-directory "$lab_dir" --state-directory "$lab_dir/state"
-	lab_wait 30 curl -sf --unix-socket "$SOCKET" http://localhost/readyz
-}
 
 setup_file() {
 	export LAB=admission-$$
@@ -31,11 +20,6 @@ setup_file() {
 	ip -n "$LAB-client" address add "$OTHER/24" dev eth0
 	lab_start peer1 host1 tests/helpers/port-peer serve 7001
 	gatewayd_start
-}
-
-teardown_file() {
-	load_lab
-	lab_down
 }
 
 setup() {
@@ -50,10 +34,6 @@ teardown() {
 }
 
 # ---- words ----
-
-api() { # api METHOD PATH [BODY]
-	curl -s --max-time 20 --unix-socket "$SOCKET" -X "$1" ${3+--data-binary "$3"} "http://localhost$2"
-}
 
 put() { # put PORT FIELDS: a mapping to host1
 	api POST /v1/mappings:apply "{\"changes\":[{\"op\":\"put\",\"mapping\":{\"port\":$1,

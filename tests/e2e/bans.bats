@@ -1,28 +1,14 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: GPL-2.0-or-later
 # shellcheck disable=SC2317 # bats calls the tests
-# shellcheck disable=SC1091,SC2154 # scripts/lab.sh sets lab_dir
+# shellcheck disable=SC2154 # scripts/lab.sh sets lab_dir
 # Banned sources, with real clients: whom gatewayd refuses and whom not, over the local API and schedctl, for
 # how long, and over restarts. BUILD_DIR names the build folder (default: build).
 
 bats_require_minimum_version 1.5.0
+load gateway
 
-PUBLIC6=2001:db8:f::10
-
-load_lab() {
-	cd "$BATS_TEST_DIRNAME/../.." || return 1
-	# shellcheck source=scripts/lab.sh
-	. scripts/lab.sh
-	lab_paths
-	SOCKET=$lab_dir/gatewayd.sock
-}
-
-# gatewayd_start [OPTION...]
-gatewayd_start() {
-	lab_start gatewayd gateway "$BUILD_DIR/gatewayd/gatewayd" --addresses "$lab_public,$PUBLIC6" \
-		--socket "$SOCKET" --run-directory "$lab_dir" --state-directory "$lab_dir/state" "$@"
-	lab_wait 30 curl -sf --unix-socket "$SOCKET" http://localhost/readyz
-}
+export ADDRESSES=203.0.113.10,$PUBLIC6
 
 # The client has three addresses; the gateway a service of its own on port 7009.
 setup_file() {
@@ -32,22 +18,11 @@ setup_file() {
 	lab_network
 	ip -n "$LAB-client" address add 198.51.100.3/24 dev eth0
 	ip -n "$LAB-client" address add 198.51.100.77/24 dev eth0
-	ip -n "$LAB-client" address add 2001:db8:1::2/64 dev eth0 nodad
-	ip -n "$LAB-gateway" address add 2001:db8:1::1/64 dev to-client nodad
-	ip -n "$LAB-gateway" address add "$PUBLIC6/128" dev to-client nodad
-	ip -n "$LAB-gateway" address add 2001:db8:2::1/64 dev to-host1 nodad
-	ip -n "$LAB-host1" address add 2001:db8:2::2/64 dev eth0 nodad
-	ip -n "$LAB-client" route add 2001:db8:f::/64 via 2001:db8:1::1
-	lab_exec gateway sysctl -q -w net.ipv6.conf.all.forwarding=1
+	network6
 	mkdir -p "$lab_dir/state"
 	lab_start peer1 host1 tests/helpers/port-peer serve 7001
 	lab_start own gateway tests/helpers/port-peer serve 7009
 	gatewayd_start
-}
-
-teardown_file() {
-	load_lab
-	lab_down
 }
 
 setup() {
@@ -68,10 +43,6 @@ teardown() {
 }
 
 # ---- words ----
-
-api() { # api METHOD PATH [BODY]
-	curl -s --max-time 20 --unix-socket "$SOCKET" -X "$1" ${3+--data-binary "$3"} "http://localhost$2"
-}
 
 schedctl() {
 	lab_exec gateway "$BUILD_DIR/schedctl/schedctl" --gateway "$SOCKET" "$@"

@@ -1,8 +1,8 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: GPL-2.0-or-later
 # shellcheck disable=SC2317,SC2154,SC2119,SC2016 # bats calls the tests; variables come from the lab
-# The schema, with a real PostgreSQL: what it refuses by itself, migrations from nothing and from the version
-# before with data in it, and events.
+# The schema, with a real PostgreSQL: what it refuses by itself, and events. How it comes about is in
+# migrations.bats.
 
 bats_require_minimum_version 1.5.0
 load fleet
@@ -78,6 +78,45 @@ placed() {
 	placed 2
 }
 
+@test "CPU is given away more than once where overcommit says so, by placement and by the database" {
+	local ctl=("$BUILD_DIR/schedctl/schedctl" --server "unix:$lab_dir/schedd.sock") id
+	call POST /v1/hosts -f -d "$host" >/dev/null
+	call POST /v1/environments -f -d "$(environment d)" >/dev/null
+	[[ $(call GET /v1/environments/d | jq -r .reason) == *"needs 400 milli CPU, 200 free"* ]]
+	id=$(call GET /v1/environments/d | jq -r .id)
+	refuses "UPDATE environments SET host = 'h1' WHERE id = '$id'" 'host h1 has 1000 milli CPU'
+	[ "$(call GET /v1/hosts/h1 | jq -c '[.cpu_overcommit_percent, .free.cpu_milli]')" = '[100,200]' ]
+	run -2 "${ctl[@]}" host set h1 --cpu-overcommit much
+	run -4 "${ctl[@]}" host set h1 --cpu-overcommit 99
+	[[ $output == *'cpu_overcommit_percent'*'100'*'1600'* ]]
+	run -3 "${ctl[@]}" host set h9 --cpu-overcommit 150
+	"${ctl[@]}" host set h1 --cpu-overcommit 120
+	lab_wait 10 placed 3
+	[ "$(call GET /v1/hosts/h1 | jq -c '[.cpu_overcommit_percent, .free.cpu_milli, .capacity.cpu_milli]')" = '[120,0,1000]' ]
+	[[ $("${ctl[@]}" host show h1) == *'CPU overcommit:'*'120%'* ]]
+	# A registration leaves it, memory has none, and the database goes by the host's own.
+	call POST /v1/hosts -f -d "${host/\"version\":\"1\"/\"version\":\"2\"}" >/dev/null
+	[ "$(sql "SELECT cpu_overcommit_percent FROM hosts")" = 120 ]
+	call POST /v1/environments -f -d '{"name":"e","image":"x","cpu_milli":1,"memory_bytes":16777216}' >/dev/null
+	id=$(call GET /v1/environments/e | jq -r .id)
+	refuses "UPDATE environments SET host = 'h1' WHERE id = '$id'" 'host h1 has 1200 milli CPU'
+	# Lowered, what is there stays.
+	"${ctl[@]}" host set h1 --cpu-overcommit default
+	[ "$(sql "SELECT cpu_overcommit_percent IS NULL FROM hosts")" = t ]
+	placed 3
+	[ "$(call GET /v1/hosts/h1 | jq .free.cpu_milli)" = 0 ]
+	call GET '/v1/events?action=set' | jq -e '[.items[].message] == ["cpu_overcommit_percent=120", "cpu_overcommit_percent=default"]'
+	# The default of the next leader is known to the database, too.
+	lab_stop schedd
+	start --cpu-overcommit 130
+	lab_wait 10 placed 4
+	[ "$(call GET /v1/hosts/h1 | jq -c '[.cpu_overcommit_percent, .free.cpu_milli]')" = '[130,99]' ]
+	refuses "UPDATE hosts SET cpu_overcommit_percent = 1601" check
+	lab_stop schedd
+	start
+	for id in d e; do call DELETE "/v1/environments/$id" -f >/dev/null; done
+}
+
 @test "a port has one owner, and states are states" {
 	local id
 	id=$(call GET /v1/environments/a | jq -r .id)
@@ -151,62 +190,4 @@ placed() {
 	lab_wait 10 grep -q "\"subject\":\"$id\",\"action\":\"delete\"" "$lab_dir/log/follower"
 	[ "$(jq -s 'map(.id) | . == (sort | unique)' "$lab_dir/log/follower")" = true ]
 	lab_stop follower
-}
-
-dump_of() { # DATABASE: its schema, without data
-	pg_dump -h "$lab_dir/postgres" -U portico -s "$1" | grep -vE '^(--|\\|SET |SELECT pg_catalog)' | grep -v '^$'
-}
-
-# The migrations up to a number, as schedd applies them.
-migrate_to() { # DATABASE NUMBER
-	local file number name
-	lab_as_postgres "$lab_postgres_bin/createdb" -h "$lab_dir/postgres" -U portico "$1"
-	database=$1 sql "CREATE TABLE schema_migrations (version integer PRIMARY KEY, name text NOT NULL,
-		applied_at timestamptz NOT NULL DEFAULT now())"
-	for file in schedd/migrations/*.sql; do
-		name=$(basename "$file" .sql)
-		number=$((10#${name%%_*}))
-		[ "$number" -le "$2" ] || break
-		psql -h "$lab_dir/postgres" -U portico -d "$1" -v ON_ERROR_STOP=1 -qA1f "$file" >/dev/null
-		database=$1 sql "INSERT INTO schema_migrations (version, name) VALUES ($number, '${name#*_}')"
-	done
-}
-
-# What the first version could hold, in every state.
-fill() { # DATABASE
-	psql -h "$lab_dir/postgres" -U portico -d "$1" -v ON_ERROR_STOP=1 -qf tests/e2e/rows-0001.sql
-}
-
-@test "each version is migrated to the newest, with the rows of the first in it" {
-	local last version found
-	last=$(find schedd/migrations -name '*.sql' | wc -l)
-	lab_stop schedd
-	for version in $(seq 1 $((last - 1))); do
-		migrate_to "from$version" 1
-		fill "from$version"
-		# From the first with data to this one, then by schedd to the newest.
-		for file in $(find schedd/migrations -name '*.sql' | sort | sed -n "2,${version}p"); do
-			psql -h "$lab_dir/postgres" -U portico -d "from$version" -v ON_ERROR_STOP=1 -qA1f "$file" >/dev/null
-			found=$(basename "$file" .sql)
-			database=from$version sql "INSERT INTO schema_migrations (version, name) VALUES ($((10#${found%%_*})), '${found#*_}')"
-		done
-		lab_start schedd - "$BUILD_DIR/schedd/schedd" --database "host=$lab_dir/postgres user=portico dbname=from$version" \
-			--listen "" --socket "$lab_dir/schedd.sock" --port-addresses "$lab_public" --port-range 30001-30999 --offline-after 5m
-		lab_wait 20 call GET /readyz -f
-		[ "$(call GET /v1/environments | jq -c '[.items[].name] | sort')" = '["asks","runs","stops"]' ]
-		[ "$(call GET /v1/environments/runs | jq -c '[.host, .ports[0].port]')" = '["old-host",30001]' ]
-		[ "$(call GET /v1/ports | jq '.items | length')" = 3 ]
-		lab_stop schedd
-		[ "$(database=from$version sql 'SELECT max(version) FROM schema_migrations')" = "$last" ]
-		# The same schema as one that was made at once.
-		diff <(dump_of portico) <(dump_of "from$version")
-	done
-}
-
-@test "a newer schema is left alone" {
-	sql "INSERT INTO schema_migrations (version, name) VALUES (999, 'future')"
-	run timeout 20 "$BUILD_DIR/schedd/schedd" --database "$lab_database" --listen "" --socket "$lab_dir/newer.sock" \
-		--port-addresses "$lab_public"
-	[ "$status" -eq 1 ]
-	[[ $output == *"the schema has version 999"*"start a newer schedd"* ]]
 }

@@ -1,26 +1,12 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: GPL-2.0-or-later
 # shellcheck disable=SC2317 # bats calls the tests
-# shellcheck disable=SC1091,SC2154 # scripts/lab.sh sets lab_dir
+# shellcheck disable=SC2154 # scripts/lab.sh sets lab_dir
 # gatewayd and the machine beneath it: services of the gateway's own, addresses and links that come and go,
 # host settings, rules of others. BUILD_DIR names the build folder (default: build).
 
 bats_require_minimum_version 1.5.0
-
-load_lab() {
-	cd "$BATS_TEST_DIRNAME/../.." || return 1
-	# shellcheck source=scripts/lab.sh
-	. scripts/lab.sh
-	lab_paths
-	SOCKET=$lab_dir/gatewayd.sock
-}
-
-# gatewayd_start [OPTION...]
-gatewayd_start() {
-	lab_start gatewayd gateway "$BUILD_DIR/gatewayd/gatewayd" --socket "$SOCKET" \
-		--run-directory "$lab_dir" --state-directory "$lab_dir/state" "$@"
-	lab_wait 30 curl -sf --unix-socket "$SOCKET" http://localhost/readyz
-}
+load gateway
 
 setup_file() {
 	export LAB=machine-$$
@@ -29,11 +15,6 @@ setup_file() {
 	lab_network
 	lab_start peer1 host1 tests/helpers/port-peer serve 7001 7002
 	gatewayd_start --addresses "$lab_public"
-}
-
-teardown_file() {
-	load_lab
-	lab_down
 }
 
 setup() {
@@ -49,10 +30,6 @@ teardown() {
 }
 
 # ---- words ----
-
-api() { # api METHOD PATH [BODY]
-	curl -s --max-time 20 --unix-socket "$SOCKET" -X "$1" ${3+--data-binary "$3"} "http://localhost$2"
-}
 
 port() { # port VERB ARGUMENT...: with status and output
 	run lab_exec gateway "$BUILD_DIR/schedctl/schedctl" --gateway "$SOCKET" port "$@"

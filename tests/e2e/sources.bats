@@ -1,24 +1,18 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: GPL-2.0-or-later
 # shellcheck disable=SC2317 # bats calls the tests
-# shellcheck disable=SC1091,SC2154 # scripts/lab.sh sets lab_dir
+# shellcheck disable=SC2154 # scripts/lab.sh sets lab_dir
 # What hosts see as the source of a connection, in each mode of gatewayd, over IPv4 and IPv6, TCP and UDP:
 # of a client outside, of a host behind another link, of the host itself (hairpin) and of the gateway. And
 # that services of the gateway's own stay as they are. BUILD_DIR names the build folder (default: build).
 
 bats_require_minimum_version 1.5.0
+load gateway
 
-PUBLIC6=2001:db8:f::10
+export ADDRESSES=203.0.113.10,$PUBLIC6
 
-load_lab() {
-	cd "$BATS_TEST_DIRNAME/../.." || return 1
-	# shellcheck source=scripts/lab.sh
-	. scripts/lab.sh
-	lab_paths
-	SOCKET=$lab_dir/gatewayd.sock
-}
-
-network6() {
+# Hosts route back through the gateway.
+routed6() {
 	local n=0 namespace
 	for namespace in client host1 host2; do
 		n=$((n + 1))
@@ -35,7 +29,7 @@ setup_file() {
 	load_lab
 	lab_init
 	lab_network
-	network6
+	routed6
 	ip -n "$LAB-client" route add 10.0.0.0/8 via 198.51.100.1
 	# addresses of the gateway to take in turn; hosts answer them by their default route
 	ip -n "$LAB-gateway" address add 10.0.0.2/32 dev lo
@@ -43,11 +37,6 @@ setup_file() {
 	ip -n "$LAB-gateway" address add 2001:db8:9::2/128 dev lo
 	lab_start peer1 host1 tests/helpers/port-peer serve 7001
 	lab_start own gateway tests/helpers/port-peer serve 7009
-}
-
-teardown_file() {
-	load_lab
-	lab_down
 }
 
 setup() {
@@ -65,9 +54,7 @@ teardown() {
 # start MODE [OPTION...]: gatewayd, with a port to host1 for each family and protocol.
 start() {
 	local protocol changes=()
-	lab_start gatewayd gateway "$BUILD_DIR/gatewayd/gatewayd" --addresses "$lab_public,$PUBLIC6" \
-		--socket "$SOCKET" --run-directory "$lab_dir" --state-directory "$lab_dir/state" --source "$@"
-	lab_wait 30 curl -sf --unix-socket "$SOCKET" http://localhost/readyz
+	gatewayd_start --source "$@"
 	for protocol in tcp udp; do
 		changes+=("{\"protocol\":\"$protocol\",\"port\":30001,\"target\":{\"address\":\"10.0.1.2\",\"port\":7001}}"
 			"{\"address\":\"$PUBLIC6\",\"protocol\":\"$protocol\",\"port\":30001,

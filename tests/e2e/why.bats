@@ -1,25 +1,14 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: GPL-2.0-or-later
 # shellcheck disable=SC2317 # bats calls the tests
-# shellcheck disable=SC1091,SC2154 # scripts/lab.sh sets lab_dir
+# shellcheck disable=SC2154 # scripts/lab.sh sets lab_dir
 # "port why": each hop of a port's way is broken for real, and named. BUILD_DIR names the build folder
 # (default: build).
 
 bats_require_minimum_version 1.5.0
+load gateway
 
-load_lab() {
-	cd "$BATS_TEST_DIRNAME/../.." || return 1
-	# shellcheck source=scripts/lab.sh
-	. scripts/lab.sh
-	lab_paths
-	SOCKET=$lab_dir/gatewayd.sock
-}
-
-gatewayd_start() { # gatewayd_start [OPTION...]
-	lab_start gatewayd gateway "$BUILD_DIR/gatewayd/gatewayd" --socket "$SOCKET" \
-		--run-directory "$lab_dir" --state-directory "$lab_dir/state" "$@"
-	lab_wait 30 curl -sf --unix-socket "$SOCKET" http://localhost/readyz
-}
+export ADDRESSES=203.0.113.10
 
 # 7001 greets, 7022 accepts and is silent, 7023 greets as SSH, 7004 is dropped by the host.
 setup_file() {
@@ -31,12 +20,7 @@ setup_file() {
 	lab_start silent host1 nc -lk 7022
 	lab_start ssh host1 sh -c 'while printf "SSH-2.0-test\r\n" | nc -lN 7023; do :; done'
 	lab_exec host1 nft 'table inet f { chain i { type filter hook input priority 0; tcp dport 7004 drop; }; }'
-	gatewayd_start --addresses "$lab_public"
-}
-
-teardown_file() {
-	load_lab
-	lab_down
+	gatewayd_start
 }
 
 setup() {
@@ -51,10 +35,6 @@ teardown() {
 }
 
 # ---- words ----
-
-api() { # api METHOD PATH [BODY]
-	curl -s --max-time 20 --unix-socket "$SOCKET" -X "$1" ${3+--data-binary "$3"} "http://localhost$2"
-}
 
 port() { # port VERB ARGUMENT...
 	lab_exec gateway "$BUILD_DIR/schedctl/schedctl" --gateway "$SOCKET" port "$@"
@@ -128,7 +108,7 @@ fine() {
 	ip -n "$LAB-gateway" address add 2001:db8:f::10/128 dev to-client nodad
 	ip -n "$LAB-host1" address add 2001:db8:2::2/64 dev eth0 nodad
 	lab_stop gatewayd
-	gatewayd_start --addresses "$lab_public,2001:db8:f::10"
+	ADDRESSES=$lab_public,$PUBLIC6 gatewayd_start
 	map 2001:db8:2::2 7001 '"address":"2001:db8:f::10"'
 	why '[2001:db8:f::10]:30001'
 	[ "$(jq -r .broken <<<"$answer")" = forwarding ]
@@ -138,7 +118,7 @@ fine() {
 	why '[2001:db8:f::10]:30001'
 	[ "$(jq -r .broken <<<"$answer")" = neighbour ]
 	lab_stop gatewayd
-	gatewayd_start --addresses "$lab_public"
+	gatewayd_start
 }
 
 @test "a port that is not mapped" {
@@ -243,12 +223,12 @@ fine() {
 	fine 30001/udp
 	[[ $(step connect) == 'unknown UDP has no handshake'* ]]
 	lab_stop gatewayd
-	gatewayd_start --addresses "$lab_public" --source preserve
+	gatewayd_start --source preserve
 	map 10.0.1.2 7001
 	fine
 	[[ $(step source) == "unknown the host sees the client's address"* ]]
 	lab_stop gatewayd
-	gatewayd_start --addresses "$lab_public"
+	gatewayd_start
 }
 
 # ---- questions ----

@@ -169,14 +169,14 @@ Test(answers, the_revision_is_that_of_the_newest_row_shown)
 Test(answers, a_host_shows_what_is_free)
 {
 	load_environment();
-	expect(answer_host(state_host(&state, "host1")),
+	expect(answer_host(&state, state_host(&state, "host1")),
 	       "{'id':'host1','address':'10.0.1.2','pool':'default','labels':{'zone':'a'},"
 	       "'version':'1.2','capacity':{'cpu_milli':4000,'memory_bytes':8589934592,"
 	       "'gpus':[{'uuid':'GPU-1','model':'H200','memory_bytes':151397597184},"
 	       "{'uuid':'GPU-2','model':'H200','memory_bytes':151397597184}]},"
 	       "'free':{'cpu_milli':3500,'memory_bytes':7516192768,"
 	       "'gpus':[{'uuid':'GPU-1','free_milli':700},{'uuid':'GPU-2','free_milli':1000}]},"
-	       "'status':'online','status_since':'2027-01-15T08:00:00Z','environments':1,'heard':true,'drain':null,"
+	       "'status':'online','status_since':'2027-01-15T08:00:00Z','environments':1,'heard':true,'drain':null,'cpu_overcommit_percent':100,"
 	       "'mode':'active','mode_since':'2027-01-15T08:00:00Z',"
 	       "'engine_error':null,'last_heartbeat':null,'revision':100}");
 }
@@ -190,12 +190,12 @@ Test(answers, a_draining_host_shows_what_is_left)
 	cr_assert(state_close_batch(&state));
 	state_commit_batch(&state);
 	state_finish_batch(&state);
-	expect(field(answer_host(host), "drain"), "{'left':1,'moving':0,'staying':1}");
+	expect(field(answer_host(&state, host), "drain"), "{'left':1,'moving':0,'staying':1}");
 	state_edit_environment(&state, entry)->action = ACTION_MOVE;
-	expect(field(answer_host(host), "drain"), "{'left':1,'moving':0,'staying':1}");
+	expect(field(answer_host(&state, host), "drain"), "{'left':1,'moving':0,'staying':1}");
 	cr_assert(state_close_batch(&state));
 	state_commit_batch(&state);
-	expect(field(answer_host(host), "drain"), "{'left':1,'moving':1,'staying':0}");
+	expect(field(answer_host(&state, host), "drain"), "{'left':1,'moving':1,'staying':0}");
 	state_finish_batch(&state);
 }
 
@@ -205,8 +205,8 @@ Test(answers, a_host_shows_its_last_report)
 
 	host->report.engine_error = strdup("Docker does not answer");
 	host->last_heartbeat = ROW_TIME + 60;
-	expect(field(answer_host(host), "engine_error"), "'Docker does not answer'");
-	expect(field(answer_host(host), "last_heartbeat"), "'2027-01-15T08:01:00Z'");
+	expect(field(answer_host(&state, host), "engine_error"), "'Docker does not answer'");
+	expect(field(answer_host(&state, host), "last_heartbeat"), "'2027-01-15T08:01:00Z'");
 }
 
 Test(answers, the_status_of_a_host_is_what_counts_most)
@@ -234,7 +234,7 @@ Test(answers, the_status_of_a_host_is_what_counts_most)
 		cr_assert(state_close_batch(&state));
 		state_commit_batch(&state);
 		state_finish_batch(&state);
-		expect(field(answer_host(entry), "status"), rows[i].status);
+		expect(field(answer_host(&state, entry), "status"), rows[i].status);
 	}
 }
 

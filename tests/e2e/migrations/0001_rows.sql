@@ -1,6 +1,7 @@
 -- Rows of every kind and state that the first version of the schema can hold.
 INSERT INTO hosts VALUES ('old-host', '10.0.0.9', 'default', '{"zone": "a"}', '0.1', 4000, 8589934592,
-	'[{"uuid": "GPU-1", "model": "H200", "memory_bytes": 1}]', true, 'active', '2026-01-01', 3);
+	'[{"uuid": "GPU-1", "model": "H200", "memory_bytes": 1}]', true, 'active', '2026-01-01', 3),
+	('idle-host', '10.0.0.7', 'default', '{}', '0.1', 1, 1, '[]', false, 'cordoned', '2026-01-01', 3);
 INSERT INTO gateways VALUES ('old-gateway', '["203.0.113.10"]', '0.1', false, '2026-01-01', 2, 2);
 INSERT INTO environments (id, name, spec, cpu_milli, memory_bytes, gpu, gpu_milli, login, password_hash, ssh_host_key,
 	ssh_host_key_public, phase, stage, reason, power, host, gpus, assignment, assignment_revision, created_at,
