@@ -519,7 +519,8 @@ static int put_batch(struct encoder *encoder, const struct encode_options *optio
 	r = put_steps_after(encoder);
 	if (r < 0)
 		return r;
-	message_of(encoder)->nlmsg_flags |= NLM_F_ACK;
+	if (options->ack_last)
+		message_of(encoder)->nlmsg_flags |= NLM_F_ACK;
 	encoder->batch.end_sequence = encoder->sequence;
 	r = put_batch_mark(encoder, NFNL_MSG_BATCH_END, NLM_F_ACK, 0);
 	encoder->batch.n_sequences = encoder->sequence - encoder->batch.begin_sequence;

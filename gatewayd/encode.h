@@ -24,9 +24,9 @@ struct batch {
 	size_t n_slots;
 	uint32_t set_sequences[SHAPE_SET_MAX]; /* of the messages that make sets; 0: none */
 	uint32_t begin_sequence;               /* of BATCH_BEGIN: errors of the whole batch */
-	uint32_t last_sequence; /* of the last command, which asks for an acknowledgement */
-	uint32_t end_sequence;  /* of BATCH_END, whose acknowledgement is the receipt */
-	uint32_t n_sequences;   /* all of them, consecutive from begin_sequence */
+	uint32_t last_sequence;                /* of the last command; see ack_last */
+	uint32_t end_sequence; /* of BATCH_END, whose acknowledgement is the receipt */
+	uint32_t n_sequences;  /* all of them, consecutive from begin_sequence */
 };
 
 struct encode_options {
@@ -34,6 +34,7 @@ struct encode_options {
 	uint32_t generation;         /* commit only if the ruleset is still this one; 0: always */
 	size_t elements_per_message; /* 0: as many as fit; 1: each gets its own answer */
 	bool echo;      /* begin with a command that the kernel answers when it has committed */
+	bool ack_last;  /* the last command is acknowledged, for a batch that has no receipt */
 	int64_t now_ms; /* Unix time, from which timeouts are counted */
 };
 

@@ -29,7 +29,7 @@ static int dry_run(struct netlink *netlink, const struct shape *shape, const str
 {
 	struct structure nothing = { 0 };
 	struct ledger ledger = LEDGER_INIT;
-	struct encode_options options = { 0 };
+	struct encode_options options = { .ack_last = true };
 	struct plan plan;
 	struct batch batch;
 	int r;
@@ -46,7 +46,7 @@ static int dry_run(struct netlink *netlink, const struct shape *shape, const str
 	if (r < 0)
 		return r;
 	batch.length -= batch.end_length;
-	r = transact(netlink, &batch, true, DRY_RUN_TIMEOUT_MS, result, NULL);
+	r = transact(netlink, &batch, false, DRY_RUN_TIMEOUT_MS, result, NULL);
 	batch_clear(&batch);
 	return r;
 }

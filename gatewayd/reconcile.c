@@ -393,11 +393,10 @@ static void on_audit(evutil_socket_t fd, short what, void *userdata)
 	(void)loop_timer_arm(&reconciler->audit, reconciler->config.audit_ms);
 }
 
-/* At the end of this turn: what else is ready to be read now joins the transaction. */
+/* At the end of this turn: what else was ready to be read in it joins the transaction. */
 static void commit_soon(struct reconciler *reconciler)
 {
-	if (!evtimer_pending(&reconciler->commit, NULL))
-		(void)loop_timer_arm(&reconciler->commit, 0);
+	event_active(&reconciler->commit, EV_TIMEOUT, 0);
 }
 
 void reconciler_submit(struct reconciler *reconciler, struct changeset *changeset)

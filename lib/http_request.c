@@ -54,10 +54,28 @@ static void answered(struct evhttp_request *evreq, void *userdata)
 	bufferevent_set_timeouts(bev, &idle, &idle);
 }
 
+/* evhttp writes once the loop has seen that it can: a turn later, and with two changes to what the
+ * loop watches. Almost always it can at once. Its callback for what is written may free the
+ * connection, so not while evhttp itself is in the middle of a request. */
+static void write_now(struct http_connection *connection)
+{
+	struct bufferevent *bev = connection->bev;
+	struct evbuffer *output = bufferevent_get_output(bev);
+
+	if (connection->tls || connection->server->arriving)
+		return;
+	evbuffer_unfreeze(output, 1);
+	(void)evbuffer_write(output, bufferevent_getfd(bev));
+	evbuffer_freeze(output, 1);
+	if (evbuffer_get_length(output) == 0)
+		bufferevent_trigger(bev, EV_WRITE, 0);
+}
+
 void http_reply_buffer(struct http_request *request, int status, const char *content_type,
 		       struct evbuffer *body)
 {
 	struct evhttp_request *evreq = request->evreq;
+	struct http_connection *connection = request->connection;
 
 	if (evreq) {
 		if (content_type)
@@ -68,6 +86,8 @@ void http_reply_buffer(struct http_request *request, int status, const char *con
 	request_free(request);
 	if (evreq)
 		evhttp_send_reply(evreq, status, NULL, body);
+	if (evreq && connection)
+		write_now(connection);
 }
 
 void http_reply_header(struct http_request *request, const char *name, const char *value)
@@ -383,9 +403,8 @@ static void watch_pending(struct http_server *server, struct http_connection *co
 		http_connection_watch_close(connection);
 }
 
-void http_request_arrived(struct evhttp_request *evreq, void *userdata)
+static void arrived(struct evhttp_request *evreq, struct http_server *server)
 {
-	struct http_server *server = userdata;
 	struct http_connection *connection =
 		find_connection(server, evhttp_request_get_connection(evreq));
 	const struct evhttp_uri *uri = evhttp_request_get_evhttp_uri(evreq);
@@ -421,6 +440,15 @@ void http_request_arrived(struct evhttp_request *evreq, void *userdata)
 	}
 	dispatch(request);
 	watch_pending(server, connection, request);
+}
+
+void http_request_arrived(struct evhttp_request *evreq, void *userdata)
+{
+	struct http_server *server = userdata;
+
+	server->arriving = true;
+	arrived(evreq, server);
+	server->arriving = false;
 }
 
 /* ---- streams ---- */

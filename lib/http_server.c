@@ -287,7 +287,7 @@ static struct bufferevent *tls_accepted(struct event_base *base, void *userdata)
 
 	if (!connection)
 		return NULL;
-	connection->handshake = true;
+	connection->tls = connection->handshake = true;
 	event_add(&connection->deadline, &deadline);
 	return connection->bev;
 }

@@ -34,6 +34,7 @@ struct http_connection {
 	struct event deadline; /* of the handshake, of the request being read, or of the rest of a
 				* refused one */
 	char peer[64];
+	bool tls;
 	bool has_uid; /* a Unix socket */
 	uid_t uid;
 	size_t received; /* bytes since the request's first */
@@ -96,6 +97,7 @@ struct http_server {
 	struct http_connection *by_evcon;
 	LIST_HEAD(, http_request) requests;
 	LIST_HEAD(, http_stream) streams;
+	bool arriving; /* evhttp hands a request over */
 	struct http_server_stats stats;
 };
 

@@ -49,11 +49,14 @@ static void end(void)
 TestSuite(encode, .init = begin, .fini = end);
 
 /* Encodes what the ledger wants, and splits the batch into its messages, which have to fill it. */
+static bool ack_last;
+
 static void encode(size_t elements_per_message, uint32_t generation)
 {
 	const struct encode_options options = { .first_sequence = FIRST,
 						.generation = generation,
 						.elements_per_message = elements_per_message,
+						.ack_last = ack_last,
 						.now_ms = NOW_MS };
 	int left;
 
@@ -120,7 +123,7 @@ Test(encode, foreign_chains_go_after_their_rules)
 	cr_assert_leq(n_messages, batch_sequences_max(&plan));
 }
 
-Test(encode, sequences_are_consecutive_and_the_last_two_want_an_answer)
+Test(encode, sequences_are_consecutive_and_the_end_wants_an_answer)
 {
 	install(&ledger, "203.0.113.10:30001", "10.0.0.5:22", NULL);
 	desire(&ledger, "203.0.113.10:30002", "10.0.0.5:80", NULL);
@@ -133,8 +136,18 @@ Test(encode, sequences_are_consecutive_and_the_last_two_want_an_answer)
 	cr_assert_eq(batch.end_sequence, FIRST + 3);
 	cr_assert_eq(batch.n_sequences, 4);
 	for (size_t i = 0; i < n_messages; i++)
-		cr_assert_eq(!!(messages[i]->nlmsg_flags & NLM_F_ACK), i >= 2, "message %zu", i);
+		cr_assert_eq(!!(messages[i]->nlmsg_flags & NLM_F_ACK), i == 3, "message %zu", i);
 	cr_assert_eq(batch.end_length, messages[3]->nlmsg_len);
+}
+
+Test(encode, the_last_command_wants_an_answer_where_there_is_no_receipt)
+{
+	desire(&ledger, "203.0.113.10:30002", "10.0.0.5:80", NULL);
+	ack_last = true;
+	encode(0, 0);
+	cr_assert_eq(n_messages, 3);
+	for (size_t i = 0; i < n_messages; i++)
+		cr_assert_eq(!!(messages[i]->nlmsg_flags & NLM_F_ACK), i >= 1, "message %zu", i);
 }
 
 /* BEGIN's attribute, NULL if it has none. */
