@@ -360,6 +360,14 @@ int changeset_apply(struct changeset *changeset, struct ledger *ledger, size_t m
 	return error_set(&changeset->error, r, "internal", NULL, "out of memory");
 }
 
+bool changeset_has_udp(const struct changeset *changeset)
+{
+	for (size_t i = 0; i < changeset->n_changes; i++)
+		if (changeset->changes[i].key.protocol == PROTOCOL_UDP)
+			return true;
+	return changeset->replace;
+}
+
 bool changeset_refuse(struct changeset *changeset, const struct mapping_key *key, int errnum,
 		      const char *reason)
 {

@@ -37,7 +37,8 @@ struct changeset {
 	 * reconciler afterwards. */
 	void (*on_done)(struct changeset *changeset, void *userdata);
 	void *userdata;
-	struct changeset *next; /* the reconciler's queue */
+	struct changeset *next; /* the reconciler's queues */
+	uint64_t look;          /* the reconciler's: of the sweeper, which its answer waits for */
 };
 
 int changeset_new(struct changeset **ret, size_t n_changes) _must_check_;
@@ -50,6 +51,9 @@ int change_put(struct change *change, const struct mapping *mapping, const char 
 	       struct error *err) _must_check_;
 void change_clear(struct change *change); /* frees what it owns; changeset_free does it too */
 void change_remove(struct change *change, const struct mapping_key *key);
+
+/* Whether it may concern a UDP port. */
+bool changeset_has_udp(const struct changeset *changeset);
 
 /* What the desired side was before a change, so that it can be restored. */
 struct journal {

@@ -10,72 +10,110 @@
 
 #define TIMEOUT_MS 10000
 
-/* An entry that is to be deleted once the listing has ended. */
-struct victim {
-	struct victim *next;
-	struct ct_entry entry;
-};
-
-struct sweeper {
-	const struct sweep *sweeps;
-	size_t n_sweeps;
-	struct victim *victims;
-	const struct sweep_observer *observer; /* NULL: nobody */
-};
-
 static int compare_sweeps(const void *a, const void *b)
 {
 	return mapping_key_compare(&((const struct sweep *)a)->key,
 				   &((const struct sweep *)b)->key);
 }
 
-static bool is_stale(const struct sweep *sweep, const struct ct_entry *entry)
+size_t sweeps_sort(struct sweep *sweeps, size_t n)
 {
-	if (!ct_entry_is_translated(entry))
-		return sweep->key.protocol == PROTOCOL_UDP;
-	/* The reply comes from where the connection was led to. */
-	return !sweep->mapped || endpoint_compare(&entry->reply.source, &sweep->target) != 0;
+	size_t kept = 0;
+
+	if (n > 0)
+		qsort(sweeps, n, sizeof(*sweeps), compare_sweeps);
+	for (size_t i = 0; i < n; i++)
+		if (i == 0 || compare_sweeps(&sweeps[kept - 1], &sweeps[i]) != 0)
+			sweeps[kept++] = sweeps[i];
+	return kept;
 }
 
-static int add_victim(struct sweeper *sweeper, const struct ct_entry *entry)
+const struct sweep *sweeps_find(const struct sweep *sweeps, size_t n, const struct mapping_key *key)
 {
-	struct victim *victim = malloc(sizeof(*victim));
+	const struct sweep wanted = { .key = *key };
 
-	if (!victim)
-		return -ENOMEM;
-	*victim = (struct victim){ sweeper->victims, *entry };
-	sweeper->victims = victim;
+	return n > 0 ? bsearch(&wanted, sweeps, n, sizeof(wanted), compare_sweeps) : NULL;
+}
+
+bool sweeps_hit(const struct sweep *sweeps, size_t n, const struct ct_entry *entry)
+{
+	const struct mapping_key key = ct_entry_key(entry);
+	const struct sweep *found = sweeps_find(sweeps, n, &key);
+
+	if (!found)
+		return false;
+	if (!ct_entry_is_translated(entry))
+		return found->key.protocol == PROTOCOL_UDP;
+	/* The reply comes from where the connection was led to. */
+	return !found->mapped || endpoint_compare(&entry->reply.source, &found->target) != 0;
+}
+
+void ct_entries_clear(struct ct_entries *entries)
+{
+	free(entries->items);
+	*entries = (struct ct_entries){ 0 };
+}
+
+static int add_entry(struct ct_entries *entries, const struct ct_entry *entry)
+{
+	if (entries->n == entries->allocated) {
+		size_t wanted = entries->allocated ? 2 * entries->allocated : 16;
+		struct ct_entry *grown = reallocarray(entries->items, wanted, sizeof(*grown));
+
+		if (!grown)
+			return -ENOMEM;
+		entries->items = grown;
+		entries->allocated = wanted;
+	}
+	entries->items[entries->n++] = *entry;
 	return 0;
 }
 
+struct listing {
+	const struct sweep *sweeps;
+	size_t n;
+	struct ct_entries *entries;
+};
+
 static int on_entry(const struct nlmsghdr *message, void *userdata)
 {
-	struct sweeper *sweeper = userdata;
-	struct sweep wanted = { 0 };
-	const struct sweep *found;
+	struct listing *listing = userdata;
 	struct ct_entry entry;
 
-	if (ct_entry_parse(message, &entry) < 0)
+	if (ct_entry_parse(message, &entry) < 0 || !sweeps_hit(listing->sweeps, listing->n, &entry))
 		return 0;
-	wanted.key = ct_entry_key(&entry);
-	found = bsearch(&wanted, sweeper->sweeps, sweeper->n_sweeps, sizeof(wanted),
-			compare_sweeps);
-	if (!found || !is_stale(found, &entry))
-		return 0;
-	return add_victim(sweeper, &entry);
+	return add_entry(listing->entries, &entry);
 }
 
-static int list_family(struct netlink *netlink, struct sweeper *sweeper, uint8_t family)
+static int list_family(struct netlink *netlink, struct listing *listing, uint8_t family)
 {
 	_Alignas(struct nlmsghdr) uint8_t buffer[CT_REQUEST_MAX] = { 0 };
 	struct nlmsghdr *request;
 
 	/* The kernel chooses the entries of one mapping; of several it is done here. */
-	if (sweeper->n_sweeps == 1)
-		request = ct_request_of_key(buffer, &sweeper->sweeps[0].key);
+	if (listing->n == 1)
+		request = ct_request_of_key(buffer, &listing->sweeps[0].key);
 	else
 		request = ct_request_of_family(buffer, family);
-	return netlink_request(netlink, request, TIMEOUT_MS, on_entry, sweeper);
+	return netlink_request(netlink, request, TIMEOUT_MS, on_entry, listing);
+}
+
+int conntrack_list(struct netlink *netlink, const struct sweep *sweeps, size_t n,
+		   struct ct_entries *entries)
+{
+	static const uint8_t families[] = { AF_INET, AF_INET6 };
+	struct listing listing = { .sweeps = sweeps, .n = n, .entries = entries };
+	int r = 0;
+
+	for (size_t f = 0; f < ARRAY_SIZE(families) && r == 0; f++) {
+		bool any = false;
+
+		for (size_t i = 0; i < n && !any; i++)
+			any = sweeps[i].key.address.family == families[f];
+		if (any)
+			r = list_family(netlink, &listing, families[f]);
+	}
+	return r;
 }
 
 int conntrack_delete(struct netlink *netlink, const struct ct_entry *entry)
@@ -83,51 +121,4 @@ int conntrack_delete(struct netlink *netlink, const struct ct_entry *entry)
 	_Alignas(struct nlmsghdr) uint8_t buffer[CT_REQUEST_MAX] = { 0 };
 
 	return netlink_request(netlink, ct_request_delete(buffer, entry), TIMEOUT_MS, NULL, NULL);
-}
-
-static int delete_victims(struct netlink *netlink, struct sweeper *sweeper, size_t *ret_deleted)
-{
-	int result = 0;
-
-	while (sweeper->victims) {
-		struct victim *victim = sweeper->victims;
-		int r = result;
-
-		sweeper->victims = victim->next;
-		if (r == 0 && sweeper->observer)
-			sweeper->observer->on_victim(&victim->entry, sweeper->observer->userdata);
-		if (r == 0)
-			r = conntrack_delete(netlink, &victim->entry);
-		if (r == 0)
-			(*ret_deleted)++;
-		else if (r != -ENOENT) /* it ended by itself meanwhile */
-			result = r;
-		free(victim);
-	}
-	return result;
-}
-
-int conntrack_sweep(struct netlink *netlink, struct sweep *sweeps, size_t n_sweeps,
-		    const struct sweep_observer *observer, size_t *ret_deleted)
-{
-	static const uint8_t families[] = { AF_INET, AF_INET6 };
-	struct sweeper sweeper = { .sweeps = sweeps, .n_sweeps = n_sweeps, .observer = observer };
-	int result = 0;
-
-	*ret_deleted = 0;
-	qsort(sweeps, n_sweeps, sizeof(*sweeps), compare_sweeps);
-	for (size_t f = 0; f < ARRAY_SIZE(families) && result == 0; f++) {
-		bool any = false;
-		int r;
-
-		for (size_t i = 0; i < n_sweeps && !any; i++)
-			any = sweeps[i].key.address.family == families[f];
-		if (!any)
-			continue;
-		result = list_family(netlink, &sweeper, families[f]);
-		r = delete_victims(netlink, &sweeper, ret_deleted);
-		if (result == 0)
-			result = r;
-	}
-	return result;
 }

@@ -20,14 +20,27 @@ struct sweep_observer {
 	void *userdata;
 };
 
-/* Deletes, for each of the mappings, the entries whose original destination is its address,
- * protocol and port and that do not lead to its target: of TCP those that were translated, of UDP
- * all, since a UDP flow that began before the mapping would never reach it. sweeps gets sorted;
- * observer may be NULL.
- * Returns the first error, -EINTR where the listing was interrupted (run it again); *ret_deleted is
- * set in any case. After an error the socket has to be closed. */
-int conntrack_sweep(struct netlink *netlink, struct sweep *sweeps, size_t n_sweeps,
-		    const struct sweep_observer *observer, size_t *ret_deleted) _must_check_;
+/* Sorts by key and leaves one of each; returns how many there are. Those below want them so. */
+size_t sweeps_sort(struct sweep *sweeps, size_t n);
+/* NULL if there is none. */
+const struct sweep *sweeps_find(const struct sweep *sweeps, size_t n,
+				const struct mapping_key *key);
 
-/* Deletes this very entry. -ENOENT where it has ended; other errors as conntrack_sweep. */
+/* Whether the entry's original destination is the address, protocol and port of one of the mappings
+ * and it does not lead to its target: of TCP those that were translated, of UDP all, since a UDP
+ * flow that began before the mapping would never reach it. */
+bool sweeps_hit(const struct sweep *sweeps, size_t n, const struct ct_entry *entry);
+
+struct ct_entries {
+	struct ct_entry *items; /* owned */
+	size_t n, allocated;
+};
+void ct_entries_clear(struct ct_entries *entries);
+
+/* Adds to *entries all that are hit. -EINTR where the listing was interrupted (run it again). After
+ * an error the socket has to be closed, and entries has what was found until then. */
+int conntrack_list(struct netlink *netlink, const struct sweep *sweeps, size_t n,
+		   struct ct_entries *entries) _must_check_;
+
+/* Deletes this very entry. -ENOENT where it has ended; other errors as conntrack_list. */
 int conntrack_delete(struct netlink *netlink, const struct ct_entry *entry) _must_check_;

@@ -376,10 +376,11 @@ void gateway_free(struct gateway *gateway)
 {
 	if (!gateway)
 		return;
-	/* Walks, accounting and reconciler answer what waits for them, to API and upstream. */
+	/* Walks, reconciler and accounting answer what waits for them, to API and upstream; accounting
+	 * counts what the reconciler ends at last. */
 	why_free(gateway->why);
-	accounting_free(gateway->accounting);
 	reconciler_free(gateway->reconciler);
+	accounting_free(gateway->accounting);
 	api_free(gateway->api);
 	upstream_free(gateway->upstream);
 	http_client_free(gateway->client);

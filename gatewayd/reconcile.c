@@ -35,6 +35,7 @@ struct reconciler {
 	struct sweeper *sweeper;
 	struct refusals *refusals;
 	struct changeset *queue, **queue_tail;
+	struct changeset *held, **held_tail; /* done; UDP flows may still go elsewhere */
 	struct journal journal;
 	struct ban_keeper bans;
 	uint64_t revision;
@@ -204,8 +205,43 @@ static void answer(struct changeset *changeset)
 	changeset_free(changeset);
 }
 
-/* Takes out of the queue those that are done with, and answers them. */
-static void settle(struct reconciler *reconciler, bool done)
+static void answer_all(struct changeset *finished)
+{
+	while (finished) {
+		struct changeset *c = finished;
+
+		finished = c->next;
+		answer(c);
+	}
+}
+
+/* Whose flows have been looked through, or all of them. */
+static void answer_held(struct reconciler *reconciler, bool all)
+{
+	struct changeset *finished = NULL, **finished_tail = &finished;
+	uint64_t looks = all ? UINT64_MAX : sweeper_looks(reconciler->sweeper);
+
+	while (reconciler->held && reconciler->held->look <= looks) {
+		struct changeset *c = reconciler->held;
+
+		reconciler->held = c->next;
+		c->next = NULL;
+		*finished_tail = c;
+		finished_tail = &c->next;
+	}
+	if (!reconciler->held)
+		reconciler->held_tail = &reconciler->held;
+	answer_all(finished);
+}
+
+static void on_looked(void *userdata)
+{
+	answer_held(userdata, false);
+}
+
+/* Takes out of the queue those that are done with, and answers them; those with UDP ports once that
+ * look has been, so that whoever is answered finds no flow at an old target. */
+static void settle(struct reconciler *reconciler, bool done, uint64_t look)
 {
 	struct changeset *finished = NULL, **finished_tail = &finished;
 	struct changeset **link = &reconciler->queue;
@@ -219,16 +255,17 @@ static void settle(struct reconciler *reconciler, bool done)
 		}
 		*link = c->next;
 		c->next = NULL;
-		*finished_tail = c;
-		finished_tail = &c->next;
+		if (look > 0 && c->error.errnum == 0 && changeset_has_udp(c)) {
+			c->look = look;
+			*reconciler->held_tail = c;
+			reconciler->held_tail = &c->next;
+		} else {
+			*finished_tail = c;
+			finished_tail = &c->next;
+		}
 	}
 	reconciler->queue_tail = link;
-	while (finished) {
-		struct changeset *c = finished;
-
-		finished = c->next;
-		answer(c);
-	}
+	answer_all(finished);
 }
 
 /* The revision that is in the kernel now: the sender's where it counts, else our own count. */
@@ -253,6 +290,8 @@ static void set_reason(struct reconciler *reconciler, const char *reason)
 
 static void on_done(struct reconciler *reconciler)
 {
+	uint64_t look;
+
 	advance_revision(reconciler);
 	keep(reconciler);
 	journal_clear(&reconciler->journal);
@@ -260,8 +299,8 @@ static void on_done(struct reconciler *reconciler)
 	backoff_reset(&reconciler->backoff);
 	evtimer_del(&reconciler->retry);
 	accounting_run(reconciler->config.accounting, &reconciler->ledger);
-	sweeper_run(reconciler->sweeper, &reconciler->ledger);
-	settle(reconciler, true);
+	look = sweeper_run(reconciler->sweeper, &reconciler->ledger);
+	settle(reconciler, true, look);
 	ban_keeper_settle(&reconciler->bans, &reconciler->ledger.members, NULL);
 	touch(reconciler);
 }
@@ -284,7 +323,7 @@ static void on_failed(struct reconciler *reconciler, const struct error *err)
 	sweeper_forget(reconciler->sweeper);
 	accounting_forget(reconciler->config.accounting);
 	(void)loop_timer_arm(&reconciler->retry, delay);
-	settle(reconciler, false);
+	settle(reconciler, false, 0);
 	touch(reconciler);
 }
 
@@ -552,6 +591,7 @@ int reconciler_new(struct reconciler **ret, struct event_base *base,
 	reconciler->base = base;
 	reconciler->applier.netlink = NETLINK_INIT;
 	reconciler->queue_tail = &reconciler->queue;
+	reconciler->held_tail = &reconciler->held;
 	reconciler->in_sync = true;
 	reconciler->backoff =
 		(struct backoff){ .first_ms = RETRY_FIRST_MS, .max_ms = RETRY_MAX_MS };
@@ -564,6 +604,7 @@ int reconciler_new(struct reconciler **ret, struct event_base *base,
 	if (r < 0)
 		return error_set(err, r, "kernel", NULL, "cannot open a conntrack socket: %s",
 				 strerror(-r));
+	sweeper_on_looked(reconciler->sweeper, on_looked, reconciler);
 	sweeper_observe(reconciler->sweeper, accounting_observer(config->accounting));
 	r = refusals_new(&reconciler->refusals, base, &reconciler->config.shape,
 			 &reconciler->ledger);
@@ -593,10 +634,11 @@ void reconciler_free(struct reconciler *reconciler)
 	for (struct changeset *c = reconciler->queue; c; c = c->next)
 		if (c->error.errnum == 0)
 			c->error = stopping;
-	settle(reconciler, true);
+	settle(reconciler, true, 0);
+	sweeper_free(reconciler->sweeper);
+	answer_held(reconciler, true);
 	ban_keeper_settle(&reconciler->bans, &reconciler->ledger.members, &stopping);
 	ban_keeper_clear(&reconciler->bans);
-	sweeper_free(reconciler->sweeper);
 	refusals_free(reconciler->refusals);
 	applier_close(&reconciler->applier);
 	journal_clear(&reconciler->journal);

@@ -65,7 +65,7 @@ struct reconciler_status {
 	const char *reason; /* why not in sync, "" otherwise; borrowed */
 	struct applier_stats applier;
 	uint64_t conntrack_deleted;
-	size_t conntrack_pending; /* mappings whose connections wait to be looked through again */
+	size_t conntrack_pending; /* mappings whose connections have not been looked through */
 };
 void reconciler_status(const struct reconciler *reconciler, struct reconciler_status *ret);
 

@@ -1,6 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* The sweeper: which mappings' connections have to be looked through after a change, and doing so
  * until it worked. It decides by mapping; conntrack.c decides by connection.
+ *
+ * The kernel walks all of connection tracking for a listing, which takes milliseconds: a worker
+ * asks for it. What it found is judged once more by the mappings as they are by then, shown to the
+ * observer, and deleted by the worker.
  */
 #include "gatewayd/sweeper.h"
 
@@ -13,6 +17,7 @@
 #include "lib/clock.h"
 #include "lib/log.h"
 #include "lib/loop.h"
+#include "lib/worker.h"
 
 #define RECEIVE_BYTES ((size_t)1 << 20)
 #define RETRY_FIRST_MS 100
@@ -20,10 +25,10 @@
 /* A listing that a change interrupted is repeated at once so many times. */
 #define REPEATS_MAX 3
 /* A packet that was on its way through the kernel during the commit enters its connection a moment
- * later: everything is looked through once more. */
-#define AGAIN_MS 500
-/* Looking through all connections may take milliseconds, and holds up the loop: however many
- * mappings change, it is done for at most one part of the time in so many. */
+ * later: everything is looked through once more, after one to three of these. */
+#define AGAIN_MS 250
+/* However many mappings change, connections are looked through for at most one part of the time in
+ * so many. */
 #define REST_FACTOR 10
 #define OUT_OF_MEMORY "out of memory: connections of a changed mapping may go on"
 
@@ -33,17 +38,34 @@ struct sweep_list {
 };
 
 struct sweeper {
-	struct netlink netlink;
-	struct sweep_list noted;   /* by plans that are not done yet */
-	struct sweep_list pending; /* to be looked through */
-	struct sweep_list again;   /* looked through once */
+	struct worker *worker;
+	struct sweep_list noted;    /* by plans that are not done yet */
+	struct sweep_list draining; /* the same, of what is removed and drains */
+	struct sweep_list pending;  /* to be looked through */
+	struct sweep_list again;    /* looked through once, a moment ago */
+	struct sweep_list ripe;     /* the same, longer ago */
+	struct sweep_list running;  /* being looked through; sorted */
+	struct sweep_list spared;   /* those of them that drain since; sorted */
 	struct ledger const *ledger;
 	struct event first, retry, second;
+	bool second_due, runs_second;
 	uint64_t rested_us; /* when the next look may be */
 	struct backoff backoff;
 	const struct sweep_observer *observer; /* NULL: nobody */
 	uint64_t deleted;
+	int listed;           /* what the listing of the present look came to */
+	uint64_t begun, done; /* first looks */
+	void (*on_looked)(void *userdata);
+	void *userdata;
+
+	/* The worker's while it is busy; it reads running as well. */
+	struct netlink netlink;
+	struct ct_entries found;
+	size_t n_deleted;
+	uint64_t took_us;
 };
+
+/* ---- lists ---- */
 
 static void list_clear(struct sweep_list *list)
 {
@@ -67,62 +89,148 @@ static int list_add(struct sweep_list *list, const struct mapping_key *key)
 }
 
 /* Moves all of from behind to's. */
-static int list_move(struct sweep_list *to, struct sweep_list *from)
+static void list_move(struct sweep_list *to, struct sweep_list *from)
 {
+	int r = 0;
+
 	if (to->n == 0) {
 		struct sweep_list empty = *to;
 
 		*to = *from;
 		*from = empty;
-		return 0;
+		return;
 	}
-	while (from->n > 0) {
-		int r = list_add(to, &from->items[from->n - 1].key);
+	for (size_t i = 0; r == 0 && i < from->n; i++)
+		r = list_add(to, &from->items[i].key);
+	if (r < 0)
+		log_error("conntrack", OUT_OF_MEMORY);
+	from->n = 0;
+}
 
-		if (r < 0)
-			return r;
-		from->n--;
-	}
-	return 0;
+static void list_sort(struct sweep_list *list)
+{
+	list->n = sweeps_sort(list->items, list->n);
+}
+
+static bool list_has(const struct sweep_list *sorted, const struct mapping_key *key)
+{
+	return sweeps_find(sorted->items, sorted->n, key) != NULL;
+}
+
+static void list_remove(struct sweep_list *list, const struct sweep_list *sorted)
+{
+	size_t kept = 0;
+
+	for (size_t i = 0; i < list->n; i++)
+		if (!list_has(sorted, &list->items[i].key))
+			list->items[kept++] = list->items[i];
+	list->n = kept;
+}
+
+/* ---- what plans do ---- */
+
+static bool drains(const struct operation *operation)
+{
+	struct shape_label label;
+
+	shape_label_parse(operation->entry->label, &label);
+	return operation->kind == OPERATION_DELETE && label.drain;
 }
 
 static bool needs_sweep(const struct operation *operation)
 {
-	const struct entry *entry = operation->entry;
-	struct shape_label label;
-
-	if (entry->key.protocol == PROTOCOL_UDP)
-		return true;
 	/* New TCP connections start with a SYN, which finds the new mapping by itself. */
-	if (operation->kind != OPERATION_DELETE)
-		return false;
-	shape_label_parse(entry->label, &label);
-	return !label.drain;
+	return operation->entry->key.protocol == PROTOCOL_UDP ||
+	       (operation->kind == OPERATION_DELETE && !drains(operation));
 }
 
 void sweeper_note(struct sweeper *sweeper, const struct plan *plan)
 {
 	for (size_t i = 0; i < plan->n_operations; i++) {
 		const struct operation *operation = &plan->operations[i];
+		int r = 0;
 
 		if (!operation->entry)
 			continue;
-		if (needs_sweep(operation)) {
-			if (list_add(&sweeper->noted, &operation->entry->key) < 0)
-				log_error("conntrack", OUT_OF_MEMORY);
-		} else if (operation->kind == OPERATION_DELETE) {
-			/* It drains. Whatever was to be looked through a second time might hold
-			 * this very port, and to end one connection too many is worse than one too
-			 * few. */
-			sweeper->again.n = 0;
-		}
+		if (needs_sweep(operation))
+			r = list_add(&sweeper->noted, &operation->entry->key);
+		else if (operation->kind == OPERATION_DELETE)
+			r = list_add(&sweeper->draining, &operation->entry->key);
+		if (r < 0)
+			log_error("conntrack", OUT_OF_MEMORY);
 	}
 }
 
 void sweeper_forget(struct sweeper *sweeper)
 {
 	sweeper->noted.n = 0;
+	sweeper->draining.n = 0;
 }
+
+/* Whatever is to be looked through for an earlier life of these ports would take the connections
+ * that drain for stale ones. */
+static void spare_draining(struct sweeper *sweeper)
+{
+	if (sweeper->draining.n == 0)
+		return;
+	list_sort(&sweeper->draining);
+	list_remove(&sweeper->pending, &sweeper->draining);
+	list_remove(&sweeper->again, &sweeper->draining);
+	list_remove(&sweeper->ripe, &sweeper->draining);
+	if (worker_busy(sweeper->worker)) {
+		list_move(&sweeper->spared, &sweeper->draining);
+		list_sort(&sweeper->spared);
+	}
+	sweeper->draining.n = 0;
+}
+
+/* ---- the worker ---- */
+
+static int do_list(void *userdata)
+{
+	struct sweeper *sweeper = userdata;
+	uint64_t begin = clock_monotonic_us();
+	int r = -EINTR;
+
+	for (unsigned i = 0; r == -EINTR && i < REPEATS_MAX; i++) {
+		sweeper->found.n = 0;
+		r = 0;
+		if (sweeper->netlink.fd < 0)
+			r = netlink_open(&sweeper->netlink, RECEIVE_BYTES);
+		if (r == 0)
+			r = conntrack_list(&sweeper->netlink, sweeper->running.items,
+					   sweeper->running.n, &sweeper->found);
+		if (r < 0)
+			netlink_close(&sweeper->netlink);
+	}
+	sweeper->took_us = clock_monotonic_us() - begin;
+	return r;
+}
+
+static int do_delete(void *userdata)
+{
+	struct sweeper *sweeper = userdata;
+	uint64_t begin = clock_monotonic_us();
+	int r = 0;
+
+	if (sweeper->netlink.fd < 0)
+		r = netlink_open(&sweeper->netlink, RECEIVE_BYTES);
+	for (size_t i = 0; r == 0 && i < sweeper->found.n; i++) {
+		r = conntrack_delete(&sweeper->netlink, &sweeper->found.items[i]);
+		if (r == 0)
+			sweeper->n_deleted++;
+		else if (r == -ENOENT) /* it ended by itself meanwhile */
+			r = 0;
+	}
+	if (r < 0)
+		netlink_close(&sweeper->netlink);
+	sweeper->took_us += clock_monotonic_us() - begin;
+	return r;
+}
+
+/* ---- one look ---- */
+
+static void go_on(struct sweeper *sweeper);
 
 /* Where connections of these mappings should lead now. */
 static void fill_targets(struct sweep_list *list, const struct ledger *ledger)
@@ -136,52 +244,116 @@ static void fill_targets(struct sweep_list *list, const struct ledger *ledger)
 	}
 }
 
-static int sweep(struct sweeper *sweeper, struct sweep_list *list)
+/* Whoever waits for a look that failed would wait for long: it is said, and goes on. */
+static void looked(struct sweeper *sweeper)
 {
-	uint64_t begin = clock_monotonic_us(), end;
-	int r = -EINTR;
-
-	for (unsigned i = 0; r == -EINTR && i < REPEATS_MAX; i++) {
-		size_t deleted = 0;
-
-		r = 0;
-		if (sweeper->netlink.fd < 0)
-			r = netlink_open(&sweeper->netlink, RECEIVE_BYTES);
-		if (r == 0)
-			r = conntrack_sweep(&sweeper->netlink, list->items, list->n,
-					    sweeper->observer, &deleted);
-		sweeper->deleted += deleted;
-		if (deleted > 0)
-			log_info("conntrack", "connections ended mappings=%zu connections=%zu",
-				 list->n, deleted);
-		if (r < 0)
-			netlink_close(&sweeper->netlink);
-	}
-	end = clock_monotonic_us();
-	sweeper->rested_us = end + REST_FACTOR * (end - begin);
-	return r;
+	sweeper->done = sweeper->runs_second ? sweeper->done : sweeper->begun;
+	if (sweeper->on_looked)
+		sweeper->on_looked(sweeper->userdata);
 }
 
-static void run_pending(struct sweeper *sweeper)
+static void finish(struct sweeper *sweeper, int r)
 {
 	uint32_t delay;
-	int r;
 
-	if (sweeper->pending.n == 0)
-		return;
-	fill_targets(&sweeper->pending, sweeper->ledger);
-	r = sweep(sweeper, &sweeper->pending);
-	if (r == 0) {
-		if (list_move(&sweeper->again, &sweeper->pending) < 0)
-			sweeper->pending.n = 0;
-		backoff_reset(&sweeper->backoff);
-		(void)loop_timer_arm(&sweeper->second, AGAIN_MS);
+	sweeper->rested_us = clock_monotonic_us() + REST_FACTOR * sweeper->took_us;
+	sweeper->deleted += sweeper->n_deleted;
+	if (sweeper->n_deleted > 0)
+		log_info("conntrack", "connections ended mappings=%zu connections=%zu",
+			 sweeper->running.n, sweeper->n_deleted);
+	if (r < 0) {
+		list_remove(&sweeper->running, &sweeper->spared);
+		list_move(&sweeper->pending, &sweeper->running);
+		delay = backoff_next_ms(&sweeper->backoff);
+		log_warning("conntrack",
+			    "cannot look through connections: %s; trying again retry_ms=%u",
+			    strerror(-r), delay);
+		(void)loop_timer_arm(&sweeper->retry, delay);
+		looked(sweeper);
 		return;
 	}
-	delay = backoff_next_ms(&sweeper->backoff);
-	log_warning("conntrack", "cannot look through connections: %s; trying again retry_ms=%u",
-		    strerror(-r), delay);
-	(void)loop_timer_arm(&sweeper->retry, delay);
+	backoff_reset(&sweeper->backoff);
+	if (!sweeper->runs_second) {
+		list_remove(&sweeper->running, &sweeper->spared);
+		list_move(&sweeper->again, &sweeper->running);
+	}
+	sweeper->running.n = 0;
+	looked(sweeper);
+	if (sweeper->again.n > 0 && !evtimer_pending(&sweeper->second, NULL))
+		(void)loop_timer_arm(&sweeper->second, AGAIN_MS);
+	go_on(sweeper);
+}
+
+static void on_deleted(int r, void *userdata)
+{
+	struct sweeper *sweeper = userdata;
+
+	finish(sweeper, sweeper->listed < 0 ? sweeper->listed : r);
+}
+
+/* The listing took its time: a mapping may have come back meanwhile, with connections of its own.
+ */
+static void judge(struct sweeper *sweeper)
+{
+	struct ct_entries *found = &sweeper->found;
+	size_t kept = 0;
+
+	fill_targets(&sweeper->running, sweeper->ledger);
+	for (size_t i = 0; i < found->n; i++) {
+		const struct mapping_key key = ct_entry_key(&found->items[i]);
+
+		if (sweeps_hit(sweeper->running.items, sweeper->running.n, &found->items[i]) &&
+		    !list_has(&sweeper->spared, &key))
+			found->items[kept++] = found->items[i];
+	}
+	found->n = kept;
+}
+
+static void tell(const struct sweeper *sweeper)
+{
+	for (size_t i = 0; sweeper->observer && i < sweeper->found.n; i++)
+		sweeper->observer->on_victim(&sweeper->found.items[i], sweeper->observer->userdata);
+}
+
+static void on_listed(int r, void *userdata)
+{
+	struct sweeper *sweeper = userdata;
+
+	sweeper->listed = r;
+	judge(sweeper);
+	tell(sweeper);
+	if (sweeper->found.n == 0)
+		finish(sweeper, r);
+	else
+		(void)!worker_submit(sweeper->worker, do_delete, on_deleted, sweeper);
+}
+
+static void take_up(struct sweeper *sweeper, struct sweep_list *list)
+{
+	list_move(&sweeper->running, list);
+	list_sort(&sweeper->running);
+	fill_targets(&sweeper->running, sweeper->ledger);
+}
+
+static void look_through(struct sweeper *sweeper, struct sweep_list *list, bool second)
+{
+	sweeper->running.n = 0;
+	take_up(sweeper, list);
+	sweeper->spared.n = 0;
+	sweeper->n_deleted = 0;
+	sweeper->runs_second = second;
+	sweeper->begun += !second;
+	(void)!worker_submit(sweeper->worker, do_list, on_listed, sweeper);
+}
+
+/* ---- when ---- */
+
+static bool has_udp(const struct sweep_list *list)
+{
+	for (size_t i = 0; i < list->n; i++)
+		if (list->items[i].key.protocol == PROTOCOL_UDP)
+			return true;
+	return false;
 }
 
 /* A UDP flow goes on to the old target until it is ended, so that this does not wait. */
@@ -189,45 +361,61 @@ static uint64_t rest_ms(const struct sweeper *sweeper)
 {
 	uint64_t now = clock_monotonic_us();
 
-	for (size_t i = 0; i < sweeper->pending.n; i++)
-		if (sweeper->pending.items[i].key.protocol == PROTOCOL_UDP)
-			return 0;
+	if (has_udp(&sweeper->pending))
+		return 0;
 	return sweeper->rested_us > now ? (sweeper->rested_us - now + 999) / 1000 : 0;
 }
 
-void sweeper_run(struct sweeper *sweeper, const struct ledger *ledger)
+static void go_on(struct sweeper *sweeper)
 {
-	sweeper->ledger = ledger;
-	if (sweeper->noted.n == 0)
+	uint64_t rest;
+
+	if (worker_busy(sweeper->worker))
 		return;
-	if (list_move(&sweeper->pending, &sweeper->noted) < 0)
-		log_error("conntrack", OUT_OF_MEMORY);
-	if (rest_ms(sweeper) == 0)
-		run_pending(sweeper);
+	if (sweeper->second_due) {
+		sweeper->second_due = false;
+		look_through(sweeper, &sweeper->ripe, true);
+		return;
+	}
+	if (sweeper->pending.n == 0)
+		return;
+	rest = rest_ms(sweeper);
+	if (rest == 0)
+		look_through(sweeper, &sweeper->pending, false);
 	else if (!evtimer_pending(&sweeper->first, NULL))
-		(void)loop_timer_arm(&sweeper->first, rest_ms(sweeper));
+		(void)loop_timer_arm(&sweeper->first, rest);
+}
+
+uint64_t sweeper_run(struct sweeper *sweeper, const struct ledger *ledger)
+{
+	bool any = sweeper->noted.n > 0;
+	uint64_t look = has_udp(&sweeper->noted) ? sweeper->begun + 1 : 0;
+
+	sweeper->ledger = ledger;
+	spare_draining(sweeper);
+	list_move(&sweeper->pending, &sweeper->noted);
+	if (any)
+		go_on(sweeper);
+	return look;
 }
 
 static void on_first(evutil_socket_t fd, short what, void *userdata)
 {
-	run_pending(userdata);
-}
-
-static void on_retry(evutil_socket_t fd, short what, void *userdata)
-{
-	run_pending(userdata);
+	go_on(userdata);
 }
 
 static void on_second(evutil_socket_t fd, short what, void *userdata)
 {
 	struct sweeper *sweeper = userdata;
 
-	fill_targets(&sweeper->again, sweeper->ledger);
-	if (sweep(sweeper, &sweeper->again) < 0)
-		(void)!list_move(&sweeper->pending, &sweeper->again);
-	sweeper->again.n = 0;
-	if (sweeper->pending.n > 0)
-		run_pending(sweeper);
+	if (!sweeper->second_due) {
+		sweeper->second_due = sweeper->ripe.n > 0;
+		if (!sweeper->second_due)
+			list_move(&sweeper->ripe, &sweeper->again);
+	}
+	if (sweeper->ripe.n > 0 || sweeper->again.n > 0)
+		(void)loop_timer_arm(&sweeper->second, AGAIN_MS);
+	go_on(sweeper);
 }
 
 int sweeper_new(struct sweeper **ret, struct event_base *base)
@@ -238,35 +426,71 @@ int sweeper_new(struct sweeper **ret, struct event_base *base)
 	if (!sweeper)
 		return -ENOMEM;
 	(void)evtimer_assign(&sweeper->first, base, on_first, sweeper);
-	(void)evtimer_assign(&sweeper->retry, base, on_retry, sweeper);
+	(void)evtimer_assign(&sweeper->retry, base, on_first, sweeper);
 	(void)evtimer_assign(&sweeper->second, base, on_second, sweeper);
 	sweeper->backoff = (struct backoff){ .first_ms = RETRY_FIRST_MS, .max_ms = RETRY_MAX_MS };
+	sweeper->netlink = NETLINK_INIT;
 	r = netlink_open(&sweeper->netlink, RECEIVE_BYTES);
+	if (r == 0)
+		r = worker_new(&sweeper->worker, base);
 	if (r < 0) {
-		free(sweeper);
+		sweeper_free(sweeper);
 		return r;
 	}
 	*ret = sweeper;
 	return 0;
 }
 
+/* What has been answered is kept: nobody looks after these connections once we are gone. */
+static void look_last(struct sweeper *sweeper)
+{
+	list_move(&sweeper->pending, &sweeper->ripe);
+	list_move(&sweeper->pending, &sweeper->again);
+	list_remove(&sweeper->running, &sweeper->spared);
+	take_up(sweeper, &sweeper->pending);
+	if (sweeper->running.n == 0 || do_list(sweeper) < 0)
+		return;
+	judge(sweeper);
+	tell(sweeper);
+	(void)do_delete(sweeper);
+}
+
 void sweeper_free(struct sweeper *sweeper)
 {
 	if (!sweeper)
 		return;
+	worker_free(sweeper->worker);
+	if (sweeper->ledger)
+		look_last(sweeper);
 	evtimer_del(&sweeper->first);
 	evtimer_del(&sweeper->retry);
 	evtimer_del(&sweeper->second);
 	netlink_close(&sweeper->netlink);
+	ct_entries_clear(&sweeper->found);
 	list_clear(&sweeper->noted);
+	list_clear(&sweeper->draining);
 	list_clear(&sweeper->pending);
 	list_clear(&sweeper->again);
+	list_clear(&sweeper->ripe);
+	list_clear(&sweeper->running);
+	list_clear(&sweeper->spared);
 	free(sweeper);
 }
 
 void sweeper_observe(struct sweeper *sweeper, const struct sweep_observer *observer)
 {
 	sweeper->observer = observer;
+}
+
+void sweeper_on_looked(struct sweeper *sweeper, void (*on_looked)(void *userdata), void *userdata)
+{
+	sweeper->on_looked = on_looked;
+	sweeper->userdata = userdata;
+}
+
+uint64_t sweeper_looks(const struct sweeper *sweeper)
+{
+	return sweeper->done;
 }
 
 uint64_t sweeper_deleted(const struct sweeper *sweeper)
@@ -276,5 +500,5 @@ uint64_t sweeper_deleted(const struct sweeper *sweeper)
 
 size_t sweeper_pending(const struct sweeper *sweeper)
 {
-	return sweeper->pending.n;
+	return sweeper->pending.n + (sweeper->runs_second ? 0 : sweeper->running.n);
 }

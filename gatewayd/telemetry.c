@@ -106,7 +106,7 @@ int telemetry_new(struct telemetry **ret, struct metrics *metrics,
 		"Connections ended because their mapping was removed or changed", NULL);
 	t->conntrack_pending = metrics_register(
 		metrics, METRIC_GAUGE, "portico_gateway_conntrack_pending",
-		"Mappings whose connections wait to be looked through again", NULL);
+		"Mappings whose connections have not been looked through yet", NULL);
 	t->applied_revision =
 		metrics_register(metrics, METRIC_GAUGE, "portico_gateway_applied_revision",
 				 "Newest revision that is in the kernel", NULL);

@@ -136,7 +136,24 @@ static void turn_until(const bool *done)
 	cr_assert(*done, "no answer");
 }
 
-static void put_one(uint16_t port, const char *target, bool drain)
+/* Connections are looked through beside the loop, after the answer. */
+static void turn_until_looked_through(void)
+{
+	uint64_t deadline = clock_monotonic_ms() + PATIENCE_MS;
+	struct reconciler_status status;
+
+	for (;;) {
+		reconciler_status(reconciler, &status);
+		if (status.conntrack_pending == 0)
+			return;
+		cr_assert_lt(clock_monotonic_ms(), deadline,
+			     "connections wait to be looked through");
+		(void)event_base_loop(base, EVLOOP_ONCE);
+	}
+}
+
+/* Until the answer. */
+static void answer_put(uint16_t port, const char *target, bool drain)
 {
 	struct told told;
 
@@ -145,13 +162,25 @@ static void put_one(uint16_t port, const char *target, bool drain)
 	cr_assert_eq(told.errnum, 0, "%s", told.message);
 }
 
-static void remove_one(uint16_t port)
+static void answer_removal(uint16_t port)
 {
 	struct told told;
 
 	reconciler_submit(reconciler, fill_removal(new_changeset(1, true, &told), 0, port));
 	turn_until(&told.done);
 	cr_assert_eq(told.errnum, 0, "%s", told.message);
+}
+
+static void put_one(uint16_t port, const char *target, bool drain)
+{
+	answer_put(port, target, drain);
+	turn_until_looked_through();
+}
+
+static void remove_one(uint16_t port)
+{
+	answer_removal(port);
+	turn_until_looked_through();
 }
 
 static bool kernel_has(const char *element)
@@ -428,6 +457,97 @@ Test(reconcile, revoke_ends_connections)
 	close_pair(&pair);
 }
 
+Test(reconcile, connections_end_that_begin_right_before_their_mapping_goes)
+{
+	struct pair pair = open_connection(false);
+
+	for (unsigned i = 0; i < 50; i++) {
+		int client = connect_to(30001), server;
+
+		answer_removal(30001);
+		server = accept(pair.listener, NULL, NULL);
+		turn_until_looked_through();
+		cr_assert_not(alive(client, server), "round %u", i);
+		close(client);
+		close(server);
+		answer_put(30001, HOST_A, false);
+	}
+	close_pair(&pair);
+}
+
+/* As a packet does that was on its way through the kernel during the commit. */
+Test(reconcile, connections_end_that_are_entered_after_the_first_look)
+{
+	const char *const list[] = { "conntrack", "-L", "-p", "tcp", NULL };
+	const char *const enter[] = {
+		"conntrack", "-I",          "-p",   "tcp",           "-t",   "60",      "-s",
+		"10.0.0.6",  "-d",          PUBLIC, "--sport",       "1234", "--dport", "30001",
+		"--state",   "ESTABLISHED", "-g",   "10.0.0.5:7001", NULL
+	};
+	uint64_t deadline = clock_monotonic_ms() + PATIENCE_MS;
+	bool there = true;
+
+	put_one(30001, HOST_A, false);
+	remove_one(30001);
+	free(run(enter));
+	while (there && clock_monotonic_ms() < deadline) {
+		_cleanup_free_ char *text = NULL;
+
+		(void)event_base_loop(base, EVLOOP_ONCE);
+		text = run(list);
+		there = strstr(text, "sport=1234") != NULL;
+	}
+	cr_assert_not(there, "it lives on");
+}
+
+/* The listing that a removal asked for may show them. */
+Test(reconcile, connections_of_a_mapping_that_is_back_at_once_go_on)
+{
+	struct pair pair = open_connection(false);
+
+	for (unsigned i = 0; i < 100; i++) {
+		int client, server;
+
+		answer_removal(30001);
+		answer_put(30001, HOST_A, false);
+		client = connect_to(30001);
+		server = accept(pair.listener, NULL, NULL);
+		turn_until_looked_through();
+		cr_assert(alive(client, server), "round %u", i);
+		close(client);
+		close(server);
+	}
+	close_pair(&pair);
+}
+
+Test(reconcile, connections_that_drain_are_no_stale_ones_of_an_earlier_life)
+{
+	struct pair pair = open_connection(false);
+	int client, server;
+
+	answer_removal(30001);
+	answer_put(30001, HOST_A, true);
+	client = connect_to(30001);
+	server = accept(pair.listener, NULL, NULL);
+	answer_removal(30001);
+	turn_until_looked_through();
+	cr_assert(alive(client, server));
+	close(client);
+	close(server);
+	close_pair(&pair);
+}
+
+Test(reconcile, revoke_ends_connections_also_where_the_daemon_stops_right_after)
+{
+	struct pair pair = open_connection(false);
+
+	answer_removal(30001);
+	close_reconciler();
+	cr_assert_not(alive(pair.client, pair.server));
+	open_reconciler();
+	close_pair(&pair);
+}
+
 Test(reconcile, drain_leaves_connections_and_takes_no_new_ones)
 {
 	struct pair pair = open_connection(true);
@@ -552,6 +672,7 @@ static void turn_until_expired(void)
 	while (count_desired() > 0 && clock_monotonic_ms() < deadline)
 		(void)event_base_loop(base, EVLOOP_ONCE);
 	cr_assert_eq(count_desired(), 0, "it lives on");
+	turn_until_looked_through();
 }
 
 Test(reconcile, a_mapping_that_has_ended_is_forgotten_and_its_connections_end)
