@@ -47,10 +47,11 @@ class Lab:
             raise Failed(f"{' '.join(command)[:200]}: {done.stderr.strip()[-500:]}")
         return done.stdout
 
-    def start(self, namespace, *command, log=None):
+    def start(self, namespace, *command, log=None, env=None):
         output = open(os.path.join(self.folder, log or "log"), "ab")
         process = subprocess.Popen(self.enter(namespace) + list(command), stdin=subprocess.DEVNULL,
-                                   stdout=output, stderr=output, start_new_session=True)
+                                   stdout=output, stderr=output, start_new_session=True,
+                                   env={**os.environ, **(env or {})})
         output.close()
         self.processes.append(process)
         return process
@@ -84,7 +85,7 @@ class Lab:
             self.namespace(name)
             self.run(name, "sysctl", "-q", "-w", "net.ipv4.ip_local_port_range=1024 65000",
                      "net.core.somaxconn=65535")
-        # The measured acknowledgements have no options, which those of a real TCP have: they end here.
+        # The measured packets have no options, which those of a real TCP have: they end here.
         self.run("host", "nft", "add table netdev bench")
         self.start("host", self.tool("bench-traffic"), "serve", str(FIRST),
                    str(LISTENED), log="serve")
@@ -117,7 +118,7 @@ class Lab:
         self.run(gateway.namespace, "sysctl", "-q", "-w", "net.ipv4.ip_forward=1",
                  "net.ipv4.ip_local_port_range=1024 65000")
         self.run("host", "nft", f"add chain netdev bench {host_link} {{ type filter hook ingress device {host_link} "
-                 f"priority 0; }}; add rule netdev bench {host_link} ip length 40 tcp flags == ack drop")
+                 f"priority 0; }}; add rule netdev bench {host_link} ip length 40 tcp flags {{ ack, syn }} drop")
 
     def track(self, gateway):
         """Sizes connection tracking for a flood of short connections."""

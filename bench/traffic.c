@@ -5,7 +5,9 @@
  *	bench-traffic connect ADDRESS FIRST N SECONDS   opens and resets, as fast as it can
  *	bench-traffic rtt ADDRESS PORT COUNT            one byte there and back
  *	bench-traffic bulk ADDRESS PORT SECONDS         one stream, as fast as it goes
- *	bench-traffic inject ADDRESS FIRST N BURSTS     see inject.c
+ *	bench-traffic inject ADDRESS FIRST N BURSTS     packets of open connections: see inject.c
+ *	bench-traffic first ADDRESS FIRST N BURSTS      first packets of connections
+ *	bench-traffic live ADDRESS FIRST N BURSTS SECONDS  … which come again and again
  *
  * Each prints one line of numbers. An echo begins with the port that was reached, so that a
  * connection to a wrong target is seen; what follows a byte SINK is not sent back.
@@ -239,13 +241,16 @@ int main(int argc, char **argv)
 		int arguments;
 		int (*run)(char **argv);
 	} verbs[] = {
-		{ "serve", 2, serve }, { "connect", 4, open_many }, { "rtt", 3, round_trips },
-		{ "bulk", 3, bulk },   { "inject", 4, inject },
+		{ "serve", 2, serve },      { "connect", 4, open_many },
+		{ "rtt", 3, round_trips },  { "bulk", 3, bulk },
+		{ "inject", 4, inject },    { "first", 4, inject_first },
+		{ "live", 5, inject_live },
 	};
 
 	for (size_t i = 0; argc > 1 && i < sizeof(verbs) / sizeof(verbs[0]); i++)
 		if (strcmp(argv[1], verbs[i].name) == 0 && argc == verbs[i].arguments + 2)
 			return verbs[i].run(argv + 2);
 	errx(2, "serve FIRST N | connect ADDRESS FIRST N SECONDS | rtt ADDRESS PORT COUNT | "
-		"bulk ADDRESS PORT SECONDS | inject ADDRESS FIRST N BURSTS");
+		"bulk ADDRESS PORT SECONDS | inject ADDRESS FIRST N BURSTS | "
+		"first ADDRESS FIRST N BURSTS | live ADDRESS FIRST N BURSTS SECONDS");
 }
