@@ -188,6 +188,17 @@ check_example() {
 	[ ! -s "$BATS_TEST_TMPDIR/broken" ] || { cat "$BATS_TEST_TMPDIR/broken"; false; }
 }
 
+@test "the tests that the list of faults names are there" {
+	local suite name words
+	while IFS=' ' read -r suite name; do
+		grep -rqE "^Test\($suite, $name\b" tests/unit tests/kernel || echo "$suite::$name"
+	done < <(grep -oE '`[a-z_]+::[a-z_0-9]+`' docs/faults.md | tr -d '`' | sed 's/::/ /') >"$BATS_TEST_TMPDIR/missing"
+	while read -r words; do
+		grep -rqxF "@test $words {" tests/e2e tests/chaos || echo "$words"
+	done < <(grep '^|' docs/faults.md | grep -oE '"[^"]+"') >>"$BATS_TEST_TMPDIR/missing"
+	[ ! -s "$BATS_TEST_TMPDIR/missing" ] || { cat "$BATS_TEST_TMPDIR/missing"; false; }
+}
+
 @test "the transitions of the page are those of the table that is tested" {
 	sed -nE 's/^\| `([a-z-]+)` \| .* \| .* \| .* \| .*\|$/\1/p' docs/schedd.md | sort >"$BATS_TEST_TMPDIR/page"
 	sed -n '/^} rows\[\] = {/,/^};/p' tests/unit/schedd/test_lifecycle.c |

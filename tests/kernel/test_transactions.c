@@ -9,9 +9,12 @@
 #include <linux/capability.h>
 #include <linux/netfilter.h>
 #include <linux/netfilter/nf_tables.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
 
 #include "gatewayd/encode.h"
 #include "gatewayd/transact.h"
@@ -19,6 +22,7 @@
 
 #define TIMEOUT_MS 5000
 #define SHORT_MS 200
+#define ROUNDS_MAX 1000
 
 static struct ledger ledger = LEDGER_INIT;
 static struct applier applier;
@@ -127,19 +131,22 @@ static void desire_impossible(const char *key)
 
 Test(transactions, bad_elements_are_named_and_nothing_of_their_batch_is_done)
 {
+	_cleanup_free_ char *before = NULL, *after = NULL;
 	struct apply_result result;
 	struct error err = ERROR_INIT;
 	char name[MAPPING_STRING_MAX];
 
 	desire(&ledger, "203.0.113.10:30001", "10.0.0.5:22", NULL);
 	apply_all(&applier);
+	before = list_ruleset();
 	desire_many(200, "10.0.0.5:22");
 	desire_impossible("203.0.113.1:77");
 	cr_assert_eq(applier_run(&applier, &result, &err), APPLY_REFUSED, "%s", err.message);
 	cr_assert_eq(result.n_refusals, 1);
 	cr_assert_str_eq(mapping_key_format(&result.refusals[0].key, name), "203.0.113.1:77/tcp");
 	cr_assert(strstr(result.refusals[0].reason, "the kernel refuses it: "));
-	cr_assert_eq(kernel_count(), 1);
+	after = list_ruleset();
+	cr_assert_str_eq(after, before);
 
 	undesire(&ledger, "203.0.113.1:77");
 	apply_all(&applier);
@@ -182,6 +189,52 @@ Test(transactions, a_change_between_dump_and_commit_is_noticed)
 	cr_assert_eq(applier.stats.resyncs[RESYNC_GENERATION], 1);
 	cr_assert(kernel_has("30001 : 10.0.0.5 . 22"));
 	cr_assert(kernel_has("30002 : 10.0.0.5 . 80"));
+}
+
+static void be_nft(int input)
+{
+	(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
+	(void)dup2(input, STDIN_FILENO);
+	(void)!freopen("/dev/null", "w", stdout);
+	(void)execlp("nft", "nft", "-i", (char *)NULL);
+	_exit(127);
+}
+
+/* Changes a table of its own, and so moves the generation, until it is killed. */
+static pid_t start_another_writer(void)
+{
+	int pipes[2];
+	pid_t pid = fork();
+
+	if (pid != 0)
+		return pid;
+	(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
+	if (pipe(pipes) < 0)
+		_exit(1);
+	if (fork() == 0)
+		be_nft(pipes[0]);
+	close(pipes[0]);
+	while (dprintf(pipes[1], "add table inet other\ndelete table inet other\n") > 0)
+		;
+	_exit(0);
+}
+
+Test(transactions, another_writer_all_along_keeps_nothing_out)
+{
+	pid_t pid;
+
+	apply_all(&applier);
+	pid = start_another_writer();
+	/* Each rests on a reading of the table; how many of them depends on the other. */
+	for (unsigned i = 1; i <= ROUNDS_MAX && applier.stats.resyncs[RESYNC_GENERATION] < 3; i++) {
+		desire_many(i, "10.0.0.5:22");
+		applier_doubt(&applier, RESYNC_AUDIT);
+		cr_assert_eq(apply_all(&applier).n_changes, 1);
+		cr_assert_eq(kernel_count(), i);
+	}
+	(void)kill(pid, SIGKILL);
+	(void)waitpid(pid, NULL, 0);
+	cr_assert_geq(applier.stats.resyncs[RESYNC_GENERATION], 3, "it was never in the way");
 }
 
 /* ---- one batch by hand ---- */
