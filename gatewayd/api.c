@@ -93,12 +93,13 @@ static int read_force(const struct http_request *request, struct changeset *chan
 }
 
 static void change(struct http_request *request, struct api *api,
-		   int (*decode)(json_t *body, const struct admission *admission,
+		   int (*decode)(const char *body, size_t length, const struct admission *admission,
 				 struct changeset **ret, struct error *err))
 {
 	_cleanup_(cleanup_changeset) struct changeset *changeset = NULL;
-	_cleanup_json_ json_t *body = NULL;
 	struct error err = ERROR_INIT;
+	const char *body;
+	size_t length;
 	int r;
 
 	if (api->config.upstream) {
@@ -108,10 +109,10 @@ static void change(struct http_request *request, struct api *api,
 		http_reply_error(request, &err);
 		return;
 	}
-	r = http_request_json(request, &body, &err);
-	if (r == 0)
-		r = decode(body, public_addresses_admission(api->config.addresses), &changeset,
-			   &err);
+	body = http_request_body(request, &length);
+	r = body ? decode(body, length, public_addresses_admission(api->config.addresses),
+			  &changeset, &err)
+		 : -ENOMEM;
 	if (r == 0)
 		r = read_force(request, changeset, &err);
 	if (r == 0)

@@ -8,6 +8,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "lib/json_items.h"
+
 #define OP_MAX 16
 #define PATH_TEXT_MAX 48 /* "mappings[999999]" */
 
@@ -76,61 +78,7 @@ static int refuse_duplicates(const struct changeset *changeset, const char *arra
 	return 0;
 }
 
-/* ---- bodies ---- */
-
-static int new_changeset(struct changeset **ret, size_t n, struct error *err)
-{
-	if (changeset_new(ret, n) < 0)
-		return error_set(err, -ENOMEM, "internal", NULL, "out of memory");
-	(*ret)->atomic = true;
-	return 0;
-}
-
-static int find_mappings(json_t *body, json_t **ret, struct error *err)
-{
-	struct json_reader reader;
-
-	if (json_is_array(body)) {
-		if (json_array_size(body) > API_CHANGES_MAX)
-			return error_set(err, -E2BIG, "too_large", "mappings",
-					 "more than %d mappings in one request", API_CHANGES_MAX);
-		*ret = body;
-		return 0;
-	}
-	json_reader_init(&reader, body, "", err);
-	json_read_array(&reader, "mappings", JSON_REQUIRED, API_CHANGES_MAX, ret);
-	return json_reader_finish(&reader);
-}
-
-int api_decode_replace(json_t *body, const struct admission *admission, struct changeset **ret,
-		       struct error *err)
-{
-	_cleanup_(cleanup_changeset) struct changeset *changeset = NULL;
-	json_t *mappings = NULL, *item;
-	size_t i;
-	int r;
-
-	r = find_mappings(body, &mappings, err);
-	if (r < 0)
-		return r;
-	r = new_changeset(&changeset, json_array_size(mappings), err);
-	if (r < 0)
-		return r;
-	changeset->replace = true;
-	json_array_foreach (mappings, i, item) {
-		char path[PATH_TEXT_MAX];
-
-		(void)snprintf(path, sizeof(path), "mappings[%zu]", i);
-		r = decode_mapping(item, path, admission, &changeset->changes[i], err);
-		if (r < 0)
-			return r;
-	}
-	r = refuse_duplicates(changeset, "mappings", err);
-	if (r < 0)
-		return r;
-	*ret = TAKE_PTR(changeset);
-	return 0;
-}
+/* ---- changes ---- */
 
 static int decode_put(json_t *item, const char *path, const struct admission *admission,
 		      struct change *change, struct error *err)
@@ -184,34 +132,148 @@ static int decode_change(json_t *item, const char *path, const struct admission 
 			 "%s: must be \"put\" or \"delete\"", field);
 }
 
-int api_decode_apply(json_t *body, const struct admission *admission, struct changeset **ret,
-		     struct error *err)
+/* ---- bodies ---- */
+
+/* What a body is a list of. */
+struct list {
+	const char *name;
+	bool bare;    /* it may stand for itself, too */
+	bool replace; /* what it does not name is removed */
+	int (*decode)(json_t *item, const char *path, const struct admission *admission,
+		      struct change *change, struct error *err);
+};
+
+static const struct list mappings_list = { "mappings", true, true, decode_mapping };
+static const struct list changes_list = { "changes", false, false, decode_change };
+
+struct decoder {
+	const struct list *list;
+	const struct admission *admission;
+	struct changeset *changeset; /* owned */
+	struct error *err;
+};
+
+static int no_memory(struct error *err)
 {
-	_cleanup_(cleanup_changeset) struct changeset *changeset = NULL;
-	json_t *changes = NULL, *item;
-	struct json_reader reader;
-	size_t i;
+	return error_set(err, -ENOMEM, "internal", NULL, "out of memory");
+}
+
+static int start(struct decoder *decoder)
+{
+	changeset_free(TAKE_PTR(decoder->changeset));
+	if (changeset_new(&decoder->changeset, 0) < 0)
+		return no_memory(decoder->err);
+	decoder->changeset->atomic = true;
+	decoder->changeset->replace = decoder->list->replace;
+	return 0;
+}
+
+static int add_item(struct decoder *decoder, json_t *item)
+{
+	const struct list *list = decoder->list;
+	size_t index = decoder->changeset->n_changes;
+	char path[PATH_TEXT_MAX];
+	struct change *change;
+
+	if (index == API_CHANGES_MAX)
+		return error_set(decoder->err, -E2BIG, "too_large", list->name,
+				 "more than %d %s in one request", API_CHANGES_MAX, list->name);
+	change = changeset_add(decoder->changeset);
+	if (!change)
+		return no_memory(decoder->err);
+	(void)snprintf(path, sizeof(path), "%s[%zu]", list->name, index);
+	return list->decode(item, path, decoder->admission, change, decoder->err);
+}
+
+/* Item by item, since there may be very many. *ret_whole: the body has not the common form. */
+static int decode_items(struct decoder *decoder, const char *body, size_t length, bool *ret_whole)
+{
+	const struct list *list = decoder->list;
+	struct json_items items;
+	json_t *item;
 	int r;
 
-	json_reader_init(&reader, body, "", err);
-	json_read_array(&reader, "changes", JSON_REQUIRED, API_CHANGES_MAX, &changes);
-	r = json_reader_finish(&reader);
-	if (r < 0)
-		return r;
-	r = new_changeset(&changeset, json_array_size(changes), err);
-	if (r < 0)
-		return r;
-	json_array_foreach (changes, i, item) {
-		char path[PATH_TEXT_MAX];
-
-		(void)snprintf(path, sizeof(path), "changes[%zu]", i);
-		r = decode_change(item, path, admission, &changeset->changes[i], err);
+	*ret_whole = !(list->bare && json_items_begin(&items, body, length, NULL)) &&
+		     !json_items_begin(&items, body, length, list->name);
+	if (*ret_whole)
+		return 0;
+	while ((r = json_items_next(&items, &item)) > 0) {
+		r = add_item(decoder, item);
+		json_decref(item);
 		if (r < 0)
 			return r;
 	}
-	r = refuse_duplicates(changeset, "changes", err);
+	*ret_whole = r == -EBADMSG;
+	return r == -ENOMEM ? no_memory(decoder->err) : 0;
+}
+
+static int find_list(const struct list *list, json_t *body, json_t **ret, struct error *err)
+{
+	struct json_reader reader;
+
+	if (list->bare && json_is_array(body)) {
+		*ret = body;
+		return 0;
+	}
+	json_reader_init(&reader, body, "", err);
+	json_read_array(&reader, list->name, JSON_REQUIRED, API_CHANGES_MAX, ret);
+	return json_reader_finish(&reader);
+}
+
+/* The long way, which finds every fault of a body and says where it is. */
+static int decode_whole(struct decoder *decoder, const char *body, size_t length)
+{
+	_cleanup_json_ json_t *json = NULL;
+	json_t *array = NULL, *item;
+	size_t i;
+	int r;
+
+	r = json_decode(body, length, &json, decoder->err);
+	if (r == 0)
+		r = find_list(decoder->list, json, &array, decoder->err);
+	if (r == 0)
+		r = start(decoder);
 	if (r < 0)
 		return r;
-	*ret = TAKE_PTR(changeset);
+	json_array_foreach (array, i, item) {
+		r = add_item(decoder, item);
+		if (r < 0)
+			return r;
+	}
 	return 0;
+}
+
+static int decode(const struct list *list, const char *body, size_t length,
+		  const struct admission *admission, struct changeset **ret, struct error *err)
+{
+	struct decoder decoder = { .list = list, .admission = admission, .err = err };
+	bool whole = false;
+	int r;
+
+	if (length == 0)
+		return error_set(err, -EINVAL, "malformed", NULL,
+				 "the request has no body; a JSON object is expected");
+	r = start(&decoder);
+	if (r == 0)
+		r = decode_items(&decoder, body, length, &whole);
+	if (r == 0 && whole)
+		r = decode_whole(&decoder, body, length);
+	if (r == 0)
+		r = refuse_duplicates(decoder.changeset, list->name, err);
+	if (r == 0)
+		*ret = TAKE_PTR(decoder.changeset);
+	changeset_free(decoder.changeset);
+	return r;
+}
+
+int api_decode_replace(const char *body, size_t length, const struct admission *admission,
+		       struct changeset **ret, struct error *err)
+{
+	return decode(&mappings_list, body, length, admission, ret, err);
+}
+
+int api_decode_apply(const char *body, size_t length, const struct admission *admission,
+		     struct changeset **ret, struct error *err)
+{
+	return decode(&changes_list, body, length, admission, ret, err);
 }

@@ -20,6 +20,8 @@
 #define ATTEMPTS_MAX 8
 /* From so many elements on a new table is filled before it is hooked. */
 #define FILL_FIRST_MIN 1000
+/* And a transaction of so many goes without its events. */
+#define BULK_MIN 1000
 
 const char *resync_reason_name(enum resync_reason reason)
 {
@@ -264,6 +266,8 @@ struct attempt {
 	struct batch batch;
 	struct transact_result result;
 	bool one_by_one; /* one element per message, so that each failure has its own answer */
+	bool bulk;       /* nobody listens; see applier_hooks */
+	uint32_t before; /* the generation when that began; 0: unknown */
 };
 
 static void attempt_clear(struct attempt *attempt)
@@ -292,6 +296,32 @@ static double seconds_now(void)
 
 	(void)clock_gettime(CLOCK_MONOTONIC, &now);
 	return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
+}
+
+static void begin_bulk(struct applier *applier, struct attempt *attempt)
+{
+	attempt->bulk = applier->hooks.on_bulk && attempt->plan.n_operations >= BULK_MIN;
+	if (!attempt->bulk)
+		return;
+	applier->hooks.on_bulk(true, applier->hooks.userdata);
+	if (dump_generation(&applier->netlink, &attempt->before) < 0)
+		attempt->before = 0;
+}
+
+/* Each commit makes one generation, and none is 0. Ours is the only one, or the table is read. */
+static void end_bulk(struct applier *applier, const struct attempt *attempt)
+{
+	bool committed = attempt->result.outcome == TRANSACT_COMMITTED;
+	uint32_t expected = attempt->before + committed, after = 0;
+
+	if (!attempt->bulk)
+		return;
+	applier->hooks.on_bulk(false, applier->hooks.userdata);
+	if (expected == 0)
+		expected = 1;
+	if (attempt->before == 0 || dump_generation(&applier->netlink, &after) < 0 ||
+	    after != expected)
+		applier_doubt(applier, RESYNC_FOREIGN);
 }
 
 static int send_batch(struct applier *applier, struct attempt *attempt, struct error *err)
@@ -498,6 +528,7 @@ static unsigned ways_of(const struct applier *applier)
 static enum verdict run_once(struct applier *applier, struct attempt *attempt,
 			     struct apply_result *ret, struct error *err)
 {
+	enum verdict verdict;
 	int r;
 
 	r = applier_read(applier, NULL, NULL, err);
@@ -516,10 +547,11 @@ static enum verdict run_once(struct applier *applier, struct attempt *attempt,
 	}
 	if (applier->hooks.on_plan)
 		applier->hooks.on_plan(&attempt->plan, applier->hooks.userdata);
+	begin_bulk(applier, attempt);
 	r = send_batch(applier, attempt, err);
-	if (r < 0)
-		return VERDICT_FAILED;
-	return judge(applier, attempt, ret, err);
+	verdict = r < 0 ? VERDICT_FAILED : judge(applier, attempt, ret, err);
+	end_bulk(applier, attempt);
+	return verdict;
 }
 
 enum apply_outcome applier_run(struct applier *applier, struct apply_result *ret, struct error *err)

@@ -61,6 +61,10 @@ struct applier_hooks {
 	/* Before each transaction, while the ledger's installed side is still the old one. The same
 	 * difference may come several times, and only APPLY_DONE says that it is closed. */
 	void (*on_plan)(const struct plan *plan, void *userdata);
+	/* Around a transaction of very many elements. Of each the kernel makes an event for whoever
+	 * listens, which takes it as long as the change itself: who listens for what others do
+	 * may leave meanwhile. It is found out all the same if somebody did something. */
+	void (*on_bulk)(bool begins, void *userdata);
 	/* After each transaction. */
 	void (*on_transaction)(double seconds, void *userdata);
 	/* A new request socket: its port id is how the kernel names us in events. */

@@ -11,6 +11,8 @@
 #include "gatewayd/restrictions.h"
 #include "gatewayd/shape.h"
 
+#define CHANGES_FIRST 4
+
 struct journal_record {
 	struct mapping_key key;
 	bool desired;
@@ -55,9 +57,26 @@ int changeset_new(struct changeset **ret, size_t n_changes)
 		if (!changeset->changes)
 			return -ENOMEM;
 	}
-	changeset->n_changes = n_changes;
+	changeset->n_changes = changeset->allocated = n_changes;
 	*ret = TAKE_PTR(changeset);
 	return 0;
+}
+
+struct change *changeset_add(struct changeset *changeset)
+{
+	size_t wanted = changeset->allocated ? 2 * changeset->allocated : CHANGES_FIRST;
+	struct change *grown, *added;
+
+	if (changeset->n_changes == changeset->allocated) {
+		grown = reallocarray(changeset->changes, wanted, sizeof(*grown));
+		if (!grown)
+			return NULL;
+		changeset->changes = grown;
+		changeset->allocated = wanted;
+	}
+	added = &changeset->changes[changeset->n_changes++];
+	*added = (struct change){ 0 };
+	return added;
 }
 
 void change_clear(struct change *change)

@@ -25,7 +25,7 @@ struct refusal {
 
 struct changeset {
 	struct change *changes; /* owned */
-	size_t n_changes;
+	size_t n_changes, allocated;
 	size_t n_removed;         /* mappings that it has taken away; set by changeset_apply */
 	bool replace;             /* what is not among the changes is removed */
 	bool atomic;              /* all or nothing; else ports whose put is refused are closed */
@@ -42,6 +42,8 @@ struct changeset {
 };
 
 int changeset_new(struct changeset **ret, size_t n_changes) _must_check_;
+/* One more change, empty; those before it may be elsewhere afterwards. NULL: out of memory. */
+struct change *changeset_add(struct changeset *changeset);
 void changeset_free(struct changeset *changeset); /* NULL is fine */
 DEFINE_CLEANUP(struct changeset *, changeset_free, cleanup_changeset)
 

@@ -74,3 +74,20 @@ int fastpath_probe(struct error *err)
 				"nf_flow_table nf_flow_table_inet nft_flow_offload, or auto");
 	return 0;
 }
+
+int fastpath_choose(enum fastpath_mode mode, struct fastpath_choice *ret, struct error *err)
+{
+	struct error reason = ERROR_INIT;
+	int r;
+
+	*ret = (struct fastpath_choice){ 0 };
+	if (mode == FASTPATH_OFF)
+		return 0;
+	r = fastpath_probe(&reason);
+	ret->used = r == 0;
+	ret->no_flowtable = r == -EOPNOTSUPP;
+	/* With auto a finding says it. */
+	return r < 0 && mode == FASTPATH_ON
+		       ? error_set(err, r, reason.code, reason.field, "%s", reason.message)
+		       : 0;
+}

@@ -16,5 +16,14 @@ enum fastpath_mode {
 enum fastpath_mode fastpath_mode_parse(const char *name);
 
 /* Asks the kernel to check a flowtable and the rule that uses it, and to keep nothing of it. 0,
- * -EOPNOTSUPP with a sentence where it cannot; other errors where it does not answer. */
+ * -EOPNOTSUPP with a sentence where it cannot; other errors where it does not answer. It takes the
+ * kernel 10 ms to forget what it has checked. */
 int fastpath_probe(struct error *err) _must_check_;
+
+struct fastpath_choice {
+	bool used;
+	bool no_flowtable; /* the kernel was asked, and has none */
+};
+/* An error only where the fast path is demanded and cannot be. */
+int fastpath_choose(enum fastpath_mode mode, struct fastpath_choice *ret, struct error *err)
+	_must_check_;

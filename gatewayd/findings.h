@@ -43,8 +43,9 @@ void findings_network(struct findings *findings, const struct findings_view *vie
 /* Other tables that drop what is forwarded. */
 void findings_forward(struct findings *findings);
 
-/* What this kernel lacks that gatewayd can do without. It stays so. */
-void findings_features(struct findings *findings);
+/* What this kernel lacks that gatewayd can do without. It stays so. no_flowtable: fastpath_choose
+ * has found that there is none. */
+void findings_features(struct findings *findings, bool no_flowtable);
 /* Whether the kernel takes our table at all: it is asked to check it, and to keep nothing of it. */
 void findings_kernel(struct findings *findings, const struct shape *shape);
 

@@ -4,7 +4,6 @@
 #include <string.h>
 
 #include "gatewayd/encode.h"
-#include "gatewayd/fastpath.h"
 #include "gatewayd/findings.h"
 #include "gatewayd/netlink.h"
 #include "gatewayd/transact.h"
@@ -120,18 +119,15 @@ void findings_kernel(struct findings *findings, const struct shape *shape)
 	netlink_close(&netlink);
 }
 
-static void check_flowtable(struct findings *findings)
+static void tell_no_flowtable(struct findings *findings)
 {
-	struct error reason = ERROR_INIT;
-
-	if (fastpath_probe(&reason) == -EOPNOTSUPP)
-		finding_remedy(findings_add(findings, FINDING_INFO, "fastpath", "",
-					    "this kernel has no flowtable: open connections take "
-					    "the usual path"),
-			       "modprobe -a nf_flow_table nf_flow_table_inet nft_flow_offload");
+	finding_remedy(findings_add(findings, FINDING_INFO, "fastpath", "",
+				    "this kernel has no flowtable: open connections take the usual "
+				    "path"),
+		       "modprobe -a nf_flow_table nf_flow_table_inet nft_flow_offload");
 }
 
-void findings_features(struct findings *findings)
+void findings_features(struct findings *findings, bool no_flowtable)
 {
 	struct netlink netlink = NETLINK_INIT;
 	bool end_acked = true;
@@ -144,5 +140,6 @@ void findings_features(struct findings *findings)
 					    "receipt"),
 			       "boot a kernel of 6.10 or newer");
 	netlink_close(&netlink);
-	check_flowtable(findings);
+	if (no_flowtable)
+		tell_no_flowtable(findings);
 }

@@ -35,6 +35,7 @@ struct gateway {
 	struct source source;
 	struct public_addresses *addresses;
 	struct shape shape;
+	struct fastpath_choice fastpath;
 	struct inspector *inspector;
 	struct why *why;
 	struct metrics *metrics;
@@ -91,6 +92,15 @@ static void on_foreign_change(const char *who, void *userdata)
 
 	log_warning("table inet portico", "changed by someone else, looking who=\"%s\"", who);
 	reconciler_doubt(gateway->reconciler);
+}
+
+/* Our own changes are none of the monitor's business, and cost the kernel an event each. */
+static void on_bulk(bool begins, void *userdata)
+{
+	struct gateway *gateway = userdata;
+
+	if (gateway->monitor)
+		monitor_listen(gateway->monitor, !begins);
 }
 
 static void on_socket(uint32_t port_id, void *userdata)
@@ -183,22 +193,6 @@ static int open_accounting(struct gateway *gateway, struct event_base *base,
 		     : accounting_new(&gateway->accounting, base, path, options->event_buffer, err);
 }
 
-static int choose_fastpath(enum fastpath_mode mode, bool *ret, struct error *err)
-{
-	struct error reason = ERROR_INIT;
-	int r;
-
-	*ret = false;
-	if (mode == FASTPATH_OFF)
-		return 0;
-	r = fastpath_probe(&reason);
-	*ret = r == 0;
-	/* With auto a finding says it. */
-	return r < 0 && mode == FASTPATH_ON
-		       ? error_set(err, r, reason.code, reason.field, "%s", reason.message)
-		       : 0;
-}
-
 static int open_kernel(struct gateway *gateway, struct event_base *base,
 		       const struct options *options, const struct settings *settings,
 		       struct error *err)
@@ -214,15 +208,17 @@ static int open_kernel(struct gateway *gateway, struct event_base *base,
 		.on_expired = on_expired,
 		.state = gateway->state,
 		.accounting = gateway->accounting,
+		.on_bulk = on_bulk,
 		.on_change = on_change,
 		.userdata = gateway,
 	};
 	int r;
 
 	config.n_links = live_links(gateway, links, &config.shape.devices);
-	r = choose_fastpath(settings->fastpath, &config.shape.fastpath, err);
+	r = fastpath_choose(settings->fastpath, &gateway->fastpath, err);
 	if (r < 0)
 		return r;
+	config.shape.fastpath = gateway->fastpath.used;
 	r = reconciler_new(&gateway->reconciler, base, &config, gateway->metrics, err);
 	if (r < 0)
 		return r;
@@ -319,6 +315,7 @@ static int inspect(struct gateway *gateway, struct event_base *base,
 {
 	struct inspector_config config = { .view = view_of(gateway, &gateway->shape),
 					   .set = settings->set_host,
+					   .no_flowtable = gateway->fastpath.no_flowtable,
 					   .on_collect = on_collect,
 					   .userdata = gateway };
 	struct why_view view;
@@ -406,7 +403,7 @@ bool gateway_check(const struct options *options, const struct settings *setting
 	const struct shape shape = shape_of(options, settings);
 	struct findings_view view;
 	struct error err = ERROR_INIT;
-	bool fine = true, fastpath;
+	bool fine = true;
 	int r;
 
 	if (!gateway || !findings)
@@ -421,9 +418,9 @@ bool gateway_check(const struct options *options, const struct settings *setting
 	gateway->source = source_of(settings);
 	view = view_of(gateway, &shape);
 	findings_kernel(findings, &shape);
-	if (choose_fastpath(settings->fastpath, &fastpath, &err) < 0)
+	if (fastpath_choose(settings->fastpath, &gateway->fastpath, &err) < 0)
 		(void)findings_add(findings, FINDING_ERROR, "fastpath", "", "%s", err.message);
-	findings_features(findings);
+	findings_features(findings, gateway->fastpath.no_flowtable);
 	findings_collect(findings, &view);
 	for (size_t i = 0; i < findings->n; i++) {
 		const struct finding *finding = &findings->items[i];

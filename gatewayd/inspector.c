@@ -170,7 +170,7 @@ int inspector_new(struct inspector **ret, struct event_base *base,
 	/* Without sock_diag there is one finding fewer; the guard has said so. */
 	if (listeners_open(&inspector->listeners) == 0)
 		inspector->config.view.listeners = &inspector->listeners;
-	findings_features(&inspector->features);
+	findings_features(&inspector->features, config->no_flowtable);
 	look(inspector, true);
 	(void)loop_timer_arm(&inspector->timer, INTERVAL_MS);
 	*ret = TAKE_PTR(inspector);

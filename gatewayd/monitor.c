@@ -135,11 +135,28 @@ void monitor_ignore(struct monitor *monitor, uint32_t port_id)
 			 sizeof(program));
 }
 
+static int set_membership(const struct monitor *monitor, int option)
+{
+	int group = NFNLGRP_NFTABLES;
+
+	return setsockopt(monitor->netlink.fd, SOL_NETLINK, option, &group, sizeof(group)) < 0
+		       ? -errno
+		       : 0;
+}
+
+void monitor_listen(struct monitor *monitor, bool listen)
+{
+	int r = set_membership(monitor, listen ? NETLINK_ADD_MEMBERSHIP : NETLINK_DROP_MEMBERSHIP);
+
+	/* What was joined once can be joined again; else everything counts as missed. */
+	if (r < 0 && listen)
+		monitor->on_change("events are not to be had", monitor->userdata);
+}
+
 int monitor_new(struct monitor **ret, struct event_base *base,
 		void (*on_change)(const char *who, void *userdata), void *userdata)
 {
 	_cleanup_(cleanup_monitor) struct monitor *monitor = calloc(1, sizeof(*monitor));
-	int group = NFNLGRP_NFTABLES;
 	int r;
 
 	if (!monitor)
@@ -150,9 +167,9 @@ int monitor_new(struct monitor **ret, struct event_base *base,
 	r = netlink_open(&monitor->netlink, RECEIVE_BYTES);
 	if (r < 0)
 		return r;
-	if (setsockopt(monitor->netlink.fd, SOL_NETLINK, NETLINK_ADD_MEMBERSHIP, &group,
-		       sizeof(group)) < 0)
-		return -errno;
+	r = set_membership(monitor, NETLINK_ADD_MEMBERSHIP);
+	if (r < 0)
+		return r;
 	if (event_assign(&monitor->event, base, monitor->netlink.fd, EV_READ | EV_PERSIST,
 			 on_readable, monitor) < 0 ||
 	    event_add(&monitor->event, NULL) < 0)

@@ -17,6 +17,9 @@ int monitor_new(struct monitor **ret, struct event_base *base,
 		void (*on_change)(const char *who, void *userdata), void *userdata) _must_check_;
 void monitor_free(struct monitor *monitor); /* NULL is fine */
 
+/* Whether it hears anything, as it does from the beginning. */
+void monitor_listen(struct monitor *monitor, bool listen);
+
 /* Commits of this port id are ours: the kernel does not even queue them for us. */
 void monitor_ignore(struct monitor *monitor, uint32_t port_id);
 

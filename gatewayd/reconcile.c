@@ -90,6 +90,14 @@ static void on_plan(const struct plan *plan, void *userdata)
 	accounting_note(reconciler->config.accounting, plan);
 }
 
+static void on_bulk(bool begins, void *userdata)
+{
+	struct reconciler *reconciler = userdata;
+
+	if (reconciler->config.on_bulk)
+		reconciler->config.on_bulk(begins, reconciler->config.userdata);
+}
+
 static void on_transaction(double seconds, void *userdata)
 {
 	struct reconciler *reconciler = userdata;
@@ -540,6 +548,7 @@ static int start(struct reconciler *reconciler, struct error *err)
 {
 	const struct applier_hooks hooks = {
 		.on_plan = on_plan,
+		.on_bulk = on_bulk,
 		.on_transaction = on_transaction,
 		.on_socket = on_socket,
 		.userdata = reconciler,

@@ -31,6 +31,8 @@ struct reconciler_config {
 	void (*on_expired)(const struct mapping_key *key, int64_t expires_at, void *userdata);
 	struct state *state;           /* borrowed; NULL: nothing is kept */
 	struct accounting *accounting; /* borrowed; NULL: nothing is counted */
+	/* Around a transaction of very many elements; see applier_hooks. May be NULL. */
+	void (*on_bulk)(bool begins, void *userdata);
 	/* Called when something that /v1/status or a report shows has changed. May be NULL. */
 	void (*on_change)(void *userdata);
 	void *userdata;

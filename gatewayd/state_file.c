@@ -107,37 +107,40 @@ static int replay_put(const struct state_handlers *handlers, const char *text, s
 	return r;
 }
 
-static int replay_delete(const struct state_handlers *handlers, json_t *json, struct error *err)
+static int replay_delete(const struct state_handlers *handlers, const char *text, struct error *err)
 {
 	struct mapping_key key;
 	int r;
 
-	r = mapping_key_decode(json, "", NULL, NULL, &key, err);
+	r = mapping_key_read(text, &key, err);
 	return r < 0 ? r : handlers->on_delete(&key, handlers->userdata);
 }
 
-static int replay_other(const struct state_handlers *handlers, const char *text, struct error *err)
+static int replay_ban(const struct state_handlers *handlers, const char *text, struct error *err)
 {
-	const char *deletion = after(text, STATE_DELETE), *ban = after(text, STATE_BAN);
-	const char *body = deletion ?: ban ?: after(text, STATE_UNBAN);
+	const char *ban = after(text, STATE_BAN);
+	const char *body = ban ?: after(text, STATE_UNBAN);
 	_cleanup_json_ json_t *json = NULL;
 	int r;
 
 	r = json_decode(body, strlen(body), &json, err);
 	if (r < 0)
 		return r;
-	if (deletion)
-		return replay_delete(handlers, json, err);
 	return handlers->on_ban ? handlers->on_ban(json, !ban, handlers->userdata) : 0;
 }
 
 static int replay_change(const struct state_handlers *handlers, const char *text)
 {
-	const char *put = after(text, STATE_PUT);
+	const char *put = after(text, STATE_PUT), *deletion = after(text, STATE_DELETE);
 	struct error err = ERROR_INIT;
 	int r;
 
-	r = put ? replay_put(handlers, put, &err) : replay_other(handlers, text, &err);
+	if (put)
+		r = replay_put(handlers, put, &err);
+	else if (deletion)
+		r = replay_delete(handlers, deletion, &err);
+	else
+		r = replay_ban(handlers, text, &err);
 	if (r == 0 || err.errnum == 0 || r == -ENOMEM)
 		return r;
 	handlers->on_unreadable(text, &err, handlers->userdata);

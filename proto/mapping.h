@@ -65,9 +65,10 @@ json_t *mapping_key_encode(const struct mapping_key *key);
 #define MAPPING_TEXT_MAX ((size_t)16 << 10) /* MAPPING_ALLOW_MAX prefixes, and all the rest */
 size_t mapping_write(const struct mapping *mapping, char buffer[MAPPING_TEXT_MAX]);
 size_t mapping_key_write(const struct mapping_key *key, char buffer[MAPPING_TEXT_MAX]);
-/* The other way, for any JSON of a mapping, at its quickest for what mapping_write makes. Rules and
- * errors are mapping_decode's. */
+/* The other way, for any JSON of a mapping or key, at its quickest for what is written here. Rules
+ * and errors are mapping_decode's and mapping_key_decode's. */
 int mapping_read(const char *text, struct mapping *ret, struct error *err) _must_check_;
+int mapping_key_read(const char *text, struct mapping_key *ret, struct error *err) _must_check_;
 /* Whether this can be an environment's or a service's name. */
 bool mapping_is_name(const char *text);
 

@@ -205,13 +205,18 @@ static bool take_on_remove(const char **at, enum on_remove *ret)
 	return drain || take(at, ",\"on_remove\":\"revoke\"}");
 }
 
+static bool take_key(const char **at, struct mapping_key *key)
+{
+	return take(at, "{\"address\":\"") && take_address(at, &key->address) &&
+	       take_protocol(at, &key->protocol) && take_port(at, &key->port);
+}
+
 static bool take_mapping(const char **at, struct mapping *mapping)
 {
 	struct endpoint *target = &mapping->target;
 
-	return take(at, "{\"address\":\"") && take_address(at, &mapping->key.address) &&
-	       take_protocol(at, &mapping->key.protocol) && take_port(at, &mapping->key.port) &&
-	       take(at, ",\"target\":{\"address\":\"") && take_address(at, &target->address) &&
+	return take_key(at, &mapping->key) && take(at, ",\"target\":{\"address\":\"") &&
+	       take_address(at, &target->address) &&
 	       target->address.family == mapping->key.address.family &&
 	       take_port(at, &target->port) && take(at, "}") &&
 	       take_name(at, ",\"environment\":\"", &mapping->environment) &&
@@ -234,4 +239,19 @@ int mapping_read(const char *text, struct mapping *ret, struct error *err)
 	mapping_clear(&mapping);
 	r = json_decode(text, strlen(text), &json, err);
 	return r < 0 ? r : mapping_decode(json, "", NULL, ret, err);
+}
+
+int mapping_key_read(const char *text, struct mapping_key *ret, struct error *err)
+{
+	struct mapping_key key = { 0 };
+	_cleanup_json_ json_t *json = NULL;
+	const char *at = text;
+	int r;
+
+	if (take_key(&at, &key) && take(&at, "}") && *at == '\0') {
+		*ret = key;
+		return 0;
+	}
+	r = json_decode(text, strlen(text), &json, err);
+	return r < 0 ? r : mapping_key_decode(json, "", NULL, NULL, ret, err);
 }

@@ -32,7 +32,17 @@ static int on_put(struct mapping *mapping, void *userdata)
 
 static int on_delete(const struct mapping_key *key, void *userdata)
 {
-	fuzz_require(key->port > 0);
+	char text[MAPPING_TEXT_MAX];
+	struct mapping_key again, decoded;
+	json_t *json;
+
+	(void)mapping_key_write(key, text);
+	fuzz_require(mapping_key_read(text, &again, NULL) == 0);
+	fuzz_require(mapping_key_compare(key, &again) == 0);
+	json = fuzz_json((const unsigned char *)text, strlen(text));
+	fuzz_require(json && mapping_key_decode(json, "", NULL, NULL, &decoded, NULL) == 0);
+	fuzz_require(mapping_key_compare(key, &decoded) == 0);
+	json_decref(json);
 	return 0;
 }
 

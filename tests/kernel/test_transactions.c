@@ -123,6 +123,61 @@ Test(transactions, a_hooked_table_changes_in_one_transaction_however_large)
 	cr_assert_eq(apply_all(&applier).n_changes, 0);
 }
 
+/* ---- many at once ---- */
+
+/* What whoever listens is told around a transaction of many elements. */
+struct bulk {
+	unsigned begun, ended;
+	const char *meanwhile; /* what somebody else does before it ends; once */
+};
+
+static void on_bulk(bool begins, void *userdata)
+{
+	struct bulk *bulk = userdata;
+	const char *command = bulk->meanwhile;
+
+	bulk->begun += begins;
+	bulk->ended += !begins;
+	if (begins || !command)
+		return;
+	bulk->meanwhile = NULL;
+	do_nft(command);
+}
+
+Test(transactions, nobody_need_listen_while_there_are_many_changes_of_ours)
+{
+	struct bulk bulk = { 0 };
+
+	apply_all(&applier);
+	applier.hooks.on_bulk = on_bulk;
+	applier.hooks.userdata = &bulk;
+	desire_many(999, "10.0.0.5:22");
+	cr_assert_eq(apply_all(&applier).n_changes, 999);
+	cr_assert_eq(bulk.begun, 0);
+	desire_many(3000, "10.0.0.6:22");
+	cr_assert_eq(apply_all(&applier).n_changes, 3000);
+	cr_assert_eq(bulk.begun, 1);
+	cr_assert_eq(bulk.ended, 1);
+	cr_assert_eq(applier.stats.resyncs[RESYNC_FOREIGN], 0);
+}
+
+Test(transactions, what_somebody_does_while_nobody_listens_is_found_and_repaired)
+{
+	struct bulk bulk = {
+		.meanwhile = "delete element inet portico mapping4 { 203.0.113.1 . tcp . 77 }"
+	};
+
+	apply_all(&applier);
+	applier.hooks.on_bulk = on_bulk;
+	applier.hooks.userdata = &bulk;
+	desire_many(3000, "10.0.0.5:22");
+	cr_assert_eq(apply_all(&applier).n_changes, 3001);
+	cr_assert_null(bulk.meanwhile);
+	cr_assert_eq(applier.stats.resyncs[RESYNC_FOREIGN], 1);
+	cr_assert_eq(kernel_count(), 3000);
+	cr_assert(kernel_has("203.0.113.1 . tcp . 77 comment"));
+}
+
 /* A target of another family than its port: no bytes that the map takes. */
 static void desire_impossible(const char *key)
 {

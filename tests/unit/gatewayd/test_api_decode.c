@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Bodies of the local API to changesets: what is taken, and the field and code of what is not. */
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "gatewayd/api_decode.h"
@@ -26,13 +27,10 @@ TestSuite(api_decode, .init = begin, .fini = end);
 
 static int decode(const char *text, bool replace)
 {
-	_cleanup_json_ json_t *body = NULL;
-
 	changeset_free(TAKE_PTR(changeset));
 	err = ERROR_INIT;
-	cr_assert_eq(json_decode(text, strlen(text), &body, &err), 0, "%s: %s", text, err.message);
-	return replace ? api_decode_replace(body, &admission, &changeset, &err)
-		       : api_decode_apply(body, &admission, &changeset, &err);
+	return replace ? api_decode_replace(text, strlen(text), &admission, &changeset, &err)
+		       : api_decode_apply(text, strlen(text), &admission, &changeset, &err);
 }
 
 static void expect_key(size_t index, const char *text)
@@ -128,6 +126,16 @@ struct row {
 };
 
 static const struct row rows[] = {
+	{ true, "", "malformed", "", -EINVAL },
+	{ true, "7", "malformed", "", -EINVAL },
+	{ true, "[{\"port\":1," TARGET "},{\"port\":2," TARGET "}", "malformed", "", -EINVAL },
+	{ true, "[{\"port\":1," TARGET "},]", "malformed", "", -EINVAL },
+	{ true, "[{\"port\":1," TARGET "}] []", "malformed", "", -EINVAL },
+	{ true, "[{\"port\":1,\"port\":2," TARGET "}]", "malformed", "", -EINVAL },
+	{ true, "{\"mappings\":[],\"mappings\":[]}", "malformed", "", -EINVAL },
+	{ true, "{\"more\":1,\"mappings\":[{\"port\":1," TARGET "}]}", "unknown_field", "more",
+	  -EINVAL },
+	{ false, "[]", "invalid", "", -EINVAL },
 	{ true, "{}", "missing", "mappings", -EINVAL },
 	{ true, "{\"mappings\":[],\"more\":1}", "unknown_field", "more", -EINVAL },
 	{ true, "[1]", "invalid", "mappings[0]", -EINVAL },
@@ -185,4 +193,83 @@ Test(api_decode, what_is_not_right_is_refused_by_field)
 		cr_assert_str_eq(err.field, rows[i].field, "%s: %s", rows[i].body, err.field);
 		cr_assert(strstr(err.message, rows[i].field), "%s: %s", rows[i].body, err.message);
 	}
+}
+
+/* ---- very many ---- */
+
+#define MANY 60000
+
+/* Ports from 1 on; the text of item number index is another's. */
+static char *many(size_t index, const char *instead)
+{
+	const size_t room = MANY * 96 + strlen(instead) + 16;
+	char *text = malloc(room);
+	size_t used = 0;
+
+	cr_assert_not_null(text);
+	for (size_t i = 0; i < MANY; i++) {
+		used += (size_t)snprintf(text + used, room - used, "%c", i == 0 ? '[' : ',');
+		used += (size_t)(i == index ? snprintf(text + used, room - used, "%s", instead)
+					    : snprintf(text + used, room - used,
+						       "{\"port\":%zu," TARGET "}", i + 1));
+	}
+	(void)snprintf(text + used, room - used, "]");
+	return text;
+}
+
+Test(api_decode, very_many_are_read_in_their_order)
+{
+	_cleanup_free_ char *text = many(MANY, "");
+
+	cr_assert_eq(decode(text, true), 0, "%s", err.message);
+	cr_assert_eq(changeset->n_changes, MANY);
+	for (size_t i = 0; i < MANY; i++)
+		cr_assert_eq(changeset->changes[i].key.port, i + 1);
+}
+
+Test(api_decode, one_bad_among_very_many_is_named)
+{
+	static const struct {
+		const char *instead, *code, *field, *message;
+		int errnum;
+	} cases[] = {
+		{ "{\"port\":0," TARGET "}", "out_of_range", "mappings[50000].port",
+		  "mappings[50000].port: 0 is outside 1…65535", -ERANGE },
+		{ "5", "invalid", "mappings[50000]", "mappings[50000]: must be an object",
+		  -EINVAL },
+		{ "{\"port\":7," TARGET "}", "conflict", "mappings[50000]",
+		  "mappings[50000]: 203.0.113.10:7/tcp is named more than once", -EEXIST },
+		{ "\n\n{\"port\":7," TARGET, "malformed", "", "not valid JSON: ", -EINVAL },
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		_cleanup_free_ char *text = many(50000, cases[i].instead);
+
+		cr_assert_eq(decode(text, true), cases[i].errnum, "%s", err.message);
+		cr_assert_null(changeset);
+		cr_assert_str_eq(err.code, cases[i].code);
+		cr_assert_str_eq(err.field, cases[i].field);
+		cr_assert_eq(strncmp(err.message, cases[i].message, strlen(cases[i].message)), 0,
+			     "%s", err.message);
+	}
+	/* Its place is one in the whole body. */
+	cr_assert(strstr(err.message, "(line 3, "), "%s", err.message);
+}
+
+Test(api_decode, there_is_a_limit_of_changes)
+{
+	static const char item[] = "{\"op\":\"delete\",\"port\":1},";
+	const size_t n = API_CHANGES_MAX + 1, begin = strlen("{\"changes\":["),
+		     length = sizeof(item) - 1;
+	_cleanup_free_ char *text = malloc(begin + n * length + 3);
+
+	cr_assert_not_null(text);
+	memcpy(text, "{\"changes\":[", begin);
+	for (size_t i = 0; i < n; i++)
+		memcpy(text + begin + i * length, item, length);
+	memcpy(text + begin + n * length - 1, "]}", 3);
+	cr_assert_eq(decode(text, false), -E2BIG);
+	cr_assert_str_eq(err.code, "too_large");
+	cr_assert_str_eq(err.field, "changes");
+	cr_assert_str_eq(err.message, "more than 1000000 changes in one request");
 }

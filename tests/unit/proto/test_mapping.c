@@ -136,6 +136,37 @@ Test(mapping, a_key_allows_only_what_it_is_told_to)
 	json_decref(json);
 }
 
+Test(mapping, a_key_reads_as_it_is_written_and_as_others_write_it)
+{
+	static const char *const same[] = {
+		"{\"address\":\"203.0.113.10\",\"protocol\":\"udp\",\"port\":65535}",
+		"{\"port\": 65535, \"protocol\": \"udp\", \"address\": \"203.0.113.10\"}",
+	};
+	static const char *const bad[] = {
+		"{\"address\":\"203.0.113.10\",\"protocol\":\"udp\",\"port\":65536}",
+		"{\"address\":\"203.0.113.10\",\"protocol\":\"udp\",\"port\":0}",
+		"{\"address\":\"203.0.113.10\",\"protocol\":\"udp\",\"port\":1}x",
+		"{\"address\":\"203.0.113.10\",\"protocol\":\"udp\",\"port\":1,\"x\":1}",
+		"{\"address\":\"224.0.0.1\",\"protocol\":\"udp\",\"port\":1}",
+		"{\"protocol\":\"udp\",\"port\":1}",
+		"",
+	};
+	char text[MAPPING_TEXT_MAX];
+	struct error err = ERROR_INIT;
+	struct mapping_key key;
+
+	for (size_t i = 0; i < ARRAY_SIZE(same); i++) {
+		cr_assert_eq(mapping_key_read(same[i], &key, &err), 0, "%s", err.message);
+		(void)mapping_key_write(&key, text);
+		cr_assert_str_eq(text, same[0]);
+	}
+	for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
+		err = ERROR_INIT;
+		cr_assert_lt(mapping_key_read(bad[i], &key, &err), 0, "%s", bad[i]);
+		cr_assert(err.message[0]);
+	}
+}
+
 Test(mapping, keys_have_a_total_order)
 {
 	const struct mapping_key sorted[] = {
