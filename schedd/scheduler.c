@@ -229,14 +229,16 @@ static void heard(struct scheduler *scheduler)
 	scheduler->heard_ms = clock_monotonic_ms();
 }
 
-/* Ends a batch of the copy, and tells watchers as the leader does. */
-static void commit_copy(struct scheduler *scheduler, uint64_t revision)
+/* Ends a batch of the copy, and tells watchers as the leader does. shown is the revision that they
+ * are told. */
+static void commit_copy(struct scheduler *scheduler, uint64_t revision, uint64_t shown)
 {
 	struct state *state = &scheduler->state;
 
 	if (!state_close_mirror(state, revision))
 		return;
 	state_commit_batch(state);
+	state->revision = shown;
 	scheduler->events.on_commit(scheduler->userdata, &state->flight);
 	state_finish_batch(state);
 }
@@ -248,9 +250,11 @@ static int on_row(void *userdata, struct record *record)
 
 	if (!scheduler->standby)
 		return state_load(state, record);
-	/* Departures came before rows, and a key of theirs may be that of a row. */
+	/* Departures came before rows, and a key of theirs may be that of a row. Without the rows
+	 * the copy is not at their revision: a gateway that was told so would confirm what it has
+	 * not got, and the connection may be lost before they come. */
 	if (scheduler->departing > 0)
-		commit_copy(scheduler, scheduler->departing);
+		commit_copy(scheduler, scheduler->departing, state->revision);
 	scheduler->departing = 0;
 	return state_mirror(state, record);
 }
@@ -275,7 +279,7 @@ static void on_copied(void *userdata, uint64_t epoch, uint64_t revision, const c
 			 state_count(&scheduler->state, RECORD_HOST),
 			 state_count(&scheduler->state, RECORD_ENVIRONMENT));
 	scheduler->state.epoch = epoch;
-	commit_copy(scheduler, revision);
+	commit_copy(scheduler, revision, revision);
 	scheduler->state.revision = revision;
 	scheduler->loaded = scheduler->standby = true;
 	scheduler->departing = 0;

@@ -154,6 +154,53 @@ agree() {
 	lab_wait 10 agree_ports
 }
 
+# A stream of the standby's that was there before: PATH
+stream_start() {
+	timeout 60 curl -sN --unix-socket "$lab_dir/$follows.sock" "http://localhost$1" >"$lab_dir/stream" 3>&- &
+	stream=$!
+	lab_wait 5 grep -q '"synced"' "$lab_dir/stream"
+}
+
+stream_end() {
+	kill "$stream"
+	wait "$stream" || true
+}
+
+# No line tells a revision before the stream has what that revision has: the rows "put" of the last change are in
+# the first line that tells their revision.
+tells_the_truth() { # NAME
+	local revision
+	revision=$(jq -r "select(.type == \"change\") | select(any(.put[]?; .name == \"$1\")) | .revision" "$lab_dir/stream" | head -n 1)
+	[ -n "$revision" ]
+	jq -sce "map(select(.revision >= $revision)) | .[0].put | any(.name == \"$1\")" "$lab_dir/stream"
+}
+
+@test "a standby that is cut off between removals and rows tells nobody of a revision that it has not got" {
+	roles
+	create "$leads" leaves
+	lab_wait 5 sees "$follows" leaves
+	stream_start '/v1/environments?watch=1'
+	for how in none before-ports; do
+		kill -STOP "$(lab_pid "$follows")"
+		call "$leads" DELETE /v1/environments/leaves -f >/dev/null
+		lab_wait 5 eval '! sees "$leads" leaves'
+		create "$leads" "comes-$how"
+		create "$leads" leaves
+		echo "$how" >"$lab_dir/order"
+		kill -CONT "$(lab_pid "$follows")"
+		lab_wait 10 grep -q "\"change\".*comes-$how" "$lab_dir/stream"
+		tells_the_truth "comes-$how"
+		lab_wait 10 agree
+		lab_wait 10 agree_ports
+	done
+	grep -qx "done" "$lab_dir/order"
+	echo none >"$lab_dir/order"
+	# Nothing is missing in the stream, and nothing was told twice as new.
+	[ "$(jq -sc '[.[] | select(.type == "change") | .put[]?.name | select(startswith("comes-"))] | unique' "$lab_dir/stream")" = \
+		'["comes-before-ports","comes-none"]' ]
+	stream_end
+}
+
 agree_ports() {
 	[ "$(call a GET /v1/ports | jq -S '.items | sort_by(.port)')" = "$(call b GET /v1/ports | jq -S '.items | sort_by(.port)')" ]
 }
@@ -228,6 +275,82 @@ count_after() { # PREFIX
 	[ "$(sql 'SELECT epoch FROM leader')" = "$((epoch + 1))" ]
 	start "$leads"
 	lab_wait 20 is_standby "$leads"
+	lab_wait 10 agree
+}
+
+# Reports of a host: SCHEDD EPOCH
+report_status() {
+	status "$1" POST /v1/hosts/h1/status -d "{\"epoch\":$2,\"revision\":0,
+		\"capacity\":{\"cpu_milli\":1000,\"memory_bytes\":1073741824,\"gpus\":[]},\"containers\":[]}"
+}
+
+@test "what a stopped leader still says when it wakes up is of its epoch, and nobody who knows the next one takes it" {
+	roles
+	local old epoch
+	old=$(lab_pid "$leads")
+	epoch=$(sql 'SELECT epoch FROM leader')
+	timeout 90 curl -sN --unix-socket "$lab_dir/$leads.sock" 'http://localhost/v1/hosts/h1/desired?watch=1' \
+		>"$lab_dir/stream" 3>&- &
+	lab_wait 5 grep -q '"synced"' "$lab_dir/stream"
+	kill -STOP "$old"
+	lab_wait 40 is_ready "$follows"
+	# A report that is on its way to the stopped one, of somebody who has seen the next leader.
+	report_status "$leads" "$((epoch + 1))" >"$lab_dir/late" 3>&- &
+	lab_wait 10 eval '[ "$(ss -xH state established src "$lab_dir/$leads.sock" | wc -l)" -ge 2 ]'
+	kill -CONT "$old"
+	lab_wait 20 lab_gone "$old"
+	wait
+	[ "$(cat "$lab_dir/late")" != 200 ]
+	grep -q 'error .*cannot go on: another schedd became the leader' "$lab_dir/log/$leads"
+	# Its stream has ended; what it said was of its epoch, to the end.
+	[ "$(jq -r '.epoch // empty' "$lab_dir/stream" | sort -u)" = "$epoch" ]
+	# And who comes with its epoch to the next leader is told.
+	[ "$(report_status "$follows" "$epoch")" = 409 ]
+	[ "$(jq -r .code "$lab_dir/answer")" = stale_epoch ]
+	[ "$(report_status "$follows" "$((epoch + 1))")" = 200 ]
+	start "$leads"
+	lab_wait 20 is_standby "$leads"
+	lab_wait 10 agree
+}
+
+# A standby has the lock and waits to write that it leads.
+takes_over() {
+	[ "$(sql "SELECT count(*) FROM pg_stat_activity a JOIN pg_locks l ON l.pid = a.pid AND l.locktype = 'advisory'
+		WHERE l.granted AND a.wait_event_type = 'Lock' AND a.query LIKE 'UPDATE leader SET epoch%'")" = 1 ]
+}
+
+@test "a standby that is killed with the lock and before its first write leaves no harm, and the next one leads" {
+	roles
+	local epoch holder
+	epoch=$(sql 'SELECT epoch FROM leader')
+	create "$leads" before-the-lock
+	mkfifo "$lab_dir/holder"
+	psql -h "$lab_dir/postgres" -U portico -d portico -XqAt <"$lab_dir/holder" >"$lab_dir/holds" 3>&- &
+	holder=$!
+	exec 7>"$lab_dir/holder"
+	echo "BEGIN; SELECT 'holds', epoch FROM leader FOR UPDATE;" >&7
+	lab_wait 10 grep -q holds "$lab_dir/holds"
+	kill -KILL "$(lab_pid "$leads")"
+	lab_wait 20 takes_over
+	# It has the lock, and leads not before it is written: reads are its copy, and nothing is taken.
+	[ "$(status "$follows" GET /readyz)" = 503 ]
+	[ "$(status "$follows" POST /v1/environments -d "$(environment too-early)")" = 503 ]
+	kill -KILL "$(lab_pid "$follows")"
+	lab_wait 10 eval '! lab_pid "$follows" >/dev/null'
+	start "$leads" 7>&-
+	echo "COMMIT;" >&7
+	exec 7>&-
+	wait "$holder"
+	rm "$lab_dir/holder"
+	lab_wait 40 is_ready "$leads"
+	# The server may have carried out what the dead one had sent; nobody writes with that epoch.
+	[ "$(sql 'SELECT epoch FROM leader')" -gt "$epoch" ]
+	[ "$(sql 'SELECT epoch FROM leader')" = "$(call "$leads" GET /metrics | sed -n 's/^portico_sched_epoch //p')" ]
+	[ "$(sql "SELECT count(*) FROM environments WHERE name = 'too-early'")" = 0 ]
+	sees "$leads" before-the-lock
+	create "$leads" after-the-lock
+	start "$follows"
+	lab_wait 20 is_standby "$follows"
 	lab_wait 10 agree
 }
 

@@ -127,6 +127,12 @@ EXCEPTION
 		END IF;
 		RETURN statement || $q$: not refused by $q$ || by || $q$ but: $q$ || SQLERRM;
 END $$;
+CREATE FUNCTION checks.accepted(statement text) RETURNS text LANGUAGE plpgsql AS $$
+DECLARE
+	complaint text := checks.refused($q$nothing$q$, statement);
+BEGIN
+	RETURN CASE WHEN complaint LIKE $q$%: is not refused$q$ THEN NULL ELSE complaint END;
+END $$;
 SET search_path = public, checks'
 
 complaints() { # DATABASE NUMBER
@@ -257,7 +263,7 @@ kill_migration() { # N session|schedd
 	local before
 	before=$(dump_of "killed-$1"; rows_of "killed-$1" "at-$1")
 	holder_start "killed-$1"
-	start "killed-$1"
+	start "killed-$1" 7>&-
 	lab_wait 20 waits_in_migration "killed-$1"
 	kill -KILL "$(lab_pid schedd)"
 	lab_wait 10 eval '! lab_pid schedd >/dev/null'
