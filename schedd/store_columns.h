@@ -40,6 +40,14 @@ static inline void add_time(struct params *params, int64_t seconds)
 		add_text(params, NULL);
 }
 
+static inline void add_key(struct params *params, const struct mapping_key *key,
+			   char address[ADDRESS_STRING_MAX])
+{
+	add_text(params, address_format(&key->address, address));
+	add_text(params, protocol_name(key->protocol));
+	add_number(params, key->port);
+}
+
 static inline int execute(PGconn *connection, const char *statement, const struct params *params)
 {
 	return PQsendQueryPrepared(connection, statement, params->n, params->values, NULL, NULL, 0)
@@ -92,6 +100,13 @@ static inline char *next_copy(struct cursor *cursor, bool *failed)
 	*failed |= text && !copy;
 	return copy;
 }
+
+/* ---- store_bulk.c ---- */
+
+/* All of a batch, as one statement each; nothing where there is none. */
+int store_send_environments(PGconn *connection, const struct batch *batch) _must_check_;
+int store_send_ports(PGconn *connection, const struct batch *batch) _must_check_;
+int store_send_audits(PGconn *connection, const struct batch *batch) _must_check_;
 
 /* ---- store_rows_access.c ---- */
 

@@ -17,10 +17,8 @@ static int send_batch(struct store *store, uint64_t epoch, const struct batch *b
 {
 	int r = store_idle_before_batch(store);
 
-	for (size_t i = 0; i < batch->n && r == 0; i++)
-		r = store_send_change(store->connection, batch->changes[i].entry);
-	for (size_t i = 0; i < batch->n_audits && r == 0; i++)
-		r = store_send_audit(store->connection, &batch->audits[i], batch->to_revision);
+	if (r == 0)
+		r = store_send_rows(store->connection, batch);
 	if (r == 0)
 		r = store_send_advance(store->connection, epoch, batch);
 	if (r == 0 && !PQpipelineSync(store->connection))

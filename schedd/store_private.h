@@ -145,8 +145,7 @@ int store_row_decode(enum record_kind kind, const PGresult *result, int row, str
 		     struct error *err) _must_check_;
 /* A column of a number type; 0 for SQL's NULL. */
 uint64_t store_number(const PGresult *result, int row, int column);
-/* Sends the statement that writes an entry's flight version. */
-int store_send_change(PGconn *connection, const struct entry *entry) _must_check_;
-int store_send_audit(PGconn *connection, const struct audit *audit, uint64_t revision) _must_check_;
+/* Sends the statements that write the rows of a batch and its events. */
+int store_send_rows(PGconn *connection, const struct batch *batch) _must_check_;
 /* Sends the step of the leader's row from the batch's first revision to its last. */
 int store_send_advance(PGconn *connection, uint64_t epoch, const struct batch *batch) _must_check_;

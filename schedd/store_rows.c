@@ -30,14 +30,24 @@ const struct store_statement store_statements[] = {
 	  " version = excluded.version, online = excluded.online,"
 	  " status_since = excluded.status_since,"
 	  " addresses_revision = excluded.addresses_revision, revision = excluded.revision" },
-	{ "put_environment",
+	{ "put_environments",
 	  "INSERT INTO environments (id, name, spec, cpu_milli, memory_bytes, gpu, gpu_milli, login,"
 	  " password_hash, ssh_host_key, ssh_host_key_public, phase, stage, reason, power, host, gpus,"
 	  " assignment, assignment_revision, created_at, phase_since, revision, action, move_to,"
-	  " expires_at, exit_code, crashes, next_try) VALUES ($1, $2, $3,"
-	  " $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19,"
-	  " to_timestamp($20::double precision), to_timestamp($21::double precision), $22, $23, $24,"
-	  " to_timestamp($25::double precision), $26, $27, to_timestamp($28::double precision))"
+	  " expires_at, exit_code, crashes, next_try) SELECT id, name, spec, cpu_milli,"
+	  " memory_bytes, gpu, gpu_milli, login, password_hash, ssh_host_key, ssh_host_key_public,"
+	  " phase, stage, reason, power, host, gpus, assignment, assignment_revision,"
+	  " to_timestamp(created_at), to_timestamp(phase_since), revision, action, move_to,"
+	  " to_timestamp(expires_at), exit_code, crashes, to_timestamp(next_try) FROM unnest("
+	  "$1::text[], $2::text[], $3::jsonb[], $4::bigint[], $5::bigint[], $6::integer[],"
+	  " $7::integer[], $8::text[], $9::text[], $10::text[], $11::text[], $12::text[],"
+	  " $13::text[], $14::text[], $15::text[], $16::text[], $17::jsonb[], $18::text[],"
+	  " $19::bigint[], $20::float8[], $21::float8[], $22::bigint[], $23::text[], $24::text[],"
+	  " $25::float8[], $26::integer[], $27::bigint[], $28::float8[]) AS row (id, name, spec,"
+	  " cpu_milli, memory_bytes, gpu, gpu_milli, login, password_hash, ssh_host_key,"
+	  " ssh_host_key_public, phase, stage, reason, power, host, gpus, assignment,"
+	  " assignment_revision, created_at, phase_since, revision, action, move_to, expires_at,"
+	  " exit_code, crashes, next_try)"
 	  " ON CONFLICT (id) DO UPDATE SET password_hash = excluded.password_hash,"
 	  " ssh_host_key = excluded.ssh_host_key, phase = excluded.phase, stage = excluded.stage,"
 	  " reason = excluded.reason, power = excluded.power, host = excluded.host,"
@@ -47,12 +57,16 @@ const struct store_statement store_statements[] = {
 	  " action = excluded.action, move_to = excluded.move_to,"
 	  " expires_at = excluded.expires_at, exit_code = excluded.exit_code,"
 	  " crashes = excluded.crashes, next_try = excluded.next_try" },
-	{ "put_port",
+	{ "put_ports",
 	  "INSERT INTO port_mappings (address, protocol, port, environment, service, state,"
 	  " target_address, target_port, mapping_revision, since, quarantined_until, revision,"
-	  " expires_at)"
-	  " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, to_timestamp($10::double precision),"
-	  " to_timestamp($11::double precision), $12, to_timestamp($13::double precision))"
+	  " expires_at) SELECT address, protocol, port, environment, service, state, target_address,"
+	  " target_port, mapping_revision, to_timestamp(since), to_timestamp(quarantined_until),"
+	  " revision, to_timestamp(expires_at) FROM unnest($1::inet[], $2::text[], $3::integer[],"
+	  " $4::text[], $5::text[], $6::text[], $7::inet[], $8::integer[], $9::bigint[],"
+	  " $10::float8[], $11::float8[], $12::bigint[], $13::float8[]) AS row (address, protocol,"
+	  " port, environment, service, state, target_address, target_port, mapping_revision,"
+	  " since, quarantined_until, revision, expires_at)"
 	  " ON CONFLICT (address, protocol, port)"
 	  " DO UPDATE SET state = excluded.state, target_address = excluded.target_address,"
 	  " target_port = excluded.target_port, mapping_revision = excluded.mapping_revision,"
@@ -86,9 +100,10 @@ const struct store_statement store_statements[] = {
 			 " INSERT INTO departed (revision, kind, id) VALUES ($1, 'port', $2)" },
 	{ "delete_token", "WITH gone AS (DELETE FROM tokens WHERE id = $2)"
 			  " INSERT INTO departed (revision, kind, id) VALUES ($1, 'token', $2)" },
-	{ "add_event",
+	{ "add_events",
 	  "INSERT INTO events (revision, actor, subject_kind, subject, action, message)"
-	  " VALUES ($1, $2, $3, $4, $5, $6)" },
+	  " SELECT * FROM unnest($1::bigint[], $2::text[], $3::text[], $4::text[], $5::text[],"
+	  " $6::text[])" },
 	{ "forget", "SELECT leader_forget($1, $2)" },
 	{ "advance", "SELECT leader_advance($1, $2, $3)" },
 	{ "address", "UPDATE leader SET address = $2 WHERE epoch = $1" },
@@ -151,88 +166,6 @@ static int send_gateway(PGconn *connection, const struct gateway *gateway)
 	return execute(connection, "put_gateway", &params);
 }
 
-static void add_life(struct params *params, const struct environment *environment)
-{
-	add_text(params, environment_action_name(environment->action));
-	add_text(params, environment->move_to);
-	add_time(params, environment->expires_at);
-	if (environment->exit_code == EXIT_CODE_NONE)
-		add_text(params, NULL);
-	else
-		add_number(params, (uint64_t)environment->exit_code);
-	add_number(params, environment->crashes);
-	add_time(params, environment->next_try);
-}
-
-static int send_environment(PGconn *connection, const struct environment *environment)
-{
-	const struct environment_origin *origin = environment->origin;
-	_cleanup_json_ json_t *json = environment_spec_encode(&origin->spec);
-	_cleanup_free_ char *spec = json ? json_encode(json) : NULL, *gpus = NULL;
-	struct params params = { .n = 0 };
-
-	if (environment->gpus)
-		gpus = json_encode(environment->gpus);
-	if (!spec || (environment->gpus && !gpus))
-		return -ENOMEM;
-	add_text(&params, origin->id);
-	add_text(&params, origin->spec.name);
-	add_text(&params, spec);
-	add_number(&params, origin->spec.cpu_milli);
-	add_number(&params, origin->spec.memory_bytes);
-	add_number(&params, origin->spec.gpu);
-	add_number(&params, origin->spec.gpu_milli);
-	add_text(&params, origin->login);
-	add_text(&params, origin->password_hash);
-	add_text(&params, origin->ssh_host_key);
-	add_text(&params, origin->ssh_host_key_public);
-	add_text(&params, phase_name(environment->phase));
-	add_text(&params, stage_name(environment->stage));
-	add_text(&params, environment->reason);
-	add_text(&params, environment->power ? "on" : "off");
-	add_text(&params, environment->host[0] ? environment->host : NULL);
-	add_text(&params, gpus);
-	add_text(&params, assignment_name(environment->assignment));
-	add_number(&params, environment->assignment_revision);
-	add_number(&params, (uint64_t)origin->created_at);
-	add_number(&params, (uint64_t)environment->phase_since);
-	add_number(&params, environment->record.revision);
-	add_life(&params, environment);
-	return execute(connection, "put_environment", &params);
-}
-
-static void add_key(struct params *params, const struct mapping_key *key,
-		    char address[ADDRESS_STRING_MAX])
-{
-	add_text(params, address_format(&key->address, address));
-	add_text(params, protocol_name(key->protocol));
-	add_number(params, key->port);
-}
-
-static int send_port(PGconn *connection, const struct port *port)
-{
-	char address[ADDRESS_STRING_MAX], target[ADDRESS_STRING_MAX];
-	struct params params = { .n = 0 };
-
-	add_key(&params, &port->key, address);
-	add_text(&params, port->environment);
-	add_text(&params, port->service);
-	add_text(&params, port_state_name(port->state));
-	if (port->has_target) {
-		add_text(&params, address_format(&port->target.address, target));
-		add_number(&params, port->target.port);
-	} else {
-		add_text(&params, NULL);
-		add_text(&params, NULL);
-	}
-	add_number(&params, port->mapping_revision);
-	add_number(&params, (uint64_t)port->since);
-	add_time(&params, port->state == PORT_QUARANTINED ? port->quarantined_until : 0);
-	add_number(&params, port->record.revision);
-	add_time(&params, port->has_target ? port->expires_at : 0);
-	return execute(connection, "put_port", &params);
-}
-
 static int send_gone(PGconn *connection, const struct entry *entry)
 {
 	char address[ADDRESS_STRING_MAX];
@@ -249,56 +182,73 @@ static int send_gone(PGconn *connection, const struct entry *entry)
 	case RECORD_PORT:
 		add_key(&params, &((const struct port *)entry->flight)->key, address);
 		return execute(connection, "delete_port", &params);
-	case RECORD_ENVIRONMENT: /* its row stays, as "deleted": ports and bills refer to it */
-		return send_environment(connection, (const struct environment *)entry->flight);
-	case RECORD_CUSTOMER: /* so does this one's, for its environments */
-		return store_send_customer(connection, (const struct customer *)entry->flight);
 	case RECORD_TOKEN:
 		return execute(connection, "delete_token", &params);
 	case RECORD_KEY:
 		return execute(connection, "delete_key", &params);
+	case RECORD_ENVIRONMENT:
+	case RECORD_CUSTOMER:
 	case RECORD_KIND_MAX:
 		break;
 	}
 	return -EINVAL;
 }
 
-int store_send_change(PGconn *connection, const struct entry *entry)
+static int send_change(PGconn *connection, const struct entry *entry)
 {
-	if (entry->flight->gone)
-		return send_gone(connection, entry);
 	switch (entry->kind) {
 	case RECORD_HOST:
 		return send_host(connection, (const struct host *)entry->flight);
 	case RECORD_GATEWAY:
 		return send_gateway(connection, (const struct gateway *)entry->flight);
-	case RECORD_ENVIRONMENT:
-		return send_environment(connection, (const struct environment *)entry->flight);
-	case RECORD_PORT:
-		return send_port(connection, (const struct port *)entry->flight);
 	case RECORD_CUSTOMER:
 		return store_send_customer(connection, (const struct customer *)entry->flight);
 	case RECORD_TOKEN:
 		return store_send_token(connection, (const struct token *)entry->flight);
 	case RECORD_KEY:
 		return store_send_key(connection, (const struct key *)entry->flight);
+	case RECORD_ENVIRONMENT: /* many at a time: store_bulk.c */
+	case RECORD_PORT:
 	case RECORD_KIND_MAX:
 		break;
 	}
-	return -EINVAL;
+	return 0;
 }
 
-int store_send_audit(PGconn *connection, const struct audit *audit, uint64_t revision)
+/* A customer's row stays, as deleted, and so does an environment's: others refer to them. */
+static bool is_removed(const struct entry *entry)
 {
-	struct params params = { .n = 0 };
+	return entry->flight->gone && entry->kind != RECORD_CUSTOMER &&
+	       entry->kind != RECORD_ENVIRONMENT;
+}
 
-	add_number(&params, revision);
-	add_text(&params, audit->actor);
-	add_text(&params, record_kind_name(audit->kind));
-	add_text(&params, audit->id);
-	add_text(&params, audit->action);
-	add_text(&params, audit->message);
-	return execute(connection, "add_event", &params);
+/* A port goes after the environment that lets go of it, a host after those that left it. */
+static bool goes_last(const struct entry *entry)
+{
+	return is_removed(entry) && (entry->kind == RECORD_HOST || entry->kind == RECORD_GATEWAY ||
+				     entry->kind == RECORD_PORT);
+}
+
+/* Rows that others refer to come before them. */
+int store_send_rows(PGconn *connection, const struct batch *batch)
+{
+	int r = 0;
+
+	for (size_t i = 0; i < batch->n && r == 0; i++) {
+		const struct entry *entry = batch->changes[i].entry;
+
+		if (!goes_last(entry))
+			r = is_removed(entry) ? send_gone(connection, entry)
+					      : send_change(connection, entry);
+	}
+	if (r == 0)
+		r = store_send_environments(connection, batch);
+	if (r == 0)
+		r = store_send_ports(connection, batch);
+	for (size_t i = 0; i < batch->n && r == 0; i++)
+		if (goes_last(batch->changes[i].entry))
+			r = send_gone(connection, batch->changes[i].entry);
+	return r < 0 ? r : store_send_audits(connection, batch);
 }
 
 int store_send_advance(PGconn *connection, uint64_t epoch, const struct batch *batch)
