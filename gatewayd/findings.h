@@ -12,6 +12,7 @@
 #include "gatewayd/route.h"
 #include "gatewayd/shape.h"
 #include "gatewayd/source.h"
+#include "gatewayd/survey.h"
 
 /* What is looked at; all borrowed. */
 struct findings_view {
@@ -20,6 +21,7 @@ struct findings_view {
 	struct routes *routes;
 	struct listeners *listeners; /* NULL: they cannot be read */
 	const struct ledger *ledger; /* NULL: no mappings are known */
+	struct survey *survey;       /* of them; NULL without a ledger */
 	const struct shape *shape;
 	struct source source;
 };
@@ -40,6 +42,9 @@ void findings_judge_conntrack(struct findings *findings, const struct conntrack_
 /* Public addresses that are missing, targets that cannot be reached, own services that are mapped
  * away. */
 void findings_network(struct findings *findings, const struct findings_view *view);
+/* Looks up the way to the next n targets of the survey, some microseconds each: the others are
+ * looked up when they are judged. index starts at 0; true where all have been. */
+bool findings_find_routes(const struct findings_view *view, size_t *index, size_t n);
 /* Other tables that drop what is forwarded. */
 void findings_forward(struct findings *findings);
 

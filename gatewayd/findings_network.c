@@ -8,9 +8,6 @@
 
 #include "gatewayd/findings.h"
 
-/* Targets that are looked up in one round, some microseconds each. */
-#define TARGETS_MAX 4096
-#define TARGET_SLOTS (4 * TARGETS_MAX)
 /* Findings of one kind; further ones are left to be seen once these are mended. */
 #define SAME_MAX 8
 
@@ -74,41 +71,8 @@ static void check_addresses(struct findings *findings, const struct findings_vie
 
 /* ---- targets ---- */
 
-/* The distinct target addresses, each with the number of its mappings. */
-struct targets {
-	struct target {
-		struct address address;
-		size_t mappings;
-	} slots[TARGET_SLOTS];
-	size_t n;
-};
-
-static uint32_t hash_address(const struct address *address)
-{
-	uint32_t hash = 2166136261u;
-
-	for (size_t i = 0; i < address_length(address); i++)
-		hash = (hash ^ address->bytes[i]) * 16777619u;
-	return hash;
-}
-
-static void note_target(struct targets *targets, const struct address *address)
-{
-	size_t at = hash_address(address) % TARGET_SLOTS;
-
-	while (targets->slots[at].mappings > 0 &&
-	       !address_equal(&targets->slots[at].address, address))
-		at = (at + 1) % TARGET_SLOTS;
-	if (targets->slots[at].mappings == 0) {
-		if (targets->n == TARGETS_MAX)
-			return;
-		targets->n++;
-		targets->slots[at].address = *address;
-	}
-	targets->slots[at].mappings++;
-}
-
-static void report_unreachable(struct findings *findings, const struct target *target, int errnum)
+static void report_unreachable(struct findings *findings, const struct survey_target *target,
+			       int errnum)
 {
 	char text[ADDRESS_STRING_MAX];
 
@@ -119,7 +83,7 @@ static void report_unreachable(struct findings *findings, const struct target *t
 		       "ip route add %s via NEXT-HOP", text);
 }
 
-static void report_local(struct findings *findings, const struct target *target)
+static void report_local(struct findings *findings, const struct survey_target *target)
 {
 	char text[ADDRESS_STRING_MAX];
 
@@ -130,17 +94,35 @@ static void report_local(struct findings *findings, const struct target *target)
 		       "ip address show to %s", text);
 }
 
-static void check_target(struct findings *findings, const struct findings_view *view,
-			 const struct target *target, size_t reported[2])
+static void find_route(const struct findings_view *view, struct survey_target *target)
 {
 	struct route route;
 
-	if (routes_find(view->routes, &target->address, &route) < 0)
+	if (target->looked_up || routes_find(view->routes, &target->address, &route) < 0)
 		return;
-	switch (route.kind) {
+	target->looked_up = true;
+	target->kind = (uint8_t)route.kind;
+	target->errnum = route.errnum;
+}
+
+bool findings_find_routes(const struct findings_view *view, size_t *index, size_t n)
+{
+	struct survey_target *target = NULL;
+
+	while (n-- > 0 && (target = survey_next_target(view->survey, index)))
+		find_route(view, target);
+	return !target;
+}
+
+static void check_target(struct findings *findings, const struct survey_target *target,
+			 size_t reported[2])
+{
+	if (!target->looked_up)
+		return;
+	switch ((enum route_kind)target->kind) {
 	case ROUTE_NONE:
 		if (reported[0]++ < SAME_MAX)
-			report_unreachable(findings, target, route.errnum);
+			report_unreachable(findings, target, target->errnum);
 		return;
 	case ROUTE_LOCAL:
 		if (reported[1]++ < SAME_MAX)
@@ -154,18 +136,13 @@ static void check_target(struct findings *findings, const struct findings_view *
 
 static void check_targets(struct findings *findings, const struct findings_view *view)
 {
-	_cleanup_free_ struct targets *targets = calloc(1, sizeof(*targets));
 	size_t index = 0, reported[2] = { 0 };
-	const struct entry *entry;
+	struct survey_target *target;
 
-	if (!targets)
-		return;
-	while ((entry = ledger_next(view->ledger, &index)))
-		if (entry->flags & ENTRY_DESIRED)
-			note_target(targets, &entry->target.address);
-	for (size_t i = 0; i < TARGET_SLOTS; i++)
-		if (targets->slots[i].mappings > 0)
-			check_target(findings, view, &targets->slots[i], reported);
+	while ((target = survey_next_target(view->survey, &index))) {
+		find_route(view, target);
+		check_target(findings, target, reported);
+	}
 }
 
 /* ---- services of the gateway's own ---- */
@@ -218,9 +195,8 @@ void findings_network(struct findings *findings, const struct findings_view *vie
 {
 	check_addresses(findings, view);
 	check_sources(findings, view);
-	if (!view->ledger)
-		return;
-	check_targets(findings, view);
-	if (view->listeners)
+	if (view->survey)
+		check_targets(findings, view);
+	if (view->ledger && view->listeners)
 		check_listeners(findings, view);
 }

@@ -131,22 +131,21 @@ struct port_ranges {
 	char *reserved; /* "8080,9148-9150" */
 };
 
-static bool is_reserved(const char *reserved, uint16_t port)
+/* The ports of a list, one byte for each port; what cannot be read of it has none. */
+static void read_reserved(const char *at, uint8_t reserved[SURVEY_PORTS])
 {
-	const char *at = reserved;
 	uint64_t low, high;
 
 	while (at && *at) {
 		if (number_parse(at, &low, &at) < 0)
-			return false;
+			return;
 		high = low;
 		if (*at == '-' && number_parse(at + 1, &high, &at) < 0)
-			return false;
-		if (port >= low && port <= high)
-			return true;
+			return;
+		for (uint64_t port = low; port <= MIN(high, (uint64_t)SURVEY_PORTS - 1); port++)
+			reserved[port] = 1;
 		at = *at == ',' ? at + 1 : NULL;
 	}
-	return false;
 }
 
 /* "32768\t60999" */
@@ -179,34 +178,34 @@ static void report_ports(struct findings *findings, const struct port_ranges *ra
 			       lowest, highest);
 }
 
-static void check_port_range(struct findings *findings, const struct ledger *ledger)
+static void check_port_range(struct findings *findings, const uint32_t *mappings)
 {
 	_cleanup_free_ char *range = host_setting_read("net.ipv4.ip_local_port_range");
-	_cleanup_free_ char *reserved = host_setting_read("net.ipv4.ip_local_reserved_ports");
-	struct port_ranges ranges = { .reserved = reserved };
-	size_t index = 0, count = 0;
-	uint16_t lowest = UINT16_MAX, highest = 0;
-	const struct entry *entry;
+	_cleanup_free_ char *list = host_setting_read("net.ipv4.ip_local_reserved_ports");
+	_cleanup_free_ uint8_t *reserved = calloc(SURVEY_PORTS, 1);
+	struct port_ranges ranges = { .reserved = list };
+	uint64_t lowest = UINT16_MAX, highest = 0;
+	size_t count = 0;
 
-	if (!read_range(range, &ranges))
+	if (!reserved || !read_range(range, &ranges))
 		return;
-	while ((entry = ledger_next(ledger, &index))) {
-		uint16_t port = entry->key.port;
-
-		if (port < ranges.low || port > ranges.high || is_reserved(reserved, port))
+	read_reserved(list, reserved);
+	for (uint64_t port = ranges.low; port <= MIN(ranges.high, (uint64_t)SURVEY_PORTS - 1);
+	     port++) {
+		if (mappings[port] == 0 || reserved[port])
 			continue;
-		count++;
+		count += mappings[port];
 		lowest = MIN(lowest, port);
 		highest = MAX(highest, port);
 	}
 	if (count > 0)
-		report_ports(findings, &ranges, count, lowest, highest);
+		report_ports(findings, &ranges, count, (uint16_t)lowest, (uint16_t)highest);
 }
 
 void findings_settings(struct findings *findings, const struct findings_view *view)
 {
 	check_forwarding(findings, view);
 	check_links(findings, view);
-	if (view->ledger)
-		check_port_range(findings, view->ledger);
+	if (view->survey && survey_ports(view->survey))
+		check_port_range(findings, survey_ports(view->survey));
 }

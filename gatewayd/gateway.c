@@ -373,8 +373,8 @@ void gateway_free(struct gateway *gateway)
 {
 	if (!gateway)
 		return;
-	/* Walks, reconciler and accounting answer what waits for them, to API and upstream; accounting
-	 * counts what the reconciler ends at last. */
+	/* Walks, reconciler and accounting answer what waits for them, to API and upstream;
+	 * accounting counts what the reconciler ends at last. */
 	why_free(gateway->why);
 	reconciler_free(gateway->reconciler);
 	accounting_free(gateway->accounting);

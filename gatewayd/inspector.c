@@ -18,6 +18,12 @@
 #define DOUBT_DELAY_MS 500
 /* Of a look that is asked for: whoever asks again and again gets the same answer so long. */
 #define FRESH_MS 1000
+/* Slots of the ledger that are surveyed in one turn of the loop, some tenths of a millisecond. */
+#define SURVEY_STEP 4096
+/* And targets whose route is looked up in one. */
+#define ROUTE_STEP 64
+/* A ledger of so few is surveyed whenever somebody asks. */
+#define SURVEY_AT_ONCE (4 * SURVEY_STEP)
 
 struct inspector {
 	struct inspector_config config;
@@ -27,7 +33,9 @@ struct inspector {
 	struct findings now;      /* with those of other modules */
 	struct findings before;   /* scratch of a look */
 	uint64_t looked_at;       /* monotonic ms */
-	struct event timer;
+	struct survey *survey;    /* NULL: no mappings are known */
+	size_t route_index;       /* the next of its targets whose route is looked up */
+	struct event timer, step; /* a look is due; its survey goes on */
 	struct metric *count;
 };
 
@@ -116,12 +124,29 @@ static void look(struct inspector *inspector, bool anew)
 				 inspector->before.items[i].code);
 }
 
+static void on_step(evutil_socket_t fd, short what, void *userdata)
+{
+	struct inspector *inspector = userdata;
+
+	if (inspector->survey &&
+	    (!survey_step(inspector->survey, SURVEY_STEP) ||
+	     !findings_find_routes(&inspector->config.view, &inspector->route_index, ROUTE_STEP))) {
+		(void)loop_timer_arm(&inspector->step, 0);
+		return;
+	}
+	look(inspector, true);
+	(void)loop_timer_arm(&inspector->timer, INTERVAL_MS);
+}
+
+/* Without memory for a survey the last one stays. */
 static void on_timer(evutil_socket_t fd, short what, void *userdata)
 {
 	struct inspector *inspector = userdata;
 
-	look(inspector, true);
-	(void)loop_timer_arm(&inspector->timer, INTERVAL_MS);
+	if (inspector->survey)
+		(void)!survey_begin(inspector->survey);
+	inspector->route_index = 0;
+	(void)loop_timer_arm(&inspector->step, 0);
 }
 
 void inspector_doubt(struct inspector *inspector)
@@ -131,7 +156,11 @@ void inspector_doubt(struct inspector *inspector)
 
 const struct findings *inspector_findings(struct inspector *inspector)
 {
-	look(inspector, clock_monotonic_ms() - inspector->looked_at >= FRESH_MS);
+	bool anew = clock_monotonic_ms() - inspector->looked_at >= FRESH_MS;
+
+	if (anew && inspector->survey && inspector->config.view.ledger->n_slots <= SURVEY_AT_ONCE)
+		(void)!survey_take(inspector->survey);
+	look(inspector, anew);
 	return &inspector->now;
 }
 
@@ -149,6 +178,19 @@ static void meter(void *userdata)
 	}
 }
 
+static int open_survey(struct inspector *inspector)
+{
+	int r;
+
+	if (!inspector->config.view.ledger)
+		return 0;
+	r = survey_new(&inspector->survey, inspector->config.view.ledger);
+	if (r == 0)
+		r = survey_take(inspector->survey);
+	inspector->config.view.survey = inspector->survey;
+	return r;
+}
+
 int inspector_new(struct inspector **ret, struct event_base *base,
 		  const struct inspector_config *config, struct metrics *metrics)
 {
@@ -161,10 +203,14 @@ int inspector_new(struct inspector **ret, struct event_base *base,
 	inspector->config = *config;
 	inspector->listeners = LISTENERS_INIT;
 	(void)evtimer_assign(&inspector->timer, base, on_timer, inspector);
+	(void)evtimer_assign(&inspector->step, base, on_step, inspector);
 	inspector->count =
 		metrics_register(metrics, METRIC_GAUGE, "portico_gateway_findings",
 				 "What of the machine keeps it from working well", by_level);
 	r = metrics_on_write(metrics, meter, inspector);
+	if (r < 0)
+		return r;
+	r = open_survey(inspector);
 	if (r < 0)
 		return r;
 	/* Without sock_diag there is one finding fewer; the guard has said so. */
@@ -182,6 +228,8 @@ void inspector_free(struct inspector *inspector)
 	if (!inspector)
 		return;
 	event_del(&inspector->timer);
+	event_del(&inspector->step);
+	survey_free(inspector->survey);
 	listeners_close(&inspector->listeners);
 	free(inspector);
 }

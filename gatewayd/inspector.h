@@ -12,7 +12,7 @@
 struct inspector;
 
 struct inspector_config {
-	struct findings_view view; /* but listeners, which it opens itself */
+	struct findings_view view; /* but listeners and survey, which it makes itself */
 	bool set;                  /* set host settings that mend a finding */
 	bool no_flowtable;         /* the kernel has none; see findings_features */
 	/* Adds what other modules know at no cost, each time that somebody asks. May be NULL. */

@@ -18,6 +18,7 @@ static struct routes routes = { .netlink.fd = -1 };
 static struct listeners listeners = { .netlink.fd = -1 };
 static struct public_addresses *addresses;
 static struct ledger ledger;
+static struct survey *survey;
 static struct shape shape = { .source = SOURCE_MASQUERADE, .map_size = 1000 };
 static struct findings findings;
 static struct findings_view view;
@@ -26,6 +27,9 @@ static void look(void)
 {
 	network_free(network);
 	public_addresses_free(addresses);
+	if (!survey)
+		cr_assert_eq(survey_new(&survey, &ledger), 0);
+	cr_assert_eq(survey_take(survey), 0);
 	cr_assert_eq(network_new(&network, NULL, NULL, NULL), 0);
 	cr_assert_eq(public_addresses_new(&addresses, NULL, 0, network, &routes), 0);
 	(void)public_addresses_refresh(addresses, &ledger);
@@ -34,6 +38,7 @@ static void look(void)
 				       .routes = &routes,
 				       .listeners = &listeners,
 				       .ledger = &ledger,
+				       .survey = survey,
 				       .shape = &shape };
 	findings.n = 0;
 	findings_collect(&findings, &view);
@@ -68,6 +73,7 @@ static void close_all(void)
 	network_free(network);
 	routes_close(&routes);
 	listeners_close(&listeners);
+	survey_free(survey);
 	ledger_clear(&ledger);
 }
 
