@@ -4,6 +4,7 @@
  *	bench-control apply SOCKET ADDRESS COUNT                  one mapping put, and deleted again
  *	bench-control churn SOCKET ADDRESS FIRST N SECONDS RATE   changes a second, 100 in a request
  *	bench-control bare MAP ADDRESS COUNT                      see bare.c
+ *	bench-control ping COUNT                                  one byte to a process and back
  *
  * Requests go over one connection that is kept alive.
  */
@@ -66,10 +67,11 @@ static int apply(char **argv)
 {
 	size_t n = argument(argv[2], "COUNT", 1, 1000000);
 	double *puts_taken = calloc(n, sizeof(*puts_taken));
+	double *removals_taken = calloc(n, sizeof(*removals_taken));
 	char put[256], removal[256];
 	int fd = open_socket(argv[0]);
 
-	if (!puts_taken)
+	if (!puts_taken || !removals_taken)
 		errx(1, "out of memory");
 	(void)snprintf(put, sizeof(put),
 		       "{\"changes\":[{\"op\":\"put\",\"mapping\":{\"address\":\"%s\",\"port\":%d,"
@@ -80,11 +82,55 @@ static int apply(char **argv)
 		       argv[1], PORT);
 	for (size_t i = 0; i < n; i++) {
 		puts_taken[i] = request(fd, put);
-		(void)request(fd, removal);
+		removals_taken[i] = request(fd, removal);
 	}
-	(void)printf("%.9f %.9f\n", quantile(puts_taken, n, 0.5), quantile(puts_taken, n, 0.99));
+	(void)printf("%.9f %.9f %.9f %.9f\n", quantile(puts_taken, n, 0.5),
+		     quantile(puts_taken, n, 0.99), quantile(removals_taken, n, 0.5),
+		     quantile(removals_taken, n, 0.99));
 	free(puts_taken);
+	free(removals_taken);
 	close(fd);
+	return 0;
+}
+
+static int echo(int fd)
+{
+	char byte;
+
+	while (recv(fd, &byte, 1, 0) == 1)
+		if (send(fd, &byte, 1, MSG_NOSIGNAL) != 1)
+			return 1;
+	return 0;
+}
+
+/* What a request costs before anybody does anything for it: each side is woken once. */
+static int ping(char **argv)
+{
+	size_t n = argument(argv[0], "COUNT", 1, 1000000);
+	double *samples = calloc(n, sizeof(*samples));
+	char byte = 'x';
+	int pair[2];
+
+	if (!samples || socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0)
+		err(1, "socketpair");
+	switch (fork()) {
+	case -1:
+		err(1, "fork");
+	case 0:
+		close(pair[0]);
+		_exit(echo(pair[1]));
+	}
+	close(pair[1]);
+	for (size_t i = 0; i < n; i++) {
+		uint64_t begin = now_ns();
+
+		if (send(pair[0], &byte, 1, MSG_NOSIGNAL) != 1 || recv(pair[0], &byte, 1, 0) != 1)
+			err(1, "echo");
+		samples[i] = (double)(now_ns() - begin) / 1e9;
+	}
+	(void)printf("%.9f %.9f\n", quantile(samples, n, 0.5), quantile(samples, n, 0.99));
+	free(samples);
+	close(pair[0]);
 	return 0;
 }
 
@@ -150,11 +196,12 @@ int main(int argc, char **argv)
 		{ "apply", 3, apply },
 		{ "churn", 6, churn },
 		{ "bare", 3, bare },
+		{ "ping", 1, ping },
 	};
 
 	for (size_t i = 0; argc > 1 && i < sizeof(verbs) / sizeof(verbs[0]); i++)
 		if (strcmp(argv[1], verbs[i].name) == 0 && argc == verbs[i].arguments + 2)
 			return verbs[i].run(argv + 2);
 	errx(2, "apply SOCKET ADDRESS COUNT | churn SOCKET ADDRESS FIRST N SECONDS RATE | "
-		"bare MAP ADDRESS COUNT");
+		"bare MAP ADDRESS COUNT | ping COUNT");
 }
