@@ -11,6 +11,7 @@
 #include "agentd/docker_driver.h"
 #include "agentd/epoch_file.h"
 #include "agentd/lease.h"
+#include "agentd/log_upload.h"
 #include "agentd/reconcile.h"
 #include "agentd/resources.h"
 #include "lib/http_client.h"
@@ -27,6 +28,7 @@ struct agent {
 	struct driver *driver;
 	struct reconcile *reconcile;
 	struct follower *follower;
+	struct log_uploads *logs;
 	struct capacity capacity;
 	struct lease lease;
 	uint64_t min_epoch;       /* from the file */
@@ -85,6 +87,13 @@ static void on_bookmark(void *userdata, uint64_t epoch, uint64_t revision)
 	agent->revision = revision;
 }
 
+static void on_logs(void *userdata, uint64_t epoch, json_t *session)
+{
+	struct agent *agent = userdata;
+
+	log_uploads_ask(agent->logs, session);
+}
+
 static json_t *make_registration(void *userdata)
 {
 	struct agent *agent = userdata;
@@ -124,10 +133,9 @@ static json_t *make_report(void *userdata)
 }
 
 /* Where the disk refuses, the lease holds for as long as we run. */
-static void on_answer(void *userdata, const json_t *answer, uint64_t sent_ms)
+static void renew_lease(struct agent *agent, const json_t *answer, uint64_t sent_ms)
 {
 	const json_t *length = json_object_get(answer, "lease_ms");
-	struct agent *agent = userdata;
 	struct error err = ERROR_INIT;
 	int r;
 
@@ -138,6 +146,17 @@ static void on_answer(void *userdata, const json_t *answer, uint64_t sent_ms)
 		log_warning("scheduler", "its lease cannot be kept across a restart: %s",
 			    error_text(&err, r));
 	reconcile_renew(agent->reconcile);
+}
+
+static void on_answer(void *userdata, const json_t *answer, uint64_t sent_ms)
+{
+	struct agent *agent = userdata;
+	json_t *session;
+	size_t i;
+
+	renew_lease(agent, answer, sent_ms);
+	json_array_foreach (json_object_get(answer, "logs"), i, session)
+		log_uploads_ask(agent->logs, session);
 }
 
 static void on_state(void *userdata, enum follower_state state, const char *reason)
@@ -183,6 +202,7 @@ static void collect(void *userdata)
 	metric_set(metrics->engine_up, NULL, up);
 	metric_set(metrics->revision, NULL, (double)agent->revision);
 	metric_set(metrics->epoch, NULL, (double)agent->epoch);
+	metric_set(metrics->log_sessions, NULL, agent->logs ? log_uploads_count(agent->logs) : 0);
 	metric_set(metrics->cpu_milli, NULL, (double)agent->capacity.cpu_milli);
 	metric_set(metrics->memory_bytes, NULL, (double)agent->capacity.memory_bytes);
 }
@@ -288,6 +308,7 @@ static int start_follower(struct agent *agent, struct event_base *base)
 			.on_snapshot = on_snapshot,
 			.on_change = on_change,
 			.on_bookmark = on_bookmark,
+			.on_logs = on_logs,
 		},
 		.registration = make_registration,
 		.report = make_report,
@@ -305,6 +326,17 @@ static int start_follower(struct agent *agent, struct event_base *base)
 	};
 
 	return follower_new(&agent->follower, base, agent->client, &config, &events, agent);
+}
+
+static int start_logs(struct agent *agent, struct event_base *base)
+{
+	return log_uploads_new(&agent->logs, &(struct log_uploads_config){
+						     .base = base,
+						     .client = agent->client,
+						     .follower = agent->follower,
+						     .driver = agent->driver,
+						     .bytes = agent->metrics.log_bytes,
+					     });
 }
 
 static int start(struct agent *agent, struct event_base *base, struct error *err)
@@ -338,6 +370,8 @@ static int start(struct agent *agent, struct event_base *base, struct error *err
 	if (r < 0)
 		return r;
 	r = start_follower(agent, base);
+	if (r == 0)
+		r = start_logs(agent, base);
 	return r == -EINVAL ? error_set(err, r, "invalid", "server",
 					"server: \"%s\" is not up to %d URLs with commas between",
 					agent->options->server, FOLLOWER_SERVERS_MAX)
@@ -364,6 +398,8 @@ void agent_free(struct agent *agent)
 {
 	if (!agent)
 		return;
+	log_uploads_free(agent->logs);
+	agent->logs = NULL;
 	follower_free(agent->follower);
 	agent->follower = NULL;
 	http_server_free(agent->server);

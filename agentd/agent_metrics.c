@@ -43,6 +43,11 @@ int agent_metrics_init(struct agent_metrics *metrics)
 				   "Thousandths of a core that this host offers");
 	metrics->memory_bytes = gauge(registry, "portico_agent_capacity_memory_bytes",
 				      "Memory that this host offers");
+	metrics->log_sessions = gauge(registry, "portico_agent_log_sessions",
+				      "Logs that are read through the scheduler");
+	metrics->log_bytes =
+		metrics_register(registry, METRIC_COUNTER, "portico_agent_log_bytes_total",
+				 "Bytes of logs that the scheduler has taken", NULL);
 	return 0;
 }
 

@@ -13,6 +13,7 @@ struct agent_metrics {
 	struct metric *engine_up;
 	struct metric *revision, *epoch;
 	struct metric *cpu_milli, *memory_bytes;
+	struct metric *log_sessions, *log_bytes;
 };
 
 int agent_metrics_init(struct agent_metrics *metrics) _must_check_;

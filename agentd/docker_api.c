@@ -30,6 +30,7 @@ struct pending {
 	const char *operation;
 	bool raw, quiet;
 	int (*on_line)(json_t *line, void *userdata);
+	int (*on_data)(const char *data, size_t length, void *userdata);
 	void (*on_done)(const struct docker_reply *reply, void *userdata);
 	void *userdata;
 	char *line; /* a stream's line so far */
@@ -269,6 +270,14 @@ static int on_data(const char *data, size_t length, void *userdata)
 	return r;
 }
 
+static int on_raw_data(const char *data, size_t length, void *userdata)
+{
+	struct pending *pending = userdata;
+
+	pending->stream_error = pending->on_data(data, length, pending->userdata);
+	return pending->stream_error;
+}
+
 static int start(struct docker_api *api, const struct docker_call *call, const char *url,
 		 uint64_t *ret_id)
 {
@@ -284,7 +293,9 @@ static int start(struct docker_api *api, const struct docker_call *call, const c
 		.timeout_ms = call->timeout_ms ? call->timeout_ms : CALL_TIMEOUT_MS,
 		.idle_timeout_ms = call->idle_timeout_ms,
 		.max_body = call->max_body,
-		.on_data = call->on_line ? on_data : NULL,
+		.on_data = call->on_line   ? on_data
+			   : call->on_data ? on_raw_data
+					   : NULL,
 		.on_done = on_response,
 		.userdata = pending,
 	};
@@ -292,13 +303,14 @@ static int start(struct docker_api *api, const struct docker_call *call, const c
 
 	if (!pending || (call->json && !text))
 		return -ENOMEM;
-	if (call->on_line)
+	if (call->on_line || call->on_data)
 		http.timeout_ms = call->timeout_ms;
 	pending->api = api;
 	pending->operation = call->operation;
 	pending->raw = call->raw;
 	pending->quiet = call->quiet;
 	pending->on_line = call->on_line;
+	pending->on_data = call->on_data;
 	pending->on_done = call->on_done;
 	pending->userdata = call->userdata;
 	r = http_client_call(api->client, &http, &pending->id);
@@ -338,6 +350,11 @@ void docker_api_cancel(struct docker_api *api, uint64_t id)
 	HASH_DEL(api->pending, pending);
 	http_client_cancel(api->client, id);
 	pending_free(pending);
+}
+
+void docker_api_pause(struct docker_api *api, uint64_t id, bool paused)
+{
+	http_client_pause(api->client, id, paused);
 }
 
 static void on_version(const struct docker_reply *reply, void *userdata)

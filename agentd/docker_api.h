@@ -40,6 +40,8 @@ struct docker_call {
 	uint32_t idle_timeout_ms;
 	/* A stream: called for each line. Not 0 ends it with that error; it must not cancel it. */
 	int (*on_line)(json_t *line, void *userdata);
+	/* Another kind of stream: its bytes as they come, by the same rules. */
+	int (*on_data)(const char *data, size_t length, void *userdata);
 	void (*on_done)(const struct docker_reply *reply, void *userdata);
 	void *userdata;
 };
@@ -65,6 +67,8 @@ int docker_api_call(struct docker_api *api, const struct docker_call *call, uint
 	_must_check_;
 /* Ends a call without on_done; an id that is done or 0 is ignored. */
 void docker_api_cancel(struct docker_api *api, uint64_t id);
+/* Holds a stream back, or lets it go on: see http_client_pause. Also from on_data. */
+void docker_api_pause(struct docker_api *api, uint64_t id, bool paused);
 
 /* The newest version that both sides speak. -EINVAL for what is no version; -ENOTSUP where there
  * is none, with a sentence. */

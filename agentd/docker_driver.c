@@ -14,6 +14,7 @@
 #include "agentd/docker_api.h"
 #include "agentd/docker_container.h"
 #include "agentd/docker_image.h"
+#include "agentd/docker_logs.h"
 #include "agentd/docker_network.h"
 #include "agentd/docker_observer.h"
 #include "agentd/docker_seed.h"
@@ -471,12 +472,23 @@ static void docker_free(struct driver *driver)
 	free(docker);
 }
 
+static int docker_logs(struct driver *driver, const struct driver_logs_request *request,
+		       struct driver_logs **ret)
+{
+	struct docker_driver *docker = docker_of(driver);
+
+	return docker_logs_read(ret, docker->api, docker->host, request);
+}
+
 static const struct driver_ops docker_ops = {
 	.free = docker_free,
 	.start = docker_start,
 	.validate = docker_validate,
 	.run = docker_run,
 	.cancel = docker_cancel,
+	.logs = docker_logs,
+	.logs_pause = docker_logs_pause,
+	.logs_cancel = docker_logs_cancel,
 };
 
 int docker_driver_new(struct driver **ret, const struct docker_driver_config *config,

@@ -8,6 +8,7 @@
 #include "lib/address.h"
 #include "lib/error.h"
 #include "proto/environment.h"
+#include "proto/log_session.h"
 #include "proto/report.h"
 
 #define DIGEST_STRING_MAX 65 /* SHA-256 in hex and a terminating zero */
@@ -77,6 +78,21 @@ struct driver_request {
 	void *userdata;
 };
 
+/* What a container of ours has written: all, or the newest lines, and what it goes on to write
+ * until it ends. An engine that keeps no time or no streams apart says stdout and no time. */
+struct driver_logs_request {
+	const struct log_session *session; /* copied */
+	/* The container is there, and ours. */
+	void (*on_begin)(void *userdata);
+	/* Each text, in order; see docker_frames.h. Not 0 ends it with that error; it must not
+	 * cancel it. */
+	int (*on_text)(void *userdata, enum log_stream stream, const char *time, const char *text,
+		       size_t length);
+	/* Exactly once, and never from inside logs. -ENOENT: there is no container. */
+	void (*on_done)(void *userdata, int error, const char *message);
+	void *userdata;
+};
+
 struct driver_events {
 	/* It is new or was looked at again; borrowed. */
 	void (*on_instance)(void *userdata, const struct instance *instance);
@@ -89,6 +105,7 @@ struct driver_events {
 
 struct driver;
 struct driver_operation;
+struct driver_logs;
 
 struct driver_ops {
 	void (*free)(struct driver *driver);
@@ -101,6 +118,14 @@ struct driver_ops {
 		   struct driver_operation **ret);
 	/* Ends a step without on_done. What it had begun is found again by looking. */
 	void (*cancel)(struct driver *driver, struct driver_operation *operation);
+	/* Begins to read a log; *ret is gone with on_done, and must be gone before the driver is.
+	 */
+	int (*logs)(struct driver *driver, const struct driver_logs_request *request,
+		    struct driver_logs **ret);
+	/* Stops the engine from being read, or goes on; what has been read may still come. */
+	void (*logs_pause)(struct driver_logs *logs, bool paused);
+	/* Ends it without on_done. */
+	void (*logs_cancel)(struct driver_logs *logs);
 };
 
 /* The first member of every driver. */

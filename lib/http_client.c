@@ -32,6 +32,8 @@ struct call {
 	uint32_t idle_timeout_ms;
 	bool added; /* to the multi handle */
 	bool cancelled;
+	bool paused; /* as the caller wants it */
+	bool held;   /* libcurl keeps a piece that came meanwhile */
 	int status;
 	int abort_error; /* why a callback of ours ended the transfer */
 	char *body;
@@ -180,6 +182,18 @@ static void idle_passed(evutil_socket_t fd, short what, void *userdata)
 	call_finish(call, -ETIMEDOUT, message);
 }
 
+/* Delivers what was held back, and goes on. */
+static void go_on(struct call *call)
+{
+	CURLcode code;
+
+	call->held = false;
+	code = curl_easy_pause(call->easy, CURLPAUSE_CONT);
+	if (code != CURLE_OK && !call->cancelled)
+		call_finish(call, error_of(call, code),
+			    call->message[0] ? call->message : curl_easy_strerror(code));
+}
+
 static void do_work(evutil_socket_t fd, short what, void *userdata)
 {
 	struct http_client *client = userdata;
@@ -190,6 +204,9 @@ static void do_work(evutil_socket_t fd, short what, void *userdata)
 		call->changed = false;
 		if (call->cancelled) {
 			call_free(call);
+		} else if (call->added) {
+			if (call->held && !call->paused)
+				go_on(call);
 		} else if (curl_multi_add_handle(client->multi, call->easy) == CURLM_OK) {
 			call->added = true;
 		} else {
@@ -241,6 +258,10 @@ static size_t on_body(char *data, size_t size, size_t n, void *userdata)
 
 	if (call->cancelled)
 		return 0;
+	if (call->paused) {
+		call->held = true;
+		return CURL_WRITEFUNC_PAUSE;
+	}
 	if (call->idle_timeout_ms > 0)
 		event_add(&call->idle, &idle);
 	if (call->on_data && call->status / 100 == 2)
@@ -500,5 +521,22 @@ void http_client_cancel(struct http_client *client, uint64_t id)
 		return;
 	call->cancelled = true;
 	event_del(&call->idle);
+	call_changed(call);
+}
+
+void http_client_pause(struct http_client *client, uint64_t id, bool paused)
+{
+	struct call *call = NULL;
+	struct timeval idle;
+
+	HASH_FIND(hh, client->calls, &id, sizeof(id), call);
+	if (!call || call->cancelled || call->paused == paused)
+		return;
+	idle = to_timeval(call->idle_timeout_ms);
+	call->paused = paused;
+	if (paused)
+		event_del(&call->idle);
+	else if (call->idle_timeout_ms > 0)
+		event_add(&call->idle, &idle);
 	call_changed(call);
 }

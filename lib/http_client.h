@@ -65,5 +65,9 @@ int http_client_call(struct http_client *client, const struct http_call *call, u
 	_must_check_;
 /* Ends a call without its callbacks; an id that is done or 0 is ignored. Safe in callbacks. */
 void http_client_cancel(struct http_client *client, uint64_t id);
+/* Holds a streamed answer back: on_data is not called, what the server sends stays with it once the
+ * socket's buffers are full, and idle_timeout_ms does not run. Or lets it go on. An id that is done
+ * or 0 is ignored. Safe in callbacks. */
+void http_client_pause(struct http_client *client, uint64_t id, bool paused);
 
 DEFINE_CLEANUP(struct http_client *, http_client_free, cleanup_http_client)

@@ -505,6 +505,20 @@ size_t http_stream_unsent(const struct http_stream *stream)
 	return evbuffer_get_length(bufferevent_get_output(stream->connection->bev));
 }
 
+void http_stream_on_drained(struct http_stream *stream,
+			    void (*on_drained)(struct http_stream *stream, void *userdata))
+{
+	stream->on_drained = on_drained;
+}
+
+/* evhttp calls it once its whole output was written, and not after the stream has ended. */
+static void chunk_sent(struct evhttp_connection *evcon, void *userdata)
+{
+	struct http_stream *stream = userdata;
+
+	stream->on_drained(stream, stream->userdata);
+}
+
 int http_stream_send_buffer(struct http_stream *stream, struct evbuffer *data)
 {
 	size_t unsent = http_stream_unsent(stream);
@@ -513,7 +527,8 @@ int http_stream_send_buffer(struct http_stream *stream, struct evbuffer *data)
 	    unsent + evbuffer_get_length(data) > stream->server->limits.stream_bytes)
 		return -ENOBUFS;
 	stream->begun = true;
-	evhttp_send_reply_chunk(stream->evreq, data);
+	evhttp_send_reply_chunk_with_cb(stream->evreq, data, stream->on_drained ? chunk_sent : NULL,
+					stream);
 	return 0;
 }
 

@@ -161,6 +161,10 @@ int http_stream_start(struct http_request *request, const char *content_type,
 int http_stream_send(struct http_stream *stream, const void *data, size_t length) _must_check_;
 int http_stream_send_buffer(struct http_stream *stream, struct evbuffer *data) _must_check_;
 size_t http_stream_unsent(const struct http_stream *stream);
+/* on_drained runs, with the stream's userdata, each time that all which was queued from here on has
+ * been sent. It may end the stream. */
+void http_stream_on_drained(struct http_stream *stream,
+			    void (*on_drained)(struct http_stream *stream, void *userdata));
 void http_stream_end(struct http_stream *stream);
 /* The same after some last words, which no limit holds back; last may be NULL. */
 void http_stream_end_with(struct http_stream *stream, struct evbuffer *last);

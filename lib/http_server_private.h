@@ -66,6 +66,7 @@ struct http_stream {
 	struct http_attachment attachment;
 	bool begun; /* something was sent */
 	void (*on_close)(struct http_stream *stream, void *userdata);
+	void (*on_drained)(struct http_stream *stream, void *userdata); /* NULL: nobody asks */
 	void *userdata;
 };
 

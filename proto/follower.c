@@ -142,27 +142,41 @@ static const char *describe(const struct follower *follower, const struct http_r
 	return buffer;
 }
 
-/* -ENOMEM only. path comes after /v1/COLLECTION; body is taken over and may be NULL. */
-static int call(struct follower *follower, const char *method, const char *path, json_t *body,
-		const struct http_call *wanted, uint64_t *ret_id)
+/* The same call to the server that is followed: path comes after /v1/COLLECTION. -ENOMEM only. */
+static int send_call(struct follower *follower, const char *method, const char *path,
+		     const struct http_call *wanted, uint64_t *ret_id)
 {
-	_cleanup_free_ char *text = body ? json_encode(body) : NULL, *url = NULL;
+	_cleanup_free_ char *url = NULL;
 	const struct server *server = &follower->servers[follower->current];
 	const char *headers[] = { follower->authorization, NULL };
 	struct http_call request = *wanted;
-	bool no_text = body && !text;
 
-	json_decref(body);
-	if (no_text || asprintf(&url, "%s%s", server->url, path) < 0)
+	if (asprintf(&url, "%s%s", server->url, path) < 0) {
+		url = NULL;
 		return -ENOMEM;
+	}
 	request.method = method;
 	request.url = url;
 	request.unix_socket = server->unix_socket;
 	request.headers = headers;
+	return http_client_call(follower->client, &request, ret_id);
+}
+
+/* The same with a body, which is taken over and may be NULL. */
+static int call(struct follower *follower, const char *method, const char *path, json_t *body,
+		const struct http_call *wanted, uint64_t *ret_id)
+{
+	_cleanup_free_ char *text = body ? json_encode(body) : NULL;
+	struct http_call request = *wanted;
+	bool no_text = body && !text;
+
+	json_decref(body);
+	if (no_text)
+		return -ENOMEM;
 	request.body = text;
 	request.body_length = text ? strlen(text) : 0;
 	request.userdata = follower;
-	return http_client_call(follower->client, &request, ret_id);
+	return send_call(follower, method, path, &request, ret_id);
 }
 
 /* ---- reports ---- */
@@ -260,10 +274,20 @@ static void on_bookmark(void *userdata, uint64_t epoch, uint64_t revision)
 		follower->events.watch.on_bookmark(follower->userdata, epoch, revision);
 }
 
+static void on_logs(void *userdata, uint64_t epoch, json_t *session)
+{
+	struct follower *follower = userdata;
+
+	seen_epoch(follower, epoch);
+	if (follower->events.watch.on_logs)
+		follower->events.watch.on_logs(follower->userdata, epoch, session);
+}
+
 static const struct watch_events stream_events = {
 	.on_snapshot = on_snapshot,
 	.on_change = on_change,
 	.on_bookmark = on_bookmark,
+	.on_logs = on_logs,
 };
 
 static int watch_data(const char *data, size_t length, void *userdata)
@@ -472,6 +496,18 @@ void follower_register(struct follower *follower)
 	else if (follower->watching != 0)
 		send_registration(follower);
 	/* else the next try registers */
+}
+
+int follower_post(struct follower *follower, const char *path, const struct http_call *call,
+		  uint64_t *ret_id)
+{
+	_cleanup_free_ char *own = NULL;
+
+	if (asprintf(&own, "/%s%s", follower->name, path) < 0) {
+		own = NULL;
+		return -ENOMEM;
+	}
+	return send_call(follower, "POST", own, call, ret_id);
 }
 
 const char *follower_server(const struct follower *follower)

@@ -63,6 +63,11 @@ void follower_touch(struct follower *follower);
 /* The registration has changed: it is sent again. */
 void follower_register(struct follower *follower);
 
+/* Posts to a path below our own, "/logs/ID", at the server that is followed or tried: body, its
+ * type, times and callbacks are the call's. It is ended by http_client_cancel. -ENOMEM. */
+int follower_post(struct follower *follower, const char *path, const struct http_call *call,
+		  uint64_t *ret_id) _must_check_;
+
 /* The server that is followed, or tried. */
 const char *follower_server(const struct follower *follower);
 enum follower_state follower_state(const struct follower *follower);

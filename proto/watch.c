@@ -69,6 +69,12 @@ int watch_write_bookmark(struct evbuffer *out, uint64_t epoch, uint64_t revision
 	return write_mark(out, "bookmark", epoch, revision);
 }
 
+int watch_write_logs(struct evbuffer *out, uint64_t epoch, json_t *session)
+{
+	return write_line(out, json_pack("{s:s, s:I, s:O}", "type", "logs", "epoch",
+					 (json_int_t)epoch, "session", session));
+}
+
 int watch_write_end(struct evbuffer *out, const char *code, const char *message)
 {
 	return write_line(
@@ -117,20 +123,27 @@ static int out_of_order(struct error *err, const char *type)
 			 "a \"%s\" is out of order in the stream", type);
 }
 
+/* Reads the epoch and holds it against the one before. */
+static int read_epoch(const struct watch_decoder *decoder, struct json_reader *reader,
+		      uint64_t *ret_epoch)
+{
+	json_read_uint(reader, "epoch", JSON_REQUIRED, 1, INT64_MAX, ret_epoch);
+	if (reader->status == 0 && *ret_epoch < decoder->epoch)
+		return json_reader_fail(reader, -ESTALE, "stale_epoch", "epoch",
+					"%" PRIu64 " is older than %" PRIu64, *ret_epoch,
+					decoder->epoch);
+	return reader->status;
+}
+
 /* Reads epoch and revision and holds them against those before. */
 static int read_mark(struct watch_decoder *decoder, struct json_reader *reader,
 		     uint64_t *ret_revision)
 {
 	uint64_t epoch = 0;
 
-	json_read_uint(reader, "epoch", JSON_REQUIRED, 1, INT64_MAX, &epoch);
 	json_read_uint(reader, "revision", JSON_REQUIRED, 0, INT64_MAX, ret_revision);
-	if (reader->status < 0)
+	if (read_epoch(decoder, reader, &epoch) < 0)
 		return reader->status;
-	if (epoch < decoder->epoch)
-		return json_reader_fail(reader, -ESTALE, "stale_epoch", "epoch",
-					"%" PRIu64 " is older than %" PRIu64, epoch,
-					decoder->epoch);
 	if (epoch == decoder->epoch && *ret_revision < decoder->revision)
 		return json_reader_fail(reader, -EINVAL, "malformed", "revision",
 					"%" PRIu64 " comes after %" PRIu64, *ret_revision,
@@ -233,6 +246,26 @@ static int take_bookmark(struct watch_decoder *decoder, struct json_reader *read
 	return 0;
 }
 
+static int take_logs(struct watch_decoder *decoder, struct json_reader *reader)
+{
+	json_t *session = NULL;
+	uint64_t epoch = 0;
+	int r;
+
+	json_read_object(reader, "session", JSON_REQUIRED, &session);
+	r = read_epoch(decoder, reader, &epoch);
+	if (r == 0)
+		r = json_reader_finish(reader);
+	if (r < 0)
+		return r;
+	if (!decoder->synced || decoder->items)
+		return out_of_order(reader->err, "logs");
+	decoder->epoch = epoch;
+	if (decoder->events->on_logs)
+		decoder->events->on_logs(decoder->userdata, epoch, session);
+	return 0;
+}
+
 static int take_end(struct watch_decoder *decoder, struct json_reader *reader)
 {
 	const char *code = NULL, *message = NULL;
@@ -253,6 +286,7 @@ static int take_line(struct watch_decoder *decoder, const char *text, size_t len
 	} types[] = {
 		{ "change", take_change },     { "bookmark", take_bookmark }, { "item", take_item },
 		{ "snapshot", take_snapshot }, { "synced", take_synced },     { "end", take_end },
+		{ "logs", take_logs },
 	};
 	_cleanup_json_ json_t *line = NULL;
 	struct json_reader reader;

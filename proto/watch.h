@@ -7,6 +7,8 @@
  *	{"type":"change","epoch":3,"revision":121,"put":[{…}],"delete":[{…}]}
  *	{"type":"bookmark","epoch":3,"revision":125}     nothing changed up to here; sent every
  *	                                                 WATCH_BOOKMARK_MS at least
+ *	{"type":"logs","epoch":3,"session":{…}}          a host is asked for a log: see
+ *log_session.h
  *	{"type":"end","code":"too_slow","message":"…"}   the last line: why the sender ends it
  *
  * A stream that goes on from a revision begins with a change or a bookmark instead of a snapshot.
@@ -32,6 +34,7 @@ int watch_write_item(struct evbuffer *out, json_t *item) _must_check_;
 int watch_write_synced(struct evbuffer *out, uint64_t epoch, uint64_t revision) _must_check_;
 int watch_write_change(struct evbuffer *out, uint64_t epoch, uint64_t revision, json_t *put,
 		       json_t *deleted) _must_check_;
+int watch_write_logs(struct evbuffer *out, uint64_t epoch, json_t *session) _must_check_;
 int watch_write_end(struct evbuffer *out, const char *code, const char *message) _must_check_;
 int watch_write_bookmark(struct evbuffer *out, uint64_t epoch, uint64_t revision) _must_check_;
 
@@ -42,6 +45,8 @@ struct watch_events {
 	void (*on_change)(void *userdata, uint64_t epoch, uint64_t revision, json_t *put,
 			  json_t *deleted);
 	void (*on_bookmark)(void *userdata, uint64_t epoch, uint64_t revision);
+	/* session is a borrowed object. It is no state: what was missed is asked for again. */
+	void (*on_logs)(void *userdata, uint64_t epoch, json_t *session);
 };
 
 struct watch_decoder;

@@ -37,6 +37,10 @@ struct client {
 struct exchange {
 	struct client *client;
 	struct watch_decoder *decoder; /* borrowed; NULL for a plain call */
+	/* Of another stream; NULL for none. */
+	int (*sink)(const char *data, size_t length, void *userdata);
+	void *sink_userdata;
+	uint32_t silence_ms; /* of a stream */
 	bool data_seen, done;
 	int r; /* where the stream's content was wrong */
 	json_t *answer;
@@ -276,7 +280,7 @@ static void on_done(const struct http_response *response, void *userdata)
 		exchange->r = fail_transport(exchange, response);
 	else if (exchange->r == 0 && (response->status < 200 || response->status > 299))
 		exchange->r = fail_status(exchange, response);
-	else if (exchange->r == 0 && !exchange->decoder && response->length > 0)
+	else if (exchange->r == 0 && exchange->silence_ms == 0 && response->length > 0)
 		exchange->r =
 			json_decode(response->body, response->length, &exchange->answer, NULL);
 	if (exchange->r == -EINVAL)
@@ -286,7 +290,7 @@ static void on_done(const struct http_response *response, void *userdata)
 	(void)event_base_loopbreak(exchange->client->base);
 }
 
-static int on_data(const char *data, size_t length, void *userdata)
+static int on_stream(const char *data, size_t length, void *userdata)
 {
 	struct exchange *exchange = userdata;
 	struct error detail = ERROR_INIT;
@@ -295,6 +299,10 @@ static int on_data(const char *data, size_t length, void *userdata)
 	if (exchange->client->stopped)
 		return 0;
 	exchange->data_seen = true;
+	if (exchange->sink) {
+		exchange->r = exchange->sink(data, length, exchange->sink_userdata);
+		return exchange->r;
+	}
 	r = watch_decoder_feed(exchange->decoder, data, length, &detail);
 	if (r == 0)
 		return 0;
@@ -316,6 +324,7 @@ static int start(struct exchange *exchange, const char *method, const char *path
 	struct client *client = exchange->client;
 	const char *const headers[] = { "User-Agent: schedctl/" PORTICO_VERSION,
 					client->authorization, NULL };
+	bool stream = exchange->silence_ms > 0;
 	_cleanup_free_ char *url = NULL, *text = NULL;
 
 	url = text_format("%s%s", client->prefix, path);
@@ -335,9 +344,9 @@ static int start(struct exchange *exchange, const char *method, const char *path
 					.body = text,
 					.body_length = text ? strlen(text) : 0,
 					.connect_timeout_ms = CONNECT_TIMEOUT_MS,
-					.timeout_ms = exchange->decoder ? 0 : CALL_TIMEOUT_MS,
-					.idle_timeout_ms = exchange->decoder ? WATCH_SILENCE_MS : 0,
-					.on_data = exchange->decoder ? on_data : NULL,
+					.timeout_ms = stream ? 0 : CALL_TIMEOUT_MS,
+					.idle_timeout_ms = exchange->silence_ms,
+					.on_data = stream ? on_stream : NULL,
 					.on_done = on_done,
 					.userdata = exchange,
 				},
@@ -407,6 +416,7 @@ static int watch_once(struct client *client, const char *path, const struct watc
 	if (r < 0)
 		return r;
 	exchange.decoder = decoder;
+	exchange.silence_ms = WATCH_SILENCE_MS;
 	r = start(&exchange, "GET", path, NULL, &id);
 	if (r < 0)
 		return r;
@@ -419,6 +429,24 @@ static int watch_once(struct client *client, const char *path, const struct watc
 	if (exchange.r < 0)
 		return exchange.r;
 	return error_set(err, -ENOTCONN, "unreachable", NULL, "%s ended the stream", client->peer);
+}
+
+int client_read(struct client *client, const char *path, uint32_t silence_ms,
+		int (*on_data)(const char *data, size_t length, void *userdata), void *userdata,
+		struct error *err)
+{
+	struct exchange exchange = { .client = client,
+				     .sink = on_data,
+				     .sink_userdata = userdata,
+				     .silence_ms = silence_ms,
+				     .err = err };
+	int r;
+
+	client->stopped = false;
+	r = start(&exchange, "GET", path, NULL, NULL);
+	if (r == 0)
+		r = run(&exchange, 0);
+	return r < 0 ? r : exchange.r;
 }
 
 /* Waits in the loop, so that the deadline and a later client_stop are one mechanism. */

@@ -31,7 +31,7 @@ void client_free(struct client *client); /* NULL is fine */
 int client_path(char path[CLIENT_PATH_MAX], const char *collection, const char *id,
 		const char *query, struct error *err) _must_check_;
 
-/* Writes "COLLECTION/ID:VERB"; suffix is ":VERB" or "". */
+/* Writes "COLLECTION/ID" and suffix, such as ":VERB". */
 int client_action_path(char path[CLIENT_PATH_MAX], const char *collection, const char *id,
 		       const char *suffix, struct error *err) _must_check_;
 
@@ -47,6 +47,12 @@ int client_call(struct client *client, const char *method, const char *path, jso
 int client_watch(struct client *client, const char *path, const struct watch_events *events,
 		 void (*on_lost)(void *userdata, const char *reason), void *userdata,
 		 uint64_t timeout_ms, struct error *err) _must_check_;
+/* Reads a stream that is no watch, once: on_data gets each piece of it, and not 0 ends it with that
+ * error, which has set *err. silence_ms: nothing for so long ends it with -ENOTCONN. 0 at the end
+ * of the stream, or client_call's errors. */
+int client_read(struct client *client, const char *path, uint32_t silence_ms,
+		int (*on_data)(const char *data, size_t length, void *userdata), void *userdata,
+		struct error *err) _must_check_;
 /* Ends the running client_watch with 0. */
 void client_stop(struct client *client);
 

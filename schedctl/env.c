@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* The noun "env": environments listed, shown and watched; env_create.c, env_act.c and env_ssh.c
- * hold the longer verbs.
+/* The noun "env": environments listed, shown and watched; env_create.c, env_act.c, env_logs.c
+ * and env_ssh.c hold the longer verbs.
  */
 
 #include <errno.h>
@@ -315,6 +315,17 @@ static const struct command commands[] = {
 	  .max_arguments = SIZE_MAX,
 	  .sides = SIDE_SCHEDD,
 	  .run = env_delete },
+	{ .verb = "logs",
+	  .arguments = "ENV",
+	  .summary = "Show what an environment has written to stdout and stderr",
+	  .details =
+		  "With --follow it goes on until the container ends. Both streams go to stdout; "
+		  "with\n-o json each line is an object that names its stream.",
+	  .options = &env_logs_options,
+	  .min_arguments = 1,
+	  .max_arguments = 1,
+	  .sides = SIDE_SCHEDD,
+	  .run = env_logs },
 	{ .verb = "ssh",
 	  .arguments = "ENV [COMMAND…] | ENV -- [SSH-OPTION…] [COMMAND…]",
 	  .summary = "Connect with OpenSSH, with the right port and the known host key",

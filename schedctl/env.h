@@ -6,7 +6,10 @@
 
 #define ENV_COLLECTION "/v1/environments"
 
+extern const struct args_table env_logs_options;
+
 int env_create(struct context *context, const struct args *args, struct error *err) _must_check_;
+int env_logs(struct context *context, const struct args *args, struct error *err) _must_check_;
 int env_ssh(struct context *context, const struct args *args, struct error *err) _must_check_;
 
 /* Fetches one environment by id or name. */

@@ -19,6 +19,7 @@ const struct access_rule access_rules[] = {
 	{ HTTP_POST, "/v1/environments/{id}:stop", FOR(ALL, OWN, NONE, NONE) },
 	{ HTTP_POST, "/v1/environments/{id}:restart", FOR(ALL, OWN, NONE, NONE) },
 	{ HTTP_POST, "/v1/environments/{id}:extend", FOR(ALL, OWN, NONE, NONE) },
+	{ HTTP_GET, "/v1/environments/{id}/logs", FOR(ALL, OWN, NONE, NONE) },
 	/* Where it runs is the operator's. */
 	{ HTTP_POST, "/v1/environments/{id}:move", FOR(ALL, NONE, NONE, NONE) },
 	{ HTTP_GET, "/v1/ports", FOR(ALL, OWN, NONE, NONE) },
@@ -28,6 +29,7 @@ const struct access_rule access_rules[] = {
 	{ HTTP_PATCH, "/v1/hosts/{id}", FOR(ALL, NONE, NONE, NONE) },
 	{ HTTP_GET, "/v1/hosts/{id}/desired", FOR(ALL, NONE, OWN, NONE) },
 	{ HTTP_POST, "/v1/hosts/{id}/status", FOR(ALL, NONE, OWN, NONE) },
+	{ HTTP_POST, "/v1/hosts/{id}/logs/{session}", FOR(ALL, NONE, OWN, NONE) },
 	{ HTTP_POST, "/v1/hosts/{id}:cordon", FOR(ALL, NONE, NONE, NONE) },
 	{ HTTP_POST, "/v1/hosts/{id}:drain", FOR(ALL, NONE, NONE, NONE) },
 	{ HTTP_POST, "/v1/hosts/{id}:maintenance", FOR(ALL, NONE, NONE, NONE) },

@@ -147,6 +147,8 @@ int api_new(struct api **ret, const struct api_config *config)
 	if (r == 0)
 		r = api_hosts_init(api);
 	if (r == 0)
+		r = api_logs_init(api);
+	if (r == 0)
 		r = api_gateways_init(api);
 	if (r == 0)
 		r = api_ports_init(api);

@@ -10,6 +10,7 @@
 #include "lib/metrics.h"
 #include "schedd/event_log.h"
 #include "schedd/feed.h"
+#include "schedd/log_sessions.h"
 #include "schedd/password.h"
 #include "schedd/scheduler.h"
 
@@ -20,6 +21,7 @@ struct api_config {
 	struct scheduler *scheduler;
 	struct feed *feed;
 	struct event_log *events;
+	struct log_sessions *logs;
 	struct password_hasher *hasher;
 	struct metrics *metrics;
 	const char *public_name;          /* borrowed; NULL: the ports' own addresses */

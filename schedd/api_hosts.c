@@ -97,15 +97,21 @@ static void watch(struct http_request *request, void *userdata)
 	}
 }
 
-/* How long what can run elsewhere may run on without another report. Without it nothing is said:
- * the host goes by what it was told before. */
-static json_t *lease(const struct api *api)
+/* How long what can run elsewhere may run on without another report; without it nothing is said,
+ * and the host goes by what it was told before. And which logs it was asked for, in case it did not
+ * hear: it may follow a standby, which does not know. */
+static json_t *more(const struct api *api, const char *host)
 {
+	json_t *object = json_object();
+	json_t *logs = log_sessions_wanted(api->config.logs, host);
 	uint64_t lease_ms;
 
-	if (!scheduler_grants_lease(api->config.scheduler, &lease_ms))
-		return NULL;
-	return json_pack("{s:I}", "lease_ms", (json_int_t)lease_ms);
+	/* What there is no memory for is said another time. */
+	if (scheduler_grants_lease(api->config.scheduler, &lease_ms))
+		(void)json_object_set_new(object, "lease_ms", json_integer((json_int_t)lease_ms));
+	if (logs)
+		(void)json_object_set_new(object, "logs", logs);
+	return object;
 }
 
 static void report(struct http_request *request, void *userdata)
@@ -128,7 +134,7 @@ static void report(struct http_request *request, void *userdata)
 	if (r < 0)
 		http_reply_error(request, &err);
 	else
-		api_reply_report(api, request, lease(api));
+		api_reply_report(api, request, more(api, http_request_param(request, "id")));
 }
 
 static const struct http_route routes[] = {

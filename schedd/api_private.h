@@ -69,6 +69,7 @@ struct environment_entry *api_find_environment(struct api *api, struct http_requ
 int api_environments_init(struct api *api) _must_check_;
 int api_actions_init(struct api *api) _must_check_;
 int api_hosts_init(struct api *api) _must_check_;
+int api_logs_init(struct api *api) _must_check_;
 int api_gateways_init(struct api *api) _must_check_;
 int api_ports_init(struct api *api) _must_check_;
 int api_health_init(struct api *api) _must_check_;

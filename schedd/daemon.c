@@ -32,6 +32,7 @@ struct daemon {
 	struct scheduler *scheduler;
 	struct forward *forward;
 	struct event_log *events;
+	struct log_sessions *logs;
 	struct password_hasher *hasher;
 	struct metrics *metrics;
 	struct telemetry *telemetry;
@@ -44,12 +45,26 @@ static void on_commit(void *userdata, const struct batch *batch)
 	struct daemon *daemon = userdata;
 
 	feed_commit(daemon->feed, scheduler_state(daemon->scheduler), batch);
+	for (size_t i = 0; i < batch->n; i++) {
+		const struct entry *entry = batch->changes[i].entry;
+
+		if (entry->kind == RECORD_TOKEN && entry->committed->gone)
+			log_sessions_revoke(daemon->logs, entry->id);
+	}
+}
+
+static void tell_logs(void *userdata, const char *host, json_t *session)
+{
+	struct daemon *daemon = userdata;
+
+	feed_tell_logs(daemon->feed, scheduler_state(daemon->scheduler)->epoch, host, session);
 }
 
 static void on_reset(void *userdata)
 {
 	struct daemon *daemon = userdata;
 
+	log_sessions_reset(daemon->logs);
 	feed_reset(daemon->feed);
 }
 
@@ -153,8 +168,19 @@ static int make_modules(struct daemon *daemon, const struct options *options,
 		.all_requests = (unsigned)options->max_requests,
 		.all_watches = (unsigned)options->max_watches,
 	};
+	const struct log_sessions_config logs = {
+		.all = (unsigned)options->max_logs,
+		.per_token = (unsigned)options->token_logs,
+		.timeout_ms = (uint32_t)options->logs_timeout_ms,
+		.tell = tell_logs,
+		.userdata = daemon,
+	};
 	int r = http_server_new(&daemon->server, base, &limits);
 
+	if (r == 0)
+		r = metrics_new(&daemon->metrics);
+	if (r == 0)
+		r = log_sessions_new(&daemon->logs, base, daemon->metrics, &logs);
 	if (r == 0)
 		r = feed_new(&daemon->feed, base, options->public_name);
 	if (r == 0)
@@ -166,8 +192,6 @@ static int make_modules(struct daemon *daemon, const struct options *options,
 				daemon->holder);
 	if (r == 0)
 		r = event_log_new(&daemon->events, base, options->database);
-	if (r == 0)
-		r = metrics_new(&daemon->metrics);
 	if (r == 0)
 		r = telemetry_new(&daemon->telemetry, daemon->metrics, daemon->scheduler,
 				  daemon->feed, daemon->server, daemon->forward);
@@ -184,6 +208,7 @@ static int make_api(struct daemon *daemon, const struct options *options)
 		.scheduler = daemon->scheduler,
 		.feed = daemon->feed,
 		.events = daemon->events,
+		.logs = daemon->logs,
 		.hasher = daemon->hasher,
 		.metrics = daemon->metrics,
 		.public_name = options->public_name,
@@ -266,6 +291,7 @@ void daemon_free(struct daemon *daemon)
 	api_free(daemon->api);
 	event_log_free(daemon->events);
 	forward_free(daemon->forward);
+	log_sessions_free(daemon->logs);
 	feed_free(daemon->feed); /* its streams are counted by auth */
 	daemon->feed = NULL;
 	auth_free(daemon->auth);

@@ -495,6 +495,24 @@ void feed_commit(struct feed *feed, const struct state *state, const struct batc
 	feed_send_touched(feed, state);
 }
 
+void feed_tell_logs(struct feed *feed, uint64_t epoch, const char *host, json_t *session)
+{
+	struct stream *stream, *next;
+
+	DL_FOREACH_SAFE(feed->streams, stream, next)
+	{
+		struct evbuffer *out;
+
+		if (stream->kind != FEED_ASSIGNMENTS || strcmp(stream->id, host) != 0)
+			continue;
+		out = evbuffer_new();
+		feed_stream_send(stream, out,
+				 out ? watch_write_logs(out, epoch, session) : -ENOMEM);
+		if (out)
+			evbuffer_free(out);
+	}
+}
+
 /* ---- the feed ---- */
 
 int feed_new(struct feed **ret, struct event_base *base, const char *public_name)

@@ -50,6 +50,9 @@ int feed_resume(struct feed *feed, const struct state *state, struct http_reques
  * before. */
 void feed_commit(struct feed *feed, const struct state *state, const struct batch *batch);
 
+/* Asks a host for a log (a borrowed log_session), on its streams; without one nothing is done. */
+void feed_tell_logs(struct feed *feed, uint64_t epoch, const char *host, json_t *session);
+
 /* Ends every stream: the state is about to be another. */
 void feed_reset(struct feed *feed);
 

@@ -10,8 +10,16 @@
 
 #include "lib/clock.h"
 #include "lib/http_client.h"
+#include "lib/http_route.h"
+#include "proto/log_session.h"
+#include "schedd/auth.h"
 
 #define TIMEOUT_MS 60000
+/* A log is a stream that is only the leader's, with a line at least every LOG_IDLE_MS. */
+#define LOGS_PATTERN "/v1/environments/{id}/logs"
+#define LOGS_SILENCE_MS (6 * LOG_IDLE_MS)
+/* What the reader has not taken before the leader is not read any more. */
+#define LOGS_UNSENT_MAX ((size_t)128 << 10)
 #define UNIX_PREFIX "unix:"
 #define API_PREFIX "/v1/"
 /* Who has this is passed on already: two standbys must not send it round. */
@@ -29,7 +37,9 @@ static const char *const answer_headers[] = { "ETag", "Location", "Retry-After",
 struct passed {
 	LIST_ENTRY(passed) entry;
 	struct forward *forward;
-	struct http_request *request;
+	struct http_request *request; /* NULL once it has become a stream */
+	struct http_stream *stream;   /* of a log */
+	uint64_t call;
 	char leader[STORE_ADDRESS_MAX];
 };
 
@@ -107,13 +117,51 @@ static void answered(const struct http_response *response, void *userdata)
 
 	LIST_REMOVE(passed, entry);
 	forward->n--;
-	if (response->error < 0) {
-		forward->failed++;
+	forward->failed += response->error < 0;
+	if (passed->stream)
+		http_stream_end(passed->stream);
+	else if (passed->request && response->error < 0)
 		reply_failure(passed->request, passed->leader, response);
-	} else {
+	else if (passed->request)
 		reply_answer(passed->request, response);
-	}
 	free(passed);
+}
+
+/* ---- streams ---- */
+
+static void reader_left(struct http_stream *stream, void *userdata)
+{
+	struct passed *passed = userdata;
+
+	http_client_cancel(passed->forward->client, passed->call);
+	LIST_REMOVE(passed, entry);
+	passed->forward->n--;
+	free(passed);
+}
+
+static void reader_ready(struct http_stream *stream, void *userdata)
+{
+	struct passed *passed = userdata;
+
+	http_client_pause(passed->forward->client, passed->call, false);
+}
+
+/* Once the leader has begun. -ECONNABORTED ends the call where the reader is gone. */
+static int on_data(const char *data, size_t length, void *userdata)
+{
+	struct passed *passed = userdata;
+	struct http_request *request = TAKE_PTR(passed->request);
+
+	if (request && http_stream_start(request, "application/jsonl", reader_left, passed,
+					 &passed->stream) < 0)
+		return -ECONNABORTED;
+	if (request)
+		http_stream_on_drained(passed->stream, reader_ready);
+	if (!passed->stream || http_stream_send(passed->stream, data, length) < 0)
+		return -ECONNABORTED;
+	if (http_stream_unsent(passed->stream) > LOGS_UNSENT_MAX)
+		http_client_pause(passed->forward->client, passed->call, true);
+	return 0;
 }
 
 /* ---- the request ---- */
@@ -167,6 +215,15 @@ static int headers_make(const struct forward *forward, struct http_request *requ
 	return 0;
 }
 
+static bool is_log(const struct http_request *request)
+{
+	struct http_fields params = { .n = 0 };
+	int r = http_route_match(LOGS_PATTERN, http_request_path(request), &params);
+
+	http_fields_clear(&params);
+	return r > 0;
+}
+
 static int start_call(struct passed *passed)
 {
 	struct http_request *request = passed->request;
@@ -182,6 +239,11 @@ static int start_call(struct passed *passed)
 	const char *server = passed->leader;
 	int r;
 
+	if (is_log(request)) {
+		call.timeout_ms = 0;
+		call.idle_timeout_ms = LOGS_SILENCE_MS;
+		call.on_data = on_data;
+	}
 	if (strncmp(server, UNIX_PREFIX, strlen(UNIX_PREFIX)) == 0) {
 		call.unix_socket = server + strlen(UNIX_PREFIX);
 		server = "http://localhost";
@@ -200,7 +262,7 @@ static int start_call(struct passed *passed)
 	if (r == 0)
 		r = http_client_trust(passed->forward->client, NULL, pin ? pin + 1 : NULL);
 	if (r == 0)
-		r = http_client_call(passed->forward->client, &call, NULL);
+		r = http_client_call(passed->forward->client, &call, &passed->call);
 	headers_free(headers);
 	return r;
 }
@@ -236,6 +298,12 @@ static bool is_read(const struct http_request *request)
 	       strncmp(http_request_path(request), API_PREFIX, strlen(API_PREFIX)) != 0;
 }
 
+/* What this process can answer itself. */
+static bool is_ours(const struct http_request *request, const struct scheduler_standing *standing)
+{
+	return is_read(request) && !(standing->standby && is_log(request));
+}
+
 static bool filter(struct http_request *request, void *userdata)
 {
 	struct forward *forward = userdata;
@@ -245,7 +313,7 @@ static bool filter(struct http_request *request, void *userdata)
 	scheduler_standing(forward->scheduler, &standing);
 	if (standing.standby)
 		http_reply_header(request, ROLE, "standby");
-	if (is_read(request)) {
+	if (is_ours(request, &standing)) {
 		if (standing.stale_since > 0)
 			http_reply_header(request, STALE_SINCE,
 					  time_format(standing.stale_since, since));
@@ -254,6 +322,8 @@ static bool filter(struct http_request *request, void *userdata)
 	/* Without a leader to ask, the handler says why not. */
 	if (!standing.leader_address[0] || http_request_header(request, FORWARDED))
 		return false;
+	if (is_log(request) && !auth_takes_watch(request))
+		return true;
 	pass_on(forward, request, standing.leader_address);
 	return true;
 }
@@ -290,7 +360,11 @@ void forward_free(struct forward *forward)
 	http_client_free(forward->client);
 	while ((passed = LIST_FIRST(&forward->passed))) {
 		LIST_REMOVE(passed, entry);
-		refuse(passed->request, "schedd is stopping; the leader is at %s", passed->leader);
+		if (passed->stream)
+			http_stream_end(passed->stream);
+		else if (passed->request)
+			refuse(passed->request, "schedd is stopping; the leader is at %s",
+			       passed->leader);
 		free(passed);
 	}
 	free(forward);

@@ -12,7 +12,8 @@ setup_file() {
 	lab_init
 	lab_postgres
 	lab_start schedd - "$BUILD_DIR/schedd/schedd" --database "$lab_database" --listen "" \
-		--socket "$lab_dir/schedd.sock" --port-addresses "$lab_public" --port-range 30001-30099 --offline-after 5m
+		--socket "$lab_dir/schedd.sock" --port-addresses "$lab_public" --port-range 30001-30099 --offline-after 5m \
+		--logs-timeout 6s
 	lab_wait 20 curl -sf --unix-socket "$lab_dir/schedd.sock" http://localhost/readyz
 	"$BUILD_DIR/schedctl/schedctl" --server "unix:$lab_dir/schedd.sock" token create host9 --role host --subject host9 \
 		--save "$lab_dir/tokens/host9"

@@ -6,7 +6,7 @@
 
 struct seen {
 	uint64_t epoch, revision;
-	unsigned snapshots, changes, bookmarks;
+	unsigned snapshots, changes, bookmarks, logs;
 	size_t items;
 };
 
@@ -47,9 +47,19 @@ static void on_bookmark(void *userdata, uint64_t epoch, uint64_t revision)
 	seen->bookmarks++;
 }
 
+static void on_logs(void *userdata, uint64_t epoch, json_t *session)
+{
+	struct seen *seen = userdata;
+
+	fuzz_require(seen->snapshots > 0);
+	fuzz_require(json_is_object(session));
+	note(seen, epoch, seen->revision);
+	seen->logs++;
+}
+
 static int feed(const char *data, size_t size, size_t piece, struct seen *seen)
 {
-	static const struct watch_events events = { on_snapshot, on_change, on_bookmark };
+	static const struct watch_events events = { on_snapshot, on_change, on_bookmark, on_logs };
 	_cleanup_(cleanup_watch_decoder) struct watch_decoder *decoder = NULL;
 	struct error err = ERROR_INIT;
 	int r = 0;
