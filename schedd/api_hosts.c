@@ -107,7 +107,7 @@ static json_t *more(const struct api *api, const char *host)
 	uint64_t lease_ms;
 
 	/* What there is no memory for is said another time. */
-	if (scheduler_grants_lease(api->config.scheduler, &lease_ms))
+	if (scheduler_grants_lease(api->config.scheduler, host, &lease_ms))
 		(void)json_object_set_new(object, "lease_ms", json_integer((json_int_t)lease_ms));
 	if (logs)
 		(void)json_object_set_new(object, "logs", logs);

@@ -271,7 +271,7 @@ static void note_time(const struct run *run, struct environment_entry *entry,
 /* One decision carried out: 1 where it changed something. */
 static int step(const struct run *run, struct environment_entry *entry)
 {
-	const struct host_entry *left = entry->host;
+	struct host_entry *left = entry->host;
 	struct lifecycle_decision decision;
 	int r, changed = 0;
 
@@ -281,6 +281,8 @@ static int step(const struct run *run, struct environment_entry *entry)
 		r = release(run, entry);
 		if (r < 0)
 			return r;
+		if (!host_newest(left)->online)
+			left->lost_revision = state_open_revision(&run->scheduler->state);
 		changed = 1;
 	}
 	if (decision.place) {

@@ -117,13 +117,16 @@ static bool confirmation_is_due(const struct scheduler *scheduler)
 
 /* Another leader counts leases from its own start, so what is granted until then has half of the
  * margin to reach us, and the host the other half to stop. */
-bool scheduler_grants_lease(const struct scheduler *scheduler, uint64_t *ret_ms)
+bool scheduler_grants_lease(const struct scheduler *scheduler, const char *host, uint64_t *ret_ms)
 {
+	const struct host_entry *entry = state_host(&scheduler->state, host);
 	const struct scheduler_config *config = &scheduler->config;
 
 	*ret_ms = config->lease_ms;
 	if (config->lease_ms == 0)
 		return true;
+	if (!entry || entry->report.revision < entry->lost_revision)
+		return false;
 	return scheduler_ready(scheduler, NULL) == 0 &&
 	       clock_monotonic_ms() - scheduler->confirmed_ms < config->lease_margin_ms / 2;
 }

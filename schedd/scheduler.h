@@ -159,9 +159,10 @@ int scheduler_register_gateway(struct scheduler *scheduler,
 			       scheduler_done done, void *userdata, struct error *err) _must_check_;
 
 /* May a host that reports now run what can run elsewhere for another lease? Only where this process
- * is known to lead: one that was replaced and does not know it yet must not promise anything.
+ * is known to lead: one that was replaced and does not know it yet must not promise anything. And
+ * only where the host knows what it has lost: it may follow a standby whose copy is of before.
  * *ret_ms is the length; 0: for ever, since nothing is placed elsewhere. */
-bool scheduler_grants_lease(const struct scheduler *scheduler, uint64_t *ret_ms);
+bool scheduler_grants_lease(const struct scheduler *scheduler, const char *host, uint64_t *ret_ms);
 
 /* A report is taken into memory at once and counts as heartbeat; what follows from it is committed
  * later. It is moved out of *report. -ENOENT; -ESTALE "stale_epoch". */

@@ -27,6 +27,9 @@ struct host_entry {
 	uint64_t last_seen_ms;                  /* monotonic; start counts as seen */
 	/* Monotonic: what it may have been granted last, by whoever led then, is not newer. */
 	uint64_t lease_from_ms;
+	/* What ran there by a lease was given up by this revision while nothing was heard of it: it
+	 * has to have received that before it gets another lease. */
+	uint64_t lost_revision;
 	int64_t last_heartbeat;    /* Unix seconds; 0: not since our start */
 	bool reported;             /* report is from this epoch */
 	struct host_report report; /* containers sorted by environment */
