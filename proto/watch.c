@@ -103,7 +103,8 @@ int watch_decoder_new(struct watch_decoder **ret, const struct watch_events *eve
 		return -ENOMEM;
 	*decoder = (struct watch_decoder){ .events = events,
 					   .userdata = userdata,
-					   .epoch = min_epoch };
+					   .epoch = min_epoch,
+					   .synced = events->may_resume };
 	*ret = decoder;
 	return 0;
 }

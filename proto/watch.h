@@ -47,6 +47,7 @@ struct watch_events {
 	void (*on_bookmark)(void *userdata, uint64_t epoch, uint64_t revision);
 	/* session is a borrowed object. It is no state: what was missed is asked for again. */
 	void (*on_logs)(void *userdata, uint64_t epoch, json_t *session);
+	bool may_resume; /* without a snapshot: the reader asked to go on from somewhere */
 };
 
 struct watch_decoder;

@@ -66,6 +66,7 @@ static int run_add(struct context *context, const struct args *args, struct erro
 	const char *source = args->positional[0], *lasts = args_text(args, "for");
 	_cleanup_json_ json_t *body =
 		json_pack("{s:s, s:s*}", "source", source, "reason", args_text(args, "reason"));
+	_cleanup_json_ json_t *answer = NULL;
 	int r;
 
 	if (!body)
@@ -74,15 +75,17 @@ static int run_add(struct context *context, const struct args *args, struct erro
 	if (r == 0 && lasts)
 		r = set_expiry(body, lasts, err);
 	if (r == 0)
-		r = client_call(context->client, "PUT", COLLECTION, body, NULL, err);
+		r = client_call(context->client, "PUT", COLLECTION, body, &answer, err);
 	if (r == 0)
-		note("%s is banned%s%s", source, lasts ? " for " : "", lasts ? lasts : "");
+		r = output_done(&context->output, answer, source, "%s is banned%s%s", source,
+				lasts ? " for " : "", lasts ? lasts : "");
 	return r;
 }
 
 static int run_remove(struct context *context, const struct args *args, struct error *err)
 {
 	const char *source = args->positional[0];
+	_cleanup_json_ json_t *answer = NULL;
 	char path[CLIENT_PATH_MAX];
 	int r;
 
@@ -90,9 +93,10 @@ static int run_remove(struct context *context, const struct args *args, struct e
 	if (r == 0)
 		r = client_path(path, COLLECTION, source, NULL, err);
 	if (r == 0)
-		r = client_call(context->client, "DELETE", path, NULL, NULL, err);
+		r = client_call(context->client, "DELETE", path, NULL, &answer, err);
 	if (r == 0)
-		note("%s is not banned any more", source);
+		r = output_done(&context->output, answer, source, "%s is not banned any more",
+				source);
 	return r;
 }
 

@@ -43,7 +43,8 @@ int client_call(struct client *client, const char *method, const char *path, jso
 
 /* Follows a watch stream until client_stop is called from an event. A stream that was open and is
  * lost is opened again with back-off; events then start with a snapshot again, and on_lost (may be
- * NULL) is told why. timeout_ms 0: no end. -ETIMEDOUT, or client_call's errors. */
+ * NULL) is told why; path is read again then, so that an event may change where it goes on.
+ * timeout_ms 0: no end. -ETIMEDOUT, or client_call's errors. */
 int client_watch(struct client *client, const char *path, const struct watch_events *events,
 		 void (*on_lost)(void *userdata, const char *reason), void *userdata,
 		 uint64_t timeout_ms, struct error *err) _must_check_;

@@ -10,7 +10,8 @@
 static const struct noun *const nouns[] = { &noun_env,     &noun_host,     &noun_port,
 					    &noun_gateway, &noun_customer, &noun_token,
 					    &noun_session, &noun_doctor,   &noun_completion,
-					    &noun_ban,     &noun_top,      &noun_events };
+					    &noun_ban,     &noun_top,      &noun_events,
+					    &noun_quota,   &noun_usage };
 
 static const struct args_option global_options[] = {
 	{ .name = "server",

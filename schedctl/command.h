@@ -42,7 +42,8 @@ struct noun {
 };
 
 extern const struct noun noun_env, noun_host, noun_port, noun_gateway, noun_customer, noun_token,
-	noun_session, noun_doctor, noun_completion, noun_ban, noun_top, noun_events;
+	noun_session, noun_doctor, noun_completion, noun_ban, noun_top, noun_events, noun_quota,
+	noun_usage;
 
 /* Options that every command takes. */
 extern const struct args_table command_global_options;

@@ -47,13 +47,16 @@ static int run_create(struct context *context, const struct args *args, struct e
 
 static int run_delete(struct context *context, const struct args *args, struct error *err)
 {
+	_cleanup_json_ json_t *answer = NULL;
+	const char *name = args->positional[0];
 	char path[CLIENT_PATH_MAX];
-	int r = client_path(path, COLLECTION, args->positional[0], NULL, err);
+	int r = client_path(path, COLLECTION, name, NULL, err);
 
 	if (r == 0)
-		r = client_call(context->client, "DELETE", path, NULL, NULL, err);
+		r = client_call(context->client, "DELETE", path, NULL, &answer, err);
 	if (r == 0)
-		note("customer %s is deleted, and its tokens with it", args->positional[0]);
+		r = output_done(&context->output, answer, name,
+				"customer %s is deleted, and its tokens with it", name);
 	return r;
 }
 

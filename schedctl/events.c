@@ -5,7 +5,6 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
 
 #include "lib/number.h"
 #include "schedctl/command.h"
@@ -14,7 +13,6 @@
 
 #define LIMIT_DEFAULT 50
 #define LIMIT_MAX 1000
-#define POLL_SECONDS 1
 
 static const struct table_column columns[] = {
 	{ .title = "AT" },
@@ -106,7 +104,7 @@ static int add_filter(const struct args *args, const char *name, char query[CLIE
 static int make_query(const struct args *args, char query[CLIENT_PATH_MAX], uint64_t *ret_limit,
 		      struct error *err)
 {
-	static const char *const filters[] = { "kind", "subject", "actor", "action" };
+	static const char *const filters[] = { "kind", "subject", "actor", "action", "customer" };
 	const char *limit = args_text(args, "limit");
 	int r = 0;
 
@@ -121,53 +119,72 @@ static int make_query(const struct args *args, char query[CLIENT_PATH_MAX], uint
 	return r;
 }
 
-/* after 0: the newest. */
-static int fetch(struct context *context, const char *query, uint64_t limit, uint64_t after,
-		 json_t **ret, struct error *err)
+static int fetch(struct context *context, const char *query, uint64_t limit, json_t **ret,
+		 struct error *err)
 {
-	char path[2 * CLIENT_PATH_MAX], place[32] = "";
+	char path[2 * CLIENT_PATH_MAX];
 
-	if (after > 0)
-		(void)snprintf(place, sizeof(place), "&after=%" PRIu64, after);
-	(void)snprintf(path, sizeof(path), "/v1/events?limit=%" PRIu64 "%s%s", limit, place, query);
+	(void)snprintf(path, sizeof(path), "/v1/events?limit=%" PRIu64 "%s", limit, query);
 	return client_call(context->client, "GET", path, NULL, ret, err);
 }
 
 /* ---- running ---- */
 
-/* Prints what has come; *after is the newest event's id from then on. */
-static int print_news(struct context *context, const json_t *answer, uint64_t *after)
+struct following {
+	struct context *context;
+	const char *query;
+	char path[2 * CLIENT_PATH_MAX]; /* where a stream begins that is opened now */
+	int r;
+};
+
+/* Prints what has come. A stream that is lost goes on behind it. */
+static void print_news(struct following *following, json_t *events)
 {
 	json_t *event;
 	size_t i;
 
-	json_array_foreach (json_object_get(answer, "items"), i, event) {
-		int r = print_line(&context->output, event);
-
-		if (r < 0)
-			return r;
-		*after = number_field(event, "id");
+	json_array_foreach (events, i, event) {
+		following->r = print_line(&following->context->output, event);
+		if (following->r < 0)
+			break;
+		(void)snprintf(following->path, sizeof(following->path),
+			       "/v1/events?watch=1&after=%" PRIu64 "%s", number_field(event, "id"),
+			       following->query);
 	}
-	return fflush(stdout) == 0 ? 0 : -EIO;
+	if (following->r == 0 && fflush(stdout) != 0)
+		following->r = -EIO;
+	if (following->r < 0)
+		client_stop(following->context->client);
+}
+
+static void on_snapshot(void *userdata, uint64_t epoch, uint64_t revision, json_t *items)
+{
+	print_news(userdata, items);
+}
+
+static void on_change(void *userdata, uint64_t epoch, uint64_t revision, json_t *put,
+		      json_t *deleted)
+{
+	print_news(userdata, put);
+}
+
+static void on_lost(void *userdata, const char *reason)
+{
+	note("%s; trying again", reason);
 }
 
 static int follow(struct context *context, const char *query, uint64_t limit, struct error *err)
 {
-	const struct timespec pause = { .tv_sec = POLL_SECONDS };
-	uint64_t after = 0;
+	static const struct watch_events events = { .on_snapshot = on_snapshot,
+						    .on_change = on_change,
+						    .may_resume = true };
+	struct following following = { .context = context, .query = query };
+	int r;
 
-	for (;;) {
-		_cleanup_json_ json_t *answer = NULL;
-		int r = fetch(context, query, limit, after, &answer, err);
-
-		if (r == 0)
-			r = print_news(context, answer, &after);
-		if (r < 0)
-			return r;
-		if (!json_is_true(json_object_get(answer, "more")) || after == 0)
-			(void)nanosleep(&pause, NULL);
-		limit = LIMIT_MAX;
-	}
+	(void)snprintf(following.path, sizeof(following.path),
+		       "/v1/events?watch=1&limit=%" PRIu64 "%s", limit, query);
+	r = client_watch(context->client, following.path, &events, on_lost, &following, 0, err);
+	return r < 0 ? r : following.r;
 }
 
 static int run_events(struct context *context, const struct args *args, struct error *err)
@@ -182,7 +199,7 @@ static int run_events(struct context *context, const struct args *args, struct e
 		return r;
 	if (args_flag(args, "follow"))
 		return follow(context, query, limit, err);
-	r = fetch(context, query, limit, 0, &answer, err);
+	r = fetch(context, query, limit, &answer, err);
 	return r < 0 ? r : print_list(&context->output, answer, err);
 }
 
@@ -196,6 +213,7 @@ static const struct args_option options[] = {
 	{ .name = "subject", .argument = "ID", .help = "only of this environment, host, …" },
 	{ .name = "actor", .argument = "WHO", .help = "only what this one did" },
 	{ .name = "action", .argument = "WHAT", .help = "only this" },
+	{ .name = "customer", .argument = "NAME", .help = "only of what is this customer's" },
 };
 
 static const struct args_table table = { options, ARRAY_SIZE(options) };

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* cordon, drain, maintenance, uncordon, set; and with drain's --wait, how the host empties. */
+/* cordon, drain, maintenance, uncordon, set, delete; and with drain's --wait, how the host empties.
+ */
 
 #include <errno.h>
 #include <stdio.h>
@@ -141,24 +142,6 @@ struct change {
 	uint64_t timeout_ms;
 };
 
-static int print(const struct context *context, const struct change *change, const char *host,
-		 json_t *answer)
-{
-	switch (context->output.format) {
-	case OUTPUT_JSON:
-		return output_json(answer, false);
-	case OUTPUT_NAME:
-		return output_line(host);
-	case OUTPUT_TABLE:
-	case OUTPUT_WIDE:
-		note("%s %s", host, change->done);
-		return 0;
-	case OUTPUT_INVALID:
-		break;
-	}
-	return -EINVAL;
-}
-
 static int change_one(struct context *context, const struct change *change, const char *host,
 		      struct error *err)
 {
@@ -172,7 +155,7 @@ static int change_one(struct context *context, const struct change *change, cons
 				change->body, &answer, err);
 	if (r == 0 && change->wait)
 		r = wait_until_empty(context, host, change->timeout_ms, err);
-	return r < 0 ? r : print(context, change, host, answer);
+	return r < 0 ? r : output_done(&context->output, answer, host, "%s %s", host, change->done);
 }
 
 /* Goes on after a failure; the first error decides. */
@@ -244,6 +227,24 @@ int host_set(struct context *context, const struct args *args, struct error *err
 		strcmp(percent, "default") == 0 ? json_null() : json_integer((json_int_t)number));
 	return body ? change_each(context, args, &change, err) : -ENOMEM;
 }
+
+int host_delete(struct context *context, const struct args *args, struct error *err)
+{
+	const struct change change = {
+		.method = "DELETE",
+		.suffix = args_flag(args, "force") ? "?force=1" : "",
+		.done = "is removed, and its tokens are revoked",
+	};
+
+	return change_each(context, args, &change, err);
+}
+
+static const struct args_option delete_options[] = {
+	{ .name = "force",
+	  .help = "also where it has environments, if it is not heard of and never returns" },
+};
+
+const struct args_table host_delete_options = { delete_options, ARRAY_SIZE(delete_options) };
 
 static const struct args_option set_options[] = {
 	{ .name = "cpu-overcommit",

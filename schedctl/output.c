@@ -117,6 +117,30 @@ void note(const char *format, ...)
 	note_text("", text);
 }
 
+int output_done(const struct output *output, const json_t *answer, const char *name,
+		const char *format, ...)
+{
+	_cleanup_free_ char *text = NULL;
+	va_list arguments;
+
+	switch (output->format) {
+	case OUTPUT_JSON:
+		return output_json(answer, false);
+	case OUTPUT_NAME:
+		return output_line(name);
+	case OUTPUT_TABLE:
+	case OUTPUT_WIDE:
+		break;
+	case OUTPUT_INVALID:
+		return -EINVAL;
+	}
+	va_start(arguments, format);
+	text = text_vformat(format, arguments);
+	va_end(arguments);
+	note_text("", text);
+	return 0;
+}
+
 void note_error(const char *sentence)
 {
 	_cleanup_free_ char *text = strdup(sentence);

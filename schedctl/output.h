@@ -37,6 +37,11 @@ int output_line(const char *text) _must_check_;
 /* Writes a table to stdout as output says. */
 int output_table(const struct output *output, const struct table *table) _must_check_;
 
+/* The end of a command that changed something: as JSON the server's answer, as a name the name of
+ * what was changed, else a sentence for people on stderr. */
+int output_done(const struct output *output, const json_t *answer, const char *name,
+		const char *format, ...) _printf_(4, 5) _must_check_;
+
 /* Prints a list answer ({"items":[…]}) in any format. */
 struct output_list {
 	const struct table_column *columns;

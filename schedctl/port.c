@@ -168,13 +168,13 @@ static int find_mappings(struct context *context, const struct port_key *key, js
 }
 
 /* One change, in one atomic request. Takes over change. */
-static int apply(struct context *context, json_t *change, struct error *err)
+static int apply(struct context *context, json_t *change, json_t **ret, struct error *err)
 {
 	_cleanup_json_ json_t *body = json_pack("{s:[o]}", "changes", change);
 
 	if (!body)
 		return -ENOMEM;
-	return client_call(context->client, "POST", MAPPINGS ":apply", body, NULL, err);
+	return client_call(context->client, "POST", MAPPINGS ":apply", body, ret, err);
 }
 
 static bool has_target(const json_t *mapping, const struct endpoint *target)
@@ -216,6 +216,7 @@ static int run_open(struct context *context, const struct args *args, struct err
 	char address[ADDRESS_STRING_MAX];
 	struct endpoint target;
 	struct port_key key;
+	_cleanup_json_ json_t *answer = NULL;
 	json_t *mapping;
 	int r;
 
@@ -236,15 +237,16 @@ static int run_open(struct context *context, const struct args *args, struct err
 	r = apply(context,
 		  json_pack("{s:s, s:o, s:b}", "op", "put", "mapping", mapping, "force",
 			    (int)args_flag(args, "force")),
-		  err);
-	if (r == 0)
-		note("port %u/%s leads to %s", key.port, key.protocol, args->positional[1]);
-	return r;
+		  &answer, err);
+	return r < 0 ? r
+		     : output_done(&context->output, answer, args->positional[0],
+				   "port %u/%s leads to %s", key.port, key.protocol,
+				   args->positional[1]);
 }
 
 static int run_close(struct context *context, const struct args *args, struct error *err)
 {
-	_cleanup_json_ json_t *found = NULL;
+	_cleanup_json_ json_t *found = NULL, *answer = NULL;
 	struct port_key key;
 	int r;
 
@@ -265,10 +267,10 @@ static int run_close(struct context *context, const struct args *args, struct er
 		  json_pack("{s:s, s:s, s:s, s:i}", "op", "delete", "address",
 			    text_field(json_array_get(found, 0), "address"), "protocol",
 			    key.protocol, "port", (int)key.port),
-		  err);
-	if (r == 0)
-		note("port %u/%s is closed", key.port, key.protocol);
-	return r;
+		  &answer, err);
+	return r < 0 ? r
+		     : output_done(&context->output, answer, args->positional[0],
+				   "port %u/%s is closed", key.port, key.protocol);
 }
 
 static const struct args_option open_options[] = {

@@ -139,15 +139,18 @@ static int run_list(struct context *context, const struct args *args, struct err
 static int run_end(struct context *context, const struct args *args, struct error *err)
 {
 	for (size_t i = 0; i < args->n_positional; i++) {
+		_cleanup_json_ json_t *answer = NULL;
+		const char *id = args->positional[i];
 		char path[CLIENT_PATH_MAX];
 		int r;
 
-		r = client_path(path, COLLECTION, args->positional[i], NULL, err);
+		r = client_path(path, COLLECTION, id, NULL, err);
 		if (r == 0)
-			r = client_call(context->client, "DELETE", path, NULL, NULL, err);
+			r = client_call(context->client, "DELETE", path, NULL, &answer, err);
+		if (r == 0)
+			r = output_done(&context->output, answer, id, "session %s is ended", id);
 		if (r < 0)
 			return r;
-		note("session %s is ended", args->positional[i]);
 	}
 	return 0;
 }

@@ -274,6 +274,16 @@ json_t *answer_customer(const struct customer_entry *entry)
 			 (json_int_t)customer->record.revision);
 }
 
+json_t *answer_quota(const struct state *state, const struct customer_entry *entry)
+{
+	const struct customer *customer = customer_committed(entry);
+	const struct tally used = state_tally(state, customer->id);
+
+	return json_pack("{s:s, s:o, s:o, s:I}", "id", customer->id, "limits",
+			 quota_encode(&customer->quota), "used", tally_encode(&used), "revision",
+			 (json_int_t)customer->record.revision);
+}
+
 json_t *answer_token(const struct token_entry *entry, const char *text)
 {
 	const struct token *token = token_committed(entry);

@@ -17,6 +17,8 @@ uint64_t answer_environment_revision(const struct environment_entry *entry);
 json_t *answer_host(const struct state *state, const struct host_entry *entry);
 json_t *answer_gateway(const struct state *state, const struct gateway_entry *entry);
 json_t *answer_port(const struct port_entry *entry);
+/* What a customer may have and has. */
+json_t *answer_quota(const struct state *state, const struct customer_entry *entry);
 json_t *answer_customer(const struct customer_entry *entry);
 /* text (NULL: left out) is the token itself, in the answer to the request that made it. */
 json_t *answer_token(const struct token_entry *entry, const char *text);

@@ -160,6 +160,10 @@ int api_new(struct api **ret, const struct api_config *config)
 		r = api_customers_init(api);
 	if (r == 0)
 		r = api_tokens_init(api);
+	if (r == 0)
+		r = api_quotas_init(api);
+	if (r == 0)
+		r = api_usage_init(api);
 	if (r < 0)
 		return r;
 	*ret = TAKE_PTR(api);

@@ -20,7 +20,7 @@ struct api_config {
 	struct http_server *server; /* routes are added to it */
 	struct scheduler *scheduler;
 	struct feed *feed;
-	struct event_log *events;
+	struct archive *archive;
 	struct log_sessions *logs;
 	struct password_hasher *hasher;
 	struct metrics *metrics;

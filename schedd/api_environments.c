@@ -95,7 +95,7 @@ static void created(void *userdata, const struct error *err, const char *id)
 	operation_free(operation);
 }
 
-/* {"hosts": [{"host","reason"}]} beside the sentence. */
+/* {"hosts": [{"host","reason"}]}, or the quota, beside the sentence. */
 static void refuse(struct operation *operation, const struct environment_spec *spec,
 		   const struct error *err)
 {
@@ -105,6 +105,8 @@ static void refuse(struct operation *operation, const struct environment_spec *s
 	if (strcmp(err->code, "no_capacity") == 0)
 		details = json_pack("{s:o}", "hosts",
 				    scheduler_refusals(api->config.scheduler, spec));
+	else if (strcmp(err->code, "quota_exceeded") == 0)
+		details = scheduler_excess(api->config.scheduler, spec);
 	http_reply_error_details(operation->request, http_status_of(err->errnum), err, details);
 	operation_free(operation);
 }
@@ -272,15 +274,7 @@ static json_t *answer(const struct api *api, const struct entry *entry)
 
 static void list(struct http_request *request, void *userdata)
 {
-	struct api *api = userdata;
-	bool failed, watch = api_wants_watch(request, &failed);
-
-	if (failed || !api_can_read(api, request))
-		return;
-	if (watch)
-		api_start_watch(api, request, FEED_ENVIRONMENTS, NULL);
-	else
-		api_reply_list(api, request, RECORD_ENVIRONMENT, sees, answer);
+	api_serve_list(userdata, request, FEED_ENVIRONMENTS, RECORD_ENVIRONMENT, sees, answer);
 }
 
 static void show(struct http_request *request, void *userdata)

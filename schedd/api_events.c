@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* /v1/events: who did what, to what, and why; read from the database, page by page. */
+/* /v1/events: who did what, to what, and why; read from the database, page by page, or as a stream.
+ * A customer reads of what is its own. */
 #include <errno.h>
 #include <string.h>
 
 #include "lib/number.h"
 #include "schedd/api_private.h"
+#include "schedd/auth.h"
 
 #define PAGE_DEFAULT 100
 
@@ -36,53 +38,96 @@ static int read_id(struct http_request *request, const char *name, int64_t *ret,
 	return 0;
 }
 
-static int read_query(struct http_request *request, struct event_query *ret, struct error *err)
+/* A stream goes on after an event or after a revision. */
+static int read_place(struct http_request *request, bool watch, struct event_query *query,
+		      struct error *err)
 {
+	const char *revision = http_request_query(request, "revision");
+	int r = read_id(request, "after", &query->after, err);
+
+	if (r == 0)
+		r = read_id(request, "before", &query->before, err);
+	if (r < 0)
+		return r;
+	query->forward = http_request_query(request, "after") || revision;
+	if (watch && query->before > 0)
+		return error_set(err, -EINVAL, "invalid", "before",
+				 "before: a watch has no end: leave it out");
+	if (revision && !watch)
+		return error_set(err, -EINVAL, "invalid", "revision",
+				 "revision: is for watches: add watch=1");
+	if (revision && number_parse(revision, &query->revision, NULL) < 0)
+		return error_set(err, -EINVAL, "invalid", "revision",
+				 "revision: \"%s\" is not a number", revision);
+	return 0;
+}
+
+static int read_query(struct http_request *request, bool watch, struct event_query *ret,
+		      struct error *err)
+{
+	const struct caller *caller = access_caller(request);
 	const char *limit = http_request_query(request, "limit");
 	uint64_t number = PAGE_DEFAULT;
-	int r;
 
 	*ret = (struct event_query){
 		.kind = http_request_query(request, "kind"),
 		.subject = http_request_query(request, "subject"),
 		.actor = http_request_query(request, "actor"),
 		.action = http_request_query(request, "action"),
+		.customer = http_request_query(request, "customer"),
 	};
-	r = read_id(request, "after", &ret->after, err);
-	if (r == 0)
-		r = read_id(request, "before", &ret->before, err);
-	if (r == 0 && limit &&
+	if (limit &&
 	    (number_parse(limit, &number, NULL) < 0 || number < 1 || number > EVENT_LOG_PAGE_MAX))
-		r = error_set(err, -ERANGE, "out_of_range", "limit", "limit: \"%s\" is not in 1…%d",
-			      limit, EVENT_LOG_PAGE_MAX);
+		return error_set(err, -ERANGE, "out_of_range", "limit",
+				 "limit: \"%s\" is not in 1…%d", limit, EVENT_LOG_PAGE_MAX);
 	ret->limit = (unsigned)number;
-	return r;
+	if (ret->customer && !access_sees(caller, ret->customer))
+		return error_set(err, -EPERM, "forbidden", "customer",
+				 "customer: this token is for %s", caller->subject);
+	if (caller->access != ACCESS_ALL)
+		ret->customer = caller->subject;
+	return read_place(request, watch, ret, err);
+}
+
+static void reply_page(struct api *api, struct http_request *request,
+		       const struct event_query *query)
+{
+	struct operation *operation = operation_new(api, request);
+	struct error err = ERROR_INIT;
+	int r;
+
+	if (!operation)
+		return;
+	r = event_log_read(api->config.archive, query, reply, operation);
+	if (r == 0)
+		return;
+	error_set(&err, r, "unavailable", NULL, "too many requests for events wait");
+	operation_fail(operation, &err);
 }
 
 static void list(struct http_request *request, void *userdata)
 {
-	static const char *const known[] = { "after", "before",  "limit",  "kind",
-					     "actor", "subject", "action", NULL };
+	static const char *const known[] = { "after", "before",   "limit",  "kind",
+					     "actor", "subject",  "action", "customer",
+					     "watch", "revision", NULL };
 	struct api *api = userdata;
-	struct operation *operation;
 	struct error err = ERROR_INIT;
 	struct event_query query;
+	bool watch = false;
 	int r;
 
 	if (!api_takes_query(request, known))
 		return;
-	operation = operation_new(api, request);
-	if (!operation)
-		return;
-	r = read_query(request, &query, &err);
-	if (r == 0) {
-		r = event_log_read(api->config.events, &query, reply, operation);
-		if (r < 0)
-			error_set(&err, r, "unavailable", NULL,
-				  "too many requests for events wait");
-	}
+	r = api_read_watch(request, &watch, &err);
+	if (r == 0)
+		r = read_query(request, watch, &query, &err);
 	if (r < 0)
-		operation_fail(operation, &err);
+		http_reply_error(request, &err);
+	else if (!watch)
+		reply_page(api, request, &query);
+	else if (api_can_read(api, request) && auth_takes_watch(request))
+		feed_start_events(api->config.feed, scheduler_state(api->config.scheduler), request,
+				  &query);
 }
 
 static const struct http_route routes[] = {

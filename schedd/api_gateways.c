@@ -17,37 +17,21 @@ static json_t *answer(const struct api *api, const struct entry *entry)
 			      (const struct gateway_entry *)entry);
 }
 
-static bool is_plain_read(struct api *api, struct http_request *request)
+static const struct entry *find_entry(struct api *api, struct http_request *request, const char *id)
 {
-	struct error err = ERROR_INIT;
-	bool failed;
+	const struct gateway_entry *entry = find(api, id);
 
-	if (api_wants_watch(request, &failed)) {
-		error_set(&err, -EINVAL, "invalid", "watch", "watch: gateways cannot be watched");
-		http_reply_error(request, &err);
-		return false;
-	}
-	return !failed && api_can_read(api, request);
+	return entry ? &entry->entry : NULL;
 }
 
 static void list(struct http_request *request, void *userdata)
 {
-	if (is_plain_read(userdata, request))
-		api_reply_list(userdata, request, RECORD_GATEWAY, NULL, answer);
+	api_serve_list(userdata, request, FEED_GATEWAYS, RECORD_GATEWAY, NULL, answer);
 }
 
 static void show(struct http_request *request, void *userdata)
 {
-	const char *id = http_request_param(request, "id");
-	struct gateway_entry *entry;
-
-	if (!is_plain_read(userdata, request))
-		return;
-	entry = find(userdata, id);
-	if (entry)
-		api_reply_item(request, 200, answer(userdata, &entry->entry));
-	else
-		api_reply_not_found(request, "gateway", id);
+	api_serve_item(userdata, request, FEED_GATEWAYS, "gateway", find_entry, answer);
 }
 
 static void enroll(struct http_request *request, void *userdata)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* /v1/hosts: for operators to read, for agentd to register, watch and report. */
 #include <errno.h>
+#include <string.h>
 
 #include "schedd/api_private.h"
 
@@ -17,37 +18,21 @@ static json_t *answer(const struct api *api, const struct entry *entry)
 			   (const struct host_entry *)entry);
 }
 
-static bool is_plain_read(struct api *api, struct http_request *request)
+static const struct entry *find(struct api *api, struct http_request *request, const char *id)
 {
-	struct error err = ERROR_INIT;
-	bool failed;
+	const struct host_entry *entry = api_find_host(api, id);
 
-	if (api_wants_watch(request, &failed)) {
-		error_set(&err, -EINVAL, "invalid", "watch", "watch: hosts cannot be watched");
-		http_reply_error(request, &err);
-		return false;
-	}
-	return !failed && api_can_read(api, request);
+	return entry ? &entry->entry : NULL;
 }
 
 static void list(struct http_request *request, void *userdata)
 {
-	if (is_plain_read(userdata, request))
-		api_reply_list(userdata, request, RECORD_HOST, NULL, answer);
+	api_serve_list(userdata, request, FEED_HOSTS, RECORD_HOST, NULL, answer);
 }
 
 static void show(struct http_request *request, void *userdata)
 {
-	const char *id = http_request_param(request, "id");
-	struct host_entry *entry;
-
-	if (!is_plain_read(userdata, request))
-		return;
-	entry = api_find_host(userdata, id);
-	if (entry)
-		api_reply_item(request, 200, answer(userdata, &entry->entry));
-	else
-		api_reply_not_found(request, "host", id);
+	api_serve_item(userdata, request, FEED_HOSTS, "host", find, answer);
 }
 
 static void enroll(struct http_request *request, void *userdata)
@@ -75,6 +60,31 @@ static void enroll(struct http_request *request, void *userdata)
 					    operation, &err);
 	host_registration_clear(&registration);
 	if (r < 0)
+		operation_fail(operation, &err);
+}
+
+/* ?force=1 also where it has environments. */
+static void delete (struct http_request *request, void *userdata)
+{
+	static const char *const known[] = { "force", NULL };
+	const char *force = http_request_query(request, "force");
+	struct api *api = userdata;
+	struct operation *operation;
+	struct error err = ERROR_INIT;
+
+	if (!api_takes_query(request, known))
+		return;
+	if (force && strcmp(force, "0") != 0 && strcmp(force, "1") != 0) {
+		error_set(&err, -EINVAL, "invalid", "force", "force: \"%s\" is neither 0 nor 1",
+			  force);
+		http_reply_error(request, &err);
+		return;
+	}
+	operation = operation_new(api, request);
+	if (operation &&
+	    scheduler_delete_host(api->config.scheduler, http_request_param(request, "id"),
+				  force && *force == '1', access_caller(request)->actor,
+				  operation_answer_id, operation, &err) < 0)
 		operation_fail(operation, &err);
 }
 
@@ -141,6 +151,7 @@ static const struct http_route routes[] = {
 	{ HTTP_GET, "/v1/hosts", list },
 	{ HTTP_POST, "/v1/hosts", enroll },
 	{ HTTP_GET, "/v1/hosts/{id}", show },
+	{ HTTP_DELETE, "/v1/hosts/{id}", delete },
 	{ HTTP_GET, "/v1/hosts/{id}/desired", watch },
 	{ HTTP_POST, "/v1/hosts/{id}/status", report },
 };

@@ -7,18 +7,14 @@ static json_t *answer(const struct api *api, const struct entry *entry)
 	return answer_port((const struct port_entry *)entry);
 }
 
-/* A port in quarantine may have outlived its environment. */
 static bool sees(const struct caller *caller, const struct entry *entry)
 {
-	const struct environment_entry *owner = ((const struct port_entry *)entry)->environment;
-
-	return access_sees(caller, owner ? environment_newest(owner)->origin->spec.customer : NULL);
+	return access_sees(caller, entry_owner(entry));
 }
 
 static void list(struct http_request *request, void *userdata)
 {
-	if (api_takes_page_query(request) && api_can_read(userdata, request))
-		api_reply_list(userdata, request, RECORD_PORT, sees, answer);
+	api_serve_list(userdata, request, FEED_PORTS, RECORD_PORT, sees, answer);
 }
 
 static const struct http_route routes[] = {

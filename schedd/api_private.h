@@ -39,8 +39,8 @@ void operation_answer_id(void *userdata, const struct error *err, const char *id
 bool api_takes_query(struct http_request *request, const char *const *known);
 /* The same where there is none to take. */
 bool api_takes_no_query(struct http_request *request);
-/* The same for a list: limit and after. */
-bool api_takes_page_query(struct http_request *request);
+/* Does the request ask for a stream? -EINVAL. */
+int api_read_watch(struct http_request *request, bool *ret_watch, struct error *err) _must_check_;
 /* True where the request asks for a stream. False, and *ret_failed where it was answered with an
  * error: an unknown parameter, or a value that is not 0 or 1. A list has pages as well. */
 bool api_wants_watch(struct http_request *request, bool *ret_failed);
@@ -57,6 +57,18 @@ bool api_can_read(struct api *api, struct http_request *request);
  * all. A page of them where the request asks for one. */
 void api_reply_list(struct api *api, struct http_request *request, enum record_kind kind,
 		    bool (*sees)(const struct caller *caller, const struct entry *entry),
+		    json_t *(*answer)(const struct api *api, const struct entry *entry));
+/* A list, or with watch=1 a stream of it. */
+void api_serve_list(struct api *api, struct http_request *request, enum feed_kind feed,
+		    enum record_kind kind,
+		    bool (*sees)(const struct caller *caller, const struct entry *entry),
+		    json_t *(*answer)(const struct api *api, const struct entry *entry));
+/* One row that {id} names, or with watch=1 a stream of it; find returns a committed row that the
+ * caller may see, or NULL. */
+void api_serve_item(struct api *api, struct http_request *request, enum feed_kind feed,
+		    const char *what,
+		    const struct entry *(*find)(struct api *api, struct http_request *request,
+						const char *id),
 		    json_t *(*answer)(const struct api *api, const struct entry *entry));
 /* One row, with its revision as ETag; NULL: out of memory. */
 void api_reply_item(struct http_request *request, int status, json_t *item);
@@ -76,6 +88,8 @@ int api_health_init(struct api *api) _must_check_;
 int api_events_init(struct api *api) _must_check_;
 int api_customers_init(struct api *api) _must_check_;
 int api_tokens_init(struct api *api) _must_check_;
+int api_quotas_init(struct api *api) _must_check_;
+int api_usage_init(struct api *api) _must_check_;
 
 /* A follower registers itself and nobody else. -EPERM. */
 int api_check_follower(const struct http_request *request, const char *name, struct error *err)

@@ -36,25 +36,27 @@ bool api_takes_no_query(struct http_request *request)
 	return api_takes_query(request, none);
 }
 
-bool api_takes_page_query(struct http_request *request)
-{
-	static const char *const known[] = { "limit", "after", NULL };
-
-	return api_takes_query(request, known);
-}
-
 /* ---- watches ---- */
 
-static int read_watch(struct http_request *request, bool *ret_watch, struct error *err)
+int api_read_watch(struct http_request *request, bool *ret_watch, struct error *err)
 {
 	const char *watch = http_request_query(request, "watch");
-	const char *revision = http_request_query(request, "revision");
-	uint64_t number;
 
 	if (watch && strcmp(watch, "1") != 0 && strcmp(watch, "0") != 0)
 		return error_set(err, -EINVAL, "invalid", "watch",
 				 "watch: \"%s\" is neither 0 nor 1", watch);
 	*ret_watch = watch && *watch == '1';
+	return 0;
+}
+
+static int read_watch(struct http_request *request, bool *ret_watch, struct error *err)
+{
+	const char *revision = http_request_query(request, "revision");
+	uint64_t number;
+	int r = api_read_watch(request, ret_watch, err);
+
+	if (r < 0)
+		return r;
 	if (revision && !*ret_watch)
 		return error_set(err, -EINVAL, "invalid", "revision",
 				 "revision: is for watches: add watch=1");
@@ -82,6 +84,42 @@ bool api_wants_watch(struct http_request *request, bool *ret_failed)
 		return refuse(request, &err);
 	*ret_failed = false;
 	return watch;
+}
+
+void api_serve_list(struct api *api, struct http_request *request, enum feed_kind feed,
+		    enum record_kind kind,
+		    bool (*sees)(const struct caller *caller, const struct entry *entry),
+		    json_t *(*answer)(const struct api *api, const struct entry *entry))
+{
+	bool failed, watch = api_wants_watch(request, &failed);
+
+	if (failed || !api_can_read(api, request))
+		return;
+	if (watch)
+		api_start_watch(api, request, feed, NULL);
+	else
+		api_reply_list(api, request, kind, sees, answer);
+}
+
+void api_serve_item(struct api *api, struct http_request *request, enum feed_kind feed,
+		    const char *what,
+		    const struct entry *(*find)(struct api *api, struct http_request *request,
+						const char *id),
+		    json_t *(*answer)(const struct api *api, const struct entry *entry))
+{
+	const char *id = http_request_param(request, "id");
+	bool failed, watch = api_wants_watch(request, &failed);
+	const struct entry *entry;
+
+	if (failed || !api_can_read(api, request))
+		return;
+	entry = find(api, request, id);
+	if (!entry)
+		api_reply_not_found(request, what, id);
+	else if (watch)
+		api_start_watch(api, request, feed, entry->id);
+	else
+		api_reply_item(request, 200, answer(api, entry));
 }
 
 void api_start_watch(struct api *api, struct http_request *request, enum feed_kind kind,

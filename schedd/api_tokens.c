@@ -18,8 +18,7 @@ static json_t *answer(const struct api *api, const struct entry *entry)
 
 static void list(struct http_request *request, void *userdata)
 {
-	if (api_takes_page_query(request) && api_can_read(userdata, request))
-		api_reply_list(userdata, request, RECORD_TOKEN, NULL, answer);
+	api_serve_list(userdata, request, FEED_TOKENS, RECORD_TOKEN, NULL, answer);
 }
 
 /* By id or by name; a committed row, or NULL. */

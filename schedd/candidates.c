@@ -10,6 +10,8 @@
 
 static const char *refusal_of(const struct host *host)
 {
+	if (host->record.gone)
+		return "is being removed";
 	if (!host->online)
 		return "is offline";
 	switch (host->mode) {

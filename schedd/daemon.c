@@ -31,7 +31,7 @@ struct daemon {
 	struct feed *feed;
 	struct scheduler *scheduler;
 	struct forward *forward;
-	struct event_log *events;
+	struct archive *archive;
 	struct log_sessions *logs;
 	struct password_hasher *hasher;
 	struct metrics *metrics;
@@ -182,7 +182,9 @@ static int make_modules(struct daemon *daemon, const struct options *options,
 	if (r == 0)
 		r = log_sessions_new(&daemon->logs, base, daemon->metrics, &logs);
 	if (r == 0)
-		r = feed_new(&daemon->feed, base, options->public_name);
+		r = archive_new(&daemon->archive, base, options->database);
+	if (r == 0)
+		r = feed_new(&daemon->feed, base, daemon->archive, options->public_name);
 	if (r == 0)
 		r = password_hasher_new(&daemon->hasher, base);
 	if (r == 0)
@@ -190,8 +192,6 @@ static int make_modules(struct daemon *daemon, const struct options *options,
 	if (r == 0)
 		r = forward_new(&daemon->forward, base, daemon->server, daemon->scheduler,
 				daemon->holder);
-	if (r == 0)
-		r = event_log_new(&daemon->events, base, options->database);
 	if (r == 0)
 		r = telemetry_new(&daemon->telemetry, daemon->metrics, daemon->scheduler,
 				  daemon->feed, daemon->server, daemon->forward);
@@ -207,7 +207,7 @@ static int make_api(struct daemon *daemon, const struct options *options)
 		.server = daemon->server,
 		.scheduler = daemon->scheduler,
 		.feed = daemon->feed,
-		.events = daemon->events,
+		.archive = daemon->archive,
 		.logs = daemon->logs,
 		.hasher = daemon->hasher,
 		.metrics = daemon->metrics,
@@ -289,10 +289,10 @@ void daemon_free(struct daemon *daemon)
 	if (event_initialized(&daemon->hangup))
 		(void)event_del(&daemon->hangup);
 	api_free(daemon->api);
-	event_log_free(daemon->events);
 	forward_free(daemon->forward);
 	log_sessions_free(daemon->logs);
-	feed_free(daemon->feed); /* its streams are counted by auth */
+	archive_free(daemon->archive); /* with the questions of both */
+	feed_free(daemon->feed);       /* its streams are counted by auth */
 	daemon->feed = NULL;
 	auth_free(daemon->auth);
 	password_hasher_free(daemon->hasher);

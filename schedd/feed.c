@@ -23,6 +23,7 @@ static const struct {
 	[FEED_RESET] = { "start_over", "the state was loaded anew: start over" },
 	[FEED_STOPPED] = { "unavailable", "schedd is stopping" },
 	[FEED_FAILED] = { "internal", "the stream could not be written: start over" },
+	[FEED_UNREAD] = { "unavailable", "the database does not answer: go on later" },
 };
 
 /* ---- topics ---- */
@@ -86,6 +87,8 @@ static void stream_free(struct stream *stream)
 	topic_leave(stream);
 	DL_DELETE(stream->feed->streams, stream);
 	stream->feed->n--;
+	stream->feed->of_kind[stream->kind]--;
+	feed_events_forget(stream);
 	json_decref(stream->put);
 	json_decref(stream->deleted);
 	free(stream);
@@ -96,7 +99,7 @@ static void closed(struct http_stream *http, void *userdata)
 	stream_free(userdata);
 }
 
-static void stream_end(struct stream *stream, enum feed_end why)
+void feed_stream_end(struct stream *stream, enum feed_end why)
 {
 	struct evbuffer *last = evbuffer_new();
 
@@ -117,7 +120,7 @@ void feed_stream_send(struct stream *stream, struct evbuffer *out, int r)
 	if (r == 0)
 		r = http_stream_send_buffer(stream->http, out);
 	if (r < 0)
-		stream_end(stream, r == -ENOBUFS ? FEED_TOO_SLOW : FEED_FAILED);
+		feed_stream_end(stream, r == -ENOBUFS ? FEED_TOO_SLOW : FEED_FAILED);
 }
 
 static void bookmark_due(evutil_socket_t fd, short what, void *userdata)
@@ -132,7 +135,7 @@ static void bookmark_due(evutil_socket_t fd, short what, void *userdata)
 
 		if (stream->caller.expires_at > 0 &&
 		    stream->caller.expires_at <= clock_unix_seconds()) {
-			stream_end(stream, FEED_EXPIRED);
+			feed_stream_end(stream, FEED_EXPIRED);
 			continue;
 		}
 		out = evbuffer_new();
@@ -268,6 +271,17 @@ static int write_snapshot(const struct feed *feed, const struct state *state,
 	case FEED_MAPPINGS:
 		r = write_mappings(state, stream->id, out);
 		break;
+	case FEED_HOSTS:
+	case FEED_GATEWAYS:
+	case FEED_PORTS:
+	case FEED_CUSTOMERS:
+	case FEED_QUOTAS:
+	case FEED_TOKENS:
+		r = feed_rows_write(feed, state, stream, out);
+		break;
+	case FEED_EVENTS: /* theirs come from the archive */
+	case FEED_KIND_MAX:
+		break;
 	}
 	return r < 0 ? r : watch_write_synced(out, state->epoch, state->revision);
 }
@@ -301,6 +315,7 @@ struct stream *feed_open_stream(struct feed *feed, const struct state *state,
 	}
 	DL_APPEND(feed->streams, stream);
 	feed->n++;
+	feed->of_kind[kind]++;
 	feed->epoch = state->epoch;
 	feed->revision = state->revision;
 	return stream;
@@ -355,7 +370,7 @@ static void tell(struct feed *feed, const char *host, bool put, json_t *item)
 	json_decref(item);
 }
 
-void feed_send_touched(struct feed *feed, const struct state *state)
+void feed_send_touched(struct feed *feed)
 {
 	struct stream *stream, *next;
 
@@ -365,7 +380,7 @@ void feed_send_touched(struct feed *feed, const struct state *state)
 
 		next = stream->touched_next;
 		if (out && stream->put && stream->deleted)
-			r = watch_write_change(out, state->epoch, state->revision, stream->put,
+			r = watch_write_change(out, feed->epoch, feed->revision, stream->put,
 					       stream->deleted);
 		json_decref(stream->put);
 		json_decref(stream->deleted);
@@ -447,7 +462,21 @@ static void end_callers(struct feed *feed, const struct change *change)
 	DL_FOREACH_SAFE(feed->streams, stream, next)
 	{
 		if (strcmp(stream->caller.token, change->entry->id) == 0)
-			stream_end(stream, FEED_REVOKED);
+			feed_stream_end(stream, FEED_REVOKED);
+	}
+}
+
+/* A host that was removed is told nothing any more. */
+static void end_assignments(struct feed *feed, const struct change *change)
+{
+	struct stream *stream, *next;
+
+	if (!change->entry->committed->gone)
+		return;
+	DL_FOREACH_SAFE(feed->streams, stream, next)
+	{
+		if (stream->kind == FEED_ASSIGNMENTS && strcmp(stream->id, change->entry->id) == 0)
+			feed_stream_end(stream, FEED_CHANGED);
 	}
 }
 
@@ -463,7 +492,7 @@ static void end_mappings(struct feed *feed, const struct change *change)
 	DL_FOREACH_SAFE(feed->streams, stream, next)
 	{
 		if (stream->kind == FEED_MAPPINGS && strcmp(stream->id, change->entry->id) == 0)
-			stream_end(stream, FEED_CHANGED);
+			feed_stream_end(stream, FEED_CHANGED);
 	}
 }
 
@@ -474,15 +503,21 @@ void feed_commit(struct feed *feed, const struct state *state, const struct batc
 	feed_log_commit(&feed->log, batch);
 	if (!feed->streams)
 		return;
+	feed->serial++;
+	if (batch->n_audits > 0 || batch->copied)
+		feed_events_news(feed);
 	for (size_t i = 0; i < batch->n; i++) {
 		if (batch->changes[i].entry->kind == RECORD_GATEWAY)
 			end_mappings(feed, &batch->changes[i]);
 		else if (batch->changes[i].entry->kind == RECORD_TOKEN)
 			end_callers(feed, &batch->changes[i]);
+		else if (batch->changes[i].entry->kind == RECORD_HOST)
+			end_assignments(feed, &batch->changes[i]);
 	}
 	for (size_t i = 0; i < batch->n; i++) {
 		const struct change *change = &batch->changes[i];
 
+		feed_rows_tell(feed, state, change);
 		if (change->entry->kind == RECORD_ENVIRONMENT) {
 			tell_hosts(feed, change);
 			tell_environment(feed, batch, (struct environment_entry *)change->entry);
@@ -492,7 +527,7 @@ void feed_commit(struct feed *feed, const struct state *state, const struct batc
 					 ((struct port_entry *)change->entry)->environment);
 		}
 	}
-	feed_send_touched(feed, state);
+	feed_send_touched(feed);
 }
 
 void feed_tell_logs(struct feed *feed, uint64_t epoch, const char *host, json_t *session)
@@ -515,13 +550,15 @@ void feed_tell_logs(struct feed *feed, uint64_t epoch, const char *host, json_t 
 
 /* ---- the feed ---- */
 
-int feed_new(struct feed **ret, struct event_base *base, const char *public_name)
+int feed_new(struct feed **ret, struct event_base *base, struct archive *archive,
+	     const char *public_name)
 {
 	struct feed *feed = calloc(1, sizeof(*feed));
 
 	if (!feed)
 		return -ENOMEM;
 	feed->public_name = public_name;
+	feed->archive = archive;
 	(void)evtimer_assign(&feed->bookmark, base, bookmark_due, feed);
 	(void)loop_timer_arm(&feed->bookmark, WATCH_BOOKMARK_MS);
 	*ret = feed;
@@ -531,7 +568,7 @@ int feed_new(struct feed **ret, struct event_base *base, const char *public_name
 static void end_all(struct feed *feed, enum feed_end why)
 {
 	while (feed->streams)
-		stream_end(feed->streams, why);
+		feed_stream_end(feed->streams, why);
 }
 
 void feed_reset(struct feed *feed)
@@ -547,6 +584,7 @@ void feed_free(struct feed *feed)
 	end_all(feed, FEED_STOPPED);
 	(void)event_del(&feed->bookmark);
 	feed_log_clear(&feed->log);
+	feed_events_clear(feed);
 	free(feed);
 }
 
@@ -561,7 +599,7 @@ const char *feed_end_name(enum feed_end why)
 		[FEED_TOO_SLOW] = "too_slow", [FEED_REVOKED] = "revoked",
 		[FEED_EXPIRED] = "expired",   [FEED_CHANGED] = "changed",
 		[FEED_RESET] = "reset",       [FEED_STOPPED] = "stopped",
-		[FEED_FAILED] = "failed",
+		[FEED_FAILED] = "failed",     [FEED_UNREAD] = "unread",
 	};
 
 	return names[why];

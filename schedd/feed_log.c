@@ -3,6 +3,7 @@
 #include "schedd/feed_log.h"
 
 #include <stdio.h>
+#include <string.h>
 
 void feed_log_reset(struct feed_log *log)
 {
@@ -16,7 +17,8 @@ void feed_log_clear(struct feed_log *log)
 	*log = (struct feed_log){ 0 };
 }
 
-static void note(struct feed_log *log, const struct batch *batch, const struct entry *entry)
+static struct feed_log_change *note_id(struct feed_log *log, const struct batch *batch,
+				       enum record_kind kind, const char *id)
 {
 	struct feed_log_change *change;
 
@@ -26,16 +28,60 @@ static void note(struct feed_log *log, const struct batch *batch, const struct e
 		log->n--;
 	}
 	change = &log->changes[(log->first + log->n++) % FEED_LOG_MAX];
-	*change = (struct feed_log_change){ .revision = batch->to_revision, .kind = entry->kind };
-	(void)snprintf(change->id, sizeof(change->id), "%s", entry->id);
-	if (entry->kind == RECORD_PORT) {
-		change->key = ((const struct port *)entry->committed)->key;
-	} else {
-		const struct environment *row = (const struct environment *)entry->committed;
+	*change = (struct feed_log_change){ .revision = batch->to_revision, .kind = kind };
+	(void)snprintf(change->id, sizeof(change->id), "%s", id);
+	return change;
+}
 
-		(void)snprintf(change->owner, sizeof(change->owner), "%s",
-			       row->origin->spec.customer ? row->origin->spec.customer : "");
+static void note(struct feed_log *log, const struct batch *batch, const struct entry *entry)
+{
+	struct feed_log_change *change = note_id(log, batch, entry->kind, entry->id);
+	const char *owner = entry_owner(entry);
+
+	(void)snprintf(change->owner, sizeof(change->owner), "%s", owner ? owner : "");
+	if (entry->kind == RECORD_PORT)
+		change->key = ((const struct port *)entry->committed)->key;
+}
+
+/* What it has is part of its quota. */
+static void note_owner(struct feed_log *log, const struct batch *batch, const char *customer)
+{
+	struct feed_log_change *change = note_id(log, batch, RECORD_CUSTOMER, customer);
+
+	(void)snprintf(change->owner, sizeof(change->owner), "%s", customer);
+}
+
+/* What else looks different: a host's free resources follow its environments, and the ports of an
+ * environment that is gone are nobody's. */
+static void note_around(struct feed_log *log, const struct batch *batch,
+			const struct change *change)
+{
+	const struct environment_entry *entry = (const struct environment_entry *)change->entry;
+	const struct environment *new = environment_committed(entry);
+	const struct environment *old = (const struct environment *)change->old;
+
+	if (feed_log_changes_host(change)) {
+		if (old && old->host[0])
+			note_id(log, batch, RECORD_HOST, old->host);
+		if (new->host[0])
+			note_id(log, batch, RECORD_HOST, new->host);
 	}
+	if (old && !new->record.gone)
+		return;
+	if (new->origin->spec.customer)
+		note_owner(log, batch, new->origin->spec.customer);
+	for (size_t i = 0; old && i < entry->n_ports; i++)
+		if (entry->ports[i]->entry.committed)
+			note(log, batch, &entry->ports[i]->entry);
+}
+
+bool feed_log_changes_host(const struct change *change)
+{
+	const struct environment *new = (const struct environment *)change->entry->committed;
+	const struct environment *old = (const struct environment *)change->old;
+
+	return !old || strcmp(old->host, new->host) != 0 || old->gpus != new->gpus ||
+	       old->action != new->action;
 }
 
 void feed_log_commit(struct feed_log *log, const struct batch *batch)
@@ -51,9 +97,11 @@ void feed_log_commit(struct feed_log *log, const struct batch *batch)
 		const struct entry *entry = batch->changes[i].entry;
 		const struct environment_entry *owner;
 
-		if (entry->kind != RECORD_PORT && entry->kind != RECORD_ENVIRONMENT)
+		if (entry->kind == RECORD_KEY)
 			continue;
 		note(log, batch, entry);
+		if (entry->kind == RECORD_ENVIRONMENT)
+			note_around(log, batch, &batch->changes[i]);
 		/* a port's state is part of its environment's answer */
 		owner = entry->kind == RECORD_PORT ? ((const struct port_entry *)entry)->environment
 						   : NULL;

@@ -10,9 +10,9 @@
 
 struct feed_log_change {
 	uint64_t revision;
-	enum record_kind kind; /* environment or port */
+	enum record_kind kind; /* all but keys */
 	char id[RECORD_ID_MAX];
-	char owner[CUSTOMER_NAME_MAX + 1]; /* of an environment; "": none */
+	char owner[CUSTOMER_NAME_MAX + 1]; /* "": none */
 	struct mapping_key key;            /* of a port */
 };
 
@@ -28,6 +28,9 @@ void feed_log_commit(struct feed_log *log, const struct batch *batch);
 /* Forgets all: another state was loaded. */
 void feed_log_reset(struct feed_log *log);
 void feed_log_clear(struct feed_log *log);
+
+/* Does this change of an environment show in what its host says of itself? */
+bool feed_log_changes_host(const struct change *change);
 
 /* Can a reader go on from this revision? revision_now is the newest. */
 bool feed_log_knows(const struct feed_log *log, uint64_t revision, uint64_t revision_now);

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <event2/event_struct.h>
+#include <sys/queue.h>
 
 #include "schedd/access.h"
 #include "schedd/feed.h"
@@ -27,19 +28,39 @@ struct stream {
 	char id[RECORD_ID_MAX]; /* "": all */
 	struct caller caller;
 	bool touched;
-	json_t *put, *deleted; /* of the batch */
+	json_t *put, *deleted;       /* of the batch */
+	struct event_stream *events; /* of FEED_EVENTS; owned */
+};
+
+/* A question to the archive, which may outlive the stream that it is for. */
+struct feed_question {
+	LIST_ENTRY(feed_question) entry;
+	struct feed *feed;
+	struct stream *stream; /* NULL: it is gone, or the question is the feed's own */
+	enum { QUESTION_STREAM, QUESTION_ANCHOR, QUESTION_NEWS } about;
+};
+
+/* What has happened, for all streams of events together. */
+struct feed_tail {
+	int64_t last; /* every stream that has caught up was told up to here */
+	bool known;   /* last is; not while no stream needs it */
+	bool asked, again;
+	LIST_HEAD(, feed_question) questions;
 };
 
 struct feed {
 	const char *public_name;
+	struct archive *archive;
 	struct event bookmark;
 	struct stream *streams;
 	struct topic *topics;
 	struct stream *touched;
-	unsigned n;
+	unsigned n, of_kind[FEED_KIND_MAX];
+	struct feed_tail tail;
 	struct feed_log log;
 	uint64_t ended[FEED_END_MAX];
 	uint64_t epoch, revision; /* of the last commit that was told */
+	uint64_t serial;          /* of commits that were told */
 };
 
 /* NULL, with the request answered, where there is no memory or no client any more. */
@@ -50,7 +71,31 @@ void feed_stream_send(struct stream *stream, struct evbuffer *out, int r);
 /* To the next change of this stream; takes over item, and NULL ends the stream when it is sent. */
 void feed_add(struct stream *stream, bool put, json_t *item);
 /* Sends the change of each stream that has one. */
-void feed_send_touched(struct feed *feed, const struct state *state);
+void feed_send_touched(struct feed *feed);
+
+void feed_stream_end(struct stream *stream, enum feed_end why);
+
+/* ---- feed_rows.c: streams of a list's rows ---- */
+
+/* The kind of the rows; RECORD_KIND_MAX where the stream is of something else. */
+enum record_kind feed_rows_of(enum feed_kind kind);
+/* Is this row on this stream, for what it is and whose? */
+bool feed_rows_shows(const struct stream *stream, const char *id, const char *owner);
+int feed_rows_write(const struct feed *feed, const struct state *state, const struct stream *stream,
+		    struct evbuffer *out) _must_check_;
+/* A row as it is now, or that it is gone, to one stream. */
+void feed_rows_say(struct stream *stream, const struct state *state,
+		   const struct feed_log_change *change);
+/* Tells of a change of a batch. */
+void feed_rows_tell(struct feed *feed, const struct state *state, const struct change *change);
+
+/* ---- feed_events.c ---- */
+
+/* Something was committed that may have made events. */
+void feed_events_news(struct feed *feed);
+/* The stream ends. */
+void feed_events_forget(struct stream *stream);
+void feed_events_clear(struct feed *feed);
 
 /* A stream of environments is of one or all, and of what its reader may see. */
 bool feed_shows(const struct stream *stream, const struct environment_entry *entry);

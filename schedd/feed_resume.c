@@ -65,6 +65,18 @@ static void say(struct stream *stream, const struct state *state,
 		if (change->kind == RECORD_PORT)
 			say_mapping(stream, state, change);
 		break;
+	case FEED_HOSTS:
+	case FEED_GATEWAYS:
+	case FEED_PORTS:
+	case FEED_CUSTOMERS:
+	case FEED_QUOTAS:
+	case FEED_TOKENS:
+		if (change->kind == feed_rows_of(stream->kind))
+			feed_rows_say(stream, state, change);
+		break;
+	case FEED_EVENTS:
+	case FEED_KIND_MAX:
+		break;
 	}
 }
 
@@ -116,7 +128,7 @@ int feed_resume(struct feed *feed, const struct state *state, struct http_reques
 		return 0; /* it was answered */
 	r = say_since(stream, state, revision);
 	if (stream->touched && r == 0) {
-		feed_send_touched(feed, state);
+		feed_send_touched(feed);
 		return 0;
 	}
 	out = evbuffer_new();

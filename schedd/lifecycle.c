@@ -207,7 +207,14 @@ static void decide_running(const struct lifecycle_input *input, struct lifecycle
 	const struct environment *environment = input->environment;
 
 	if (!environment->host[0]) {
+		/* What it had is lost with its host: nobody makes it anew without being asked. */
+		bool lost = environment->phase == PHASE_FAILED;
+
+		if (lost)
+			lifecycle_because(decision, "%s", environment->reason);
 		(void)lifecycle_withdraw(input, decision);
+		if (lost)
+			return;
 		decision->phase = PHASE_PENDING;
 		decision->action = ACTION_NONE;
 		decision->place = true;

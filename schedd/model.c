@@ -396,7 +396,11 @@ struct port *port_new(void)
 
 struct customer *customer_new(void)
 {
-	return new_record(RECORD_CUSTOMER);
+	struct customer *customer = new_record(RECORD_CUSTOMER);
+
+	if (customer)
+		quota_unlimit(&customer->quota);
+	return customer;
 }
 
 struct token *token_new(void)

@@ -11,6 +11,7 @@
 #include "proto/environment.h"
 #include "proto/mapping.h"
 #include "proto/report.h"
+#include "schedd/quota.h"
 
 #define REASON_MAX 400
 #define SERVICE_NAME_MAX 32
@@ -170,6 +171,7 @@ struct customer {
 	struct record record;
 	char id[CUSTOMER_NAME_MAX + 1];
 	int64_t created_at;
+	struct quota quota;
 };
 
 /* Who may call: see access.h for what each of them may. */

@@ -53,14 +53,15 @@ static int compare_container(const void *key, const void *container)
 	return strcmp(key, ((const struct container_report *)container)->environment);
 }
 
-static uint64_t lease_left(const struct run *run, const struct host_entry *host)
+uint64_t scheduler_lease_left_ms(const struct scheduler *scheduler, const struct host_entry *host,
+				 uint64_t now_ms)
 {
-	const struct scheduler_config *config = &run->scheduler->config;
+	const struct scheduler_config *config = &scheduler->config;
 	uint64_t over = host->lease_from_ms + config->lease_ms + config->lease_margin_ms;
 
 	if (config->lease_ms == 0)
 		return UINT64_MAX;
-	return over > run->now_ms ? over - run->now_ms : 0;
+	return over > now_ms ? over - now_ms : 0;
 }
 
 static void gather_host(const struct run *run, const struct environment_entry *entry,
@@ -74,7 +75,7 @@ static void gather_host(const struct run *run, const struct environment_entry *e
 		.mode = host_newest(host)->mode,
 		.online = host_newest(host)->online,
 		.status_since = host_newest(host)->status_since,
-		.lease_left_ms = lease_left(run, host),
+		.lease_left_ms = scheduler_lease_left_ms(run->scheduler, host, run->now_ms),
 		.reported = host->reported,
 		.revision = report->revision,
 		.engine_error = report->engine_error,

@@ -10,6 +10,9 @@
 #include "lib/log.h"
 #include "schedd/scheduler_private.h"
 
+/* Of a number that may have thousandths. */
+#define NUMBER_FORMAT (JSON_ENCODE_ANY | JSON_REAL_PRECISION(12))
+
 static int no_memory(struct error *err)
 {
 	return error_set(err, -ENOMEM, "internal", NULL, "out of memory");
@@ -40,6 +43,25 @@ static int check_customer(const struct scheduler *scheduler, const struct enviro
 		return 0;
 	return error_set(err, -EINVAL, "invalid", "customer",
 			 "customer: there is no customer \"%s\"; make it first", spec->customer);
+}
+
+static int check_quota(const struct scheduler *scheduler, const struct environment_spec *spec,
+		       struct error *err)
+{
+	_cleanup_json_ json_t *excess = scheduler_excess(scheduler, spec);
+	const char *name = json_string_value(json_object_get(excess, "quota"));
+	_cleanup_free_ char *limit = NULL, *used = NULL, *asked = NULL;
+
+	if (!excess)
+		return 0;
+	limit = json_dumps(json_object_get(excess, "limit"), JSON_ENCODE_ANY);
+	used = json_dumps(json_object_get(excess, "used"), NUMBER_FORMAT);
+	asked = json_dumps(json_object_get(excess, "requested"), NUMBER_FORMAT);
+	if (!limit || !used || !asked)
+		return no_memory(err);
+	return error_set(err, -ENOSPC, "quota_exceeded", name,
+			 "%s: customer %s may have %s, has %s, and this asks for %s more", name,
+			 spec->customer, limit, used, asked);
 }
 
 static int check_policy(const struct environment_spec *spec, struct error *err)
@@ -156,6 +178,8 @@ int scheduler_create(struct scheduler *scheduler, struct environment *environmen
 		r = check_customer(scheduler, spec, err);
 	if (r == 0)
 		r = check_name(scheduler, spec, err);
+	if (r == 0)
+		r = check_quota(scheduler, spec, err);
 	if (r == 0)
 		r = check_policy(spec, err);
 	if (r == 0)
@@ -284,6 +308,9 @@ int scheduler_register_host(struct scheduler *scheduler, struct host_registratio
 		return r;
 	(void)snprintf(name, sizeof(name), "%s", registration->name);
 	entry = state_host(&scheduler->state, name);
+	if (entry && host_newest(entry)->record.gone)
+		return error_set(err, -EAGAIN, "unavailable", NULL, "host %s is being removed",
+				 name);
 	if (scheduler_wait(scheduler, name, done, userdata) < 0)
 		return no_memory(err);
 	if (entry && same(host_registration_encode(registration),

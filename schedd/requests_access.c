@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Customers, tokens and idempotency keys: made, taken away, and when tokens were used last. */
 #include <errno.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -62,21 +63,6 @@ int scheduler_create_customer(struct scheduler *scheduler, struct customer *cust
 	return r;
 }
 
-static bool has_environments(const struct state *state, const char *customer)
-{
-	struct environment_entry *entry;
-
-	STATE_FOREACH(state, RECORD_ENVIRONMENT, entry)
-	{
-		const struct environment *environment = environment_newest(entry);
-		const char *owner = environment->origin->spec.customer;
-
-		if (!environment->record.gone && owner && strcmp(owner, customer) == 0)
-			return true;
-	}
-	return false;
-}
-
 /* False: no memory, the batch is lost. */
 static bool remove_token(struct scheduler *scheduler, struct token_entry *entry, const char *actor,
 			 const char *why)
@@ -91,27 +77,97 @@ static bool remove_token(struct scheduler *scheduler, struct token_entry *entry,
 	return true;
 }
 
+int scheduler_remove_tokens(struct scheduler *scheduler, enum role role, const char *subject,
+			    const char *actor, const char *why)
+{
+	struct token_entry *entry;
+
+	STATE_FOREACH(&scheduler->state, RECORD_TOKEN, entry)
+	{
+		const struct token *token = token_newest(entry);
+
+		if (!token->record.gone && token->role == role &&
+		    strcmp(token->subject, subject) == 0 &&
+		    !remove_token(scheduler, entry, actor, why))
+			return -ENOMEM;
+	}
+	return 0;
+}
+
 static bool remove_customer(struct scheduler *scheduler, struct customer_entry *entry,
 			    const char *actor)
 {
 	struct customer *customer = state_edit_customer(&scheduler->state, entry);
-	struct token_entry *token;
-	bool done = customer != NULL;
 
 	if (!customer)
 		return false;
 	customer->record.gone = true;
 	state_audit(&scheduler->state, &entry->entry, actor, "delete", "customer %s",
 		    entry->entry.id);
-	STATE_FOREACH(&scheduler->state, RECORD_TOKEN, token)
-	{
-		const struct token *row = token_newest(token);
+	return scheduler_remove_tokens(scheduler, ROLE_CUSTOMER, entry->entry.id, actor,
+				       "its customer was deleted") == 0;
+}
 
-		if (done && !row->record.gone && row->role == ROLE_CUSTOMER &&
-		    strcmp(row->subject, entry->entry.id) == 0)
-			done = remove_token(scheduler, token, actor, "its customer was deleted");
+/* ---- quotas ---- */
+
+json_t *scheduler_excess(const struct scheduler *scheduler, const struct environment_spec *spec)
+{
+	const struct customer_entry *owner =
+		spec->customer ? state_customer(&scheduler->state, spec->customer) : NULL;
+	const struct tally asked = tally_of(spec);
+	const struct quota *quota;
+	enum quota_kind kind;
+	struct tally used;
+
+	if (!owner)
+		return NULL;
+	quota = &((const struct customer *)entry_newest(&owner->entry))->quota;
+	used = state_tally(&scheduler->state, spec->customer);
+	if (!quota_is_exceeded(quota, &used, &asked, &kind))
+		return NULL;
+	return json_pack("{s:s, s:o, s:o, s:o}", "quota", quota_name(kind), "limit",
+			 quota_encode_limit(quota, kind), "used", quota_encode_used(&used, kind),
+			 "requested", quota_encode_used(&asked, kind));
+}
+
+static void audit_quota(struct scheduler *scheduler, const struct customer_entry *entry,
+			const struct quota *quota, const char *actor)
+{
+	char text[REASON_MAX] = "";
+
+	for (int i = 0; i < QUOTA_MAX; i++) {
+		size_t length = strlen(text);
+
+		if (quota->limits[i] != QUOTA_UNLIMITED)
+			(void)snprintf(text + length, sizeof(text) - length, "%s%s=%" PRIu64,
+				       length ? " " : "", quota_name((enum quota_kind)i),
+				       quota->limits[i]);
 	}
-	return done;
+	state_audit(&scheduler->state, &entry->entry, actor, "quota", "%s", text);
+}
+
+int scheduler_set_quota(struct scheduler *scheduler, const char *id, const struct quota *quota,
+			const char *actor, scheduler_done done, void *userdata, struct error *err)
+{
+	struct customer_entry *entry;
+	struct customer *customer;
+	int r = scheduler_ready(scheduler, err);
+
+	if (r < 0)
+		return r;
+	entry = state_customer(&scheduler->state, id);
+	if (!entry || entry_newest(&entry->entry)->gone)
+		return error_set(err, -ENOENT, "not_found", NULL, "there is no customer %s", id);
+	if (scheduler_wait(scheduler, id, done, userdata) < 0)
+		return no_memory(err);
+	customer = state_edit_customer(&scheduler->state, entry);
+	if (!customer) {
+		scheduler_abandon_open(scheduler, -ENOMEM, "internal", "out of memory");
+		return 0; /* done was called with the error */
+	}
+	customer->quota = *quota;
+	audit_quota(scheduler, entry, quota, actor);
+	return 0;
 }
 
 int scheduler_delete_customer(struct scheduler *scheduler, const char *id, const char *actor,
@@ -125,7 +181,7 @@ int scheduler_delete_customer(struct scheduler *scheduler, const char *id, const
 	entry = state_customer(&scheduler->state, id);
 	if (!entry || entry_newest(&entry->entry)->gone)
 		return error_set(err, -ENOENT, "not_found", NULL, "there is no customer %s", id);
-	if (has_environments(&scheduler->state, id))
+	if (state_tally(&scheduler->state, id).used[QUOTA_ENVIRONMENTS] > 0)
 		return error_set(err, -EBUSY, "in_use", NULL,
 				 "customer %s has environments: delete them first", id);
 	r = scheduler_wait(scheduler, id, done, userdata);

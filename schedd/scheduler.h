@@ -84,7 +84,7 @@ typedef void (*scheduler_done)(void *userdata, const struct error *err, const ch
 /* Adds an environment with its ports. environment is taken over, also on failure; its origin is
  * filled (environment_new), the rest is set here. -EEXIST "conflict": the name or a wanted port is
  * taken; -ERANGE: a wanted port is outside the pool; -ENOSPC "no_ports"; -ENOSPC "no_capacity"
- * where spec.queue is false and no host takes it now. */
+ * where spec.queue is false and no host takes it now; -ENOSPC "quota_exceeded". */
 int scheduler_create(struct scheduler *scheduler, struct environment *environment,
 		     const char *actor, scheduler_done done, void *userdata, struct error *err)
 	_must_check_;
@@ -100,6 +100,10 @@ int scheduler_create_customer(struct scheduler *scheduler, struct customer *cust
 			      struct error *err) _must_check_;
 int scheduler_create_token(struct scheduler *scheduler, struct token *token, const char *actor,
 			   scheduler_done done, void *userdata, struct error *err) _must_check_;
+/* Sets how much a customer may have; what it has stays. -ENOENT. */
+int scheduler_set_quota(struct scheduler *scheduler, const char *id, const struct quota *quota,
+			const char *actor, scheduler_done done, void *userdata, struct error *err)
+	_must_check_;
 /* A customer's tokens go with it. -ENOENT; -EBUSY "in_use" while it has environments. */
 int scheduler_delete_customer(struct scheduler *scheduler, const char *id, const char *actor,
 			      scheduler_done done, void *userdata, struct error *err) _must_check_;
@@ -149,6 +153,12 @@ int scheduler_set_overcommit(struct scheduler *scheduler, const char *id, unsign
 			     const char *actor, scheduler_done done, void *userdata,
 			     struct error *err) _must_check_;
 
+/* Takes a host away, and its tokens. -EBUSY "in_use" while it has environments; with force only
+ * where it is heard of, or may still run by a lease what others could run. -ENOENT. */
+int scheduler_delete_host(struct scheduler *scheduler, const char *id, bool force,
+			  const char *actor, scheduler_done done, void *userdata, struct error *err)
+	_must_check_;
+
 /* Followers. The registration is moved out of *registration. A registration that changes nothing
  * commits nothing. */
 int scheduler_register_host(struct scheduler *scheduler, struct host_registration *registration,
@@ -173,6 +183,10 @@ int scheduler_report_gateway(struct scheduler *scheduler, const char *id,
 
 /* Why no host takes this request now, host by host: [{"host","reason"}]. NULL: out of memory. */
 json_t *scheduler_refusals(const struct scheduler *scheduler, const struct environment_spec *spec);
+
+/* Which limit of its customer this request is over: {"quota","limit","used","requested"}. NULL:
+ * none, or no memory. */
+json_t *scheduler_excess(const struct scheduler *scheduler, const struct environment_spec *spec);
 
 /* What happened since the start. */
 struct scheduler_stats {

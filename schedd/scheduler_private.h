@@ -70,7 +70,18 @@ void scheduler_abandon_open(struct scheduler *scheduler, int errnum, const char 
 /* Marks every environment that has a place on this host. */
 void scheduler_mark_host(struct scheduler *scheduler, struct host_entry *host);
 
+/* ---- requests_access.c ---- */
+
+/* Takes away the tokens of one subject. -ENOMEM: the batch is lost. */
+int scheduler_remove_tokens(struct scheduler *scheduler, enum role role, const char *subject,
+			    const char *actor, const char *why) _must_check_;
+
 /* ---- reconciler.c ---- */
+
+/* Until a host that is not heard of has stopped what may run elsewhere; UINT64_MAX: it never does.
+ */
+uint64_t scheduler_lease_left_ms(const struct scheduler *scheduler, const struct host_entry *host,
+				 uint64_t now_ms);
 
 /* Brings rows to what follows from reports and wishes, up to a bounded amount of work. True where
  * some is left. */

@@ -143,6 +143,38 @@ unsigned state_count(const struct state *state, enum record_kind kind)
 	return HASH_COUNT(state->tables[kind]);
 }
 
+static const char *row_owner(const struct record *record)
+{
+	switch (record->kind) {
+	case RECORD_ENVIRONMENT:
+		return ((const struct environment *)record)->origin->spec.customer;
+	case RECORD_CUSTOMER:
+		return ((const struct customer *)record)->id;
+	case RECORD_TOKEN:
+		return ((const struct token *)record)->role == ROLE_CUSTOMER
+			       ? ((const struct token *)record)->subject
+			       : NULL;
+	case RECORD_HOST:
+	case RECORD_GATEWAY:
+	case RECORD_PORT:
+	case RECORD_KEY:
+	case RECORD_KIND_MAX:
+		break;
+	}
+	return NULL;
+}
+
+const char *entry_owner(const struct entry *entry)
+{
+	const struct environment_entry *environment;
+
+	if (entry->kind != RECORD_PORT)
+		return row_owner(entry_newest(entry));
+	/* A port in quarantine may have outlived its environment. */
+	environment = ((const struct port_entry *)entry)->environment;
+	return environment ? row_owner(entry_newest(&environment->entry)) : NULL;
+}
+
 unsigned state_cpu_overcommit(const struct state *state, const struct host *host)
 {
 	return host->cpu_overcommit ? host->cpu_overcommit : state->cpu_overcommit;
@@ -222,7 +254,7 @@ static int index_environment(struct state *state, struct environment_entry *entr
 	(void)snprintf(entry->owned_name, sizeof(entry->owned_name), "%s/%s",
 		       spec->customer ? spec->customer : "", spec->name);
 	HASH_ADD_KEYPTR(by_name, state->names, entry->owned_name, strlen(entry->owned_name), entry);
-	if (!entry->by_name.tbl)
+	if (!entry->by_name.tbl || state_count_owner(state, entry) < 0)
 		return -ENOMEM;
 	if (!environment->host[0])
 		return 0;
@@ -427,6 +459,7 @@ static void unindex_environment(struct state *state, struct environment_entry *e
 		HASH_DELETE(by_name, state->names, entry);
 	state_unmark(state, entry);
 	state_set_waiting(state, entry, false);
+	state_uncount_owner(state, entry);
 	state_unlink_host(entry, environment_newest(entry)->gpus);
 	for (size_t i = 0; i < entry->n_ports; i++)
 		entry->ports[i]->environment = NULL;

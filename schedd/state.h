@@ -24,6 +24,7 @@ struct host_entry {
 	struct entry entry;
 	struct usage newest, committed;
 	struct environment_entry *environments; /* by the newest version; list */
+	uint64_t told;                          /* feed's serial when its watchers were told last */
 	uint64_t last_seen_ms;                  /* monotonic; start counts as seen */
 	/* Monotonic: what it may have been granted last, by whoever led then, is not newer. */
 	uint64_t lease_from_ms;
@@ -50,6 +51,7 @@ struct port_entry {
 
 struct customer_entry {
 	struct entry entry;
+	uint64_t told; /* as of a host */
 };
 
 struct token_entry {
@@ -64,6 +66,13 @@ struct key_entry {
 /* "CUSTOMER/NAME", "/NAME" for one without owner */
 #define OWNED_NAME_MAX (CUSTOMER_NAME_MAX + 1 + ENVIRONMENT_NAME_MAX)
 
+/* What the environments of a customer, of which there is at least one, come to. */
+struct owner {
+	char customer[CUSTOMER_NAME_MAX + 1];
+	struct tally tally;
+	UT_hash_handle hh;
+};
+
 struct environment_entry {
 	struct entry entry;
 	UT_hash_handle by_name;
@@ -72,7 +81,8 @@ struct environment_entry {
 	struct environment_entry *host_prev, *host_next;
 	struct port_entry *ports[ENVIRONMENT_SERVICES_MAX]; /* in the order of services */
 	size_t n_ports;
-	bool dirty; /* waits for the reconciler */
+	bool counted; /* in its owner's tally */
+	bool dirty;   /* waits for the reconciler */
 	struct environment_entry *dirty_prev, *dirty_next;
 	bool waiting; /* a port of it waits for a gateway */
 	struct environment_entry *waiting_prev, *waiting_next;
@@ -84,6 +94,7 @@ struct environment_entry {
 /* Who did what, for table events. */
 struct audit {
 	enum record_kind kind;
+	char customer[CUSTOMER_NAME_MAX + 1]; /* whose it is; "": nobody's */
 	char id[RECORD_ID_MAX];
 	char actor[64];
 	const char *action; /* static */
@@ -101,6 +112,7 @@ struct batch {
 	struct audit *audits;
 	size_t n_audits, audits_capacity;
 	uint64_t from_revision, to_revision; /* once closed */
+	bool copied;                         /* a standby's: what was audited is not in it */
 };
 
 #define BATCH_AUDITS_MAX 10000
@@ -110,6 +122,7 @@ struct state {
 	unsigned cpu_overcommit;  /* of hosts without their own, in percent */
 	struct entry *tables[RECORD_KIND_MAX];
 	struct environment_entry *names; /* live environments by owner and name */
+	struct owner *owners;
 	struct environment_entry *dirty;
 	struct environment_entry *waiting;
 	struct port_pool pool;
@@ -121,6 +134,8 @@ struct state {
 void state_init(struct state *state, struct port_pool *pool);
 void state_clear(struct state *state);
 
+/* The entry of a table; NULL where there is none. */
+struct entry *state_find(const struct state *state, enum record_kind kind, const char *id);
 struct host_entry *state_host(const struct state *state, const char *id);
 struct gateway_entry *state_gateway(const struct state *state, const char *id);
 struct port_entry *state_port(const struct state *state, const struct mapping_key *key);
@@ -155,9 +170,15 @@ const struct environment *environment_committed(const struct environment_entry *
 const struct customer *customer_committed(const struct customer_entry *entry);
 const struct token *token_committed(const struct token_entry *entry);
 
+/* What a customer has, with what is being made. */
+struct tally state_tally(const struct state *state, const char *customer);
+
 /* The percentage of a host's CPU that environments may have, and what that comes to. */
 unsigned state_cpu_overcommit(const struct state *state, const struct host *host);
 uint64_t state_host_cpu(const struct state *state, const struct host *host);
+
+/* The customer that owns what a row is about; NULL: nobody. No row changes hands. */
+const char *entry_owner(const struct entry *entry);
 
 /* The revision that the open batch will have. */
 uint64_t state_open_revision(const struct state *state);

@@ -68,6 +68,7 @@ void state_audit(struct state *state, const struct entry *entry, const char *act
 		 const char *action, const char *format, ...)
 {
 	struct batch *batch = &state->open;
+	const char *owner = entry_owner(entry);
 	struct audit *audit;
 	va_list arguments;
 
@@ -86,6 +87,7 @@ void state_audit(struct state *state, const struct entry *entry, const char *act
 	audit->kind = entry->kind;
 	audit->action = action;
 	(void)snprintf(audit->id, sizeof(audit->id), "%s", entry->id);
+	(void)snprintf(audit->customer, sizeof(audit->customer), "%s", owner ? owner : "");
 	(void)snprintf(audit->actor, sizeof(audit->actor), "%s", actor);
 	va_start(arguments, format);
 	(void)vsnprintf(audit->message, sizeof(audit->message), format, arguments);
@@ -129,6 +131,7 @@ bool state_close_mirror(struct state *state, uint64_t revision)
 	if (state->open.n == 0)
 		return false;
 	close_batch(state, revision);
+	state->flight.copied = true;
 	return true;
 }
 
@@ -176,6 +179,8 @@ void state_commit_batch(struct state *state)
 			continue;
 		count_committed(state, (const struct environment *)change->old, false);
 		count_committed(state, (const struct environment *)entry->committed, true);
+		if (entry->committed->gone)
+			state_uncount_owner(state, (struct environment_entry *)entry);
 	}
 	state->revision = batch->to_revision;
 	state->in_flight = false;

@@ -7,12 +7,13 @@
 /* Takes an entry out of its tables and frees it and its versions. */
 void state_remove_entry(struct state *state, struct entry *entry);
 void batch_clear(struct batch *batch);
-/* The entry of a table, NULL where there is none. */
-struct entry *state_find(const struct state *state, enum record_kind kind, const char *id);
 /* The open batch's version of a row. NULL: no memory. */
 struct record *state_edit(struct state *state, struct entry *entry);
 /* The id of a row, in buffer or in the row. */
 const char *record_id(const struct record *record, char buffer[RECORD_ID_MAX]);
+/* Counts an environment for its owner, or no more. */
+int state_count_owner(struct state *state, struct environment_entry *environment) _must_check_;
+void state_uncount_owner(struct state *state, struct environment_entry *environment);
 /* Puts an environment into, or out of, the list and the sums of a host by its newest version. */
 int state_link_host(struct environment_entry *environment, struct host_entry *host,
 		    const json_t *gpus) _must_check_;

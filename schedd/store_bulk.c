@@ -226,6 +226,7 @@ int store_send_audits(PGconn *connection, const struct batch *batch)
 		add_text(&params, audit->id);
 		add_text(&params, audit->action);
 		add_text(&params, audit->message);
+		add_text(&params, audit->customer[0] ? audit->customer : NULL);
 		r = add_row(&bulk, &params);
 	}
 	return r < 0 ? r : send_rows(connection, "add_events", &bulk);

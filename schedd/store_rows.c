@@ -75,9 +75,13 @@ const struct store_statement store_statements[] = {
 	  /* a row never changes hands: a port is freed, then taken */
 	  " WHERE port_mappings.environment = excluded.environment" },
 	{ "put_customer",
-	  "INSERT INTO customers (id, deleted, created_at, revision) VALUES ($1, $2,"
+	  "WITH customer AS (INSERT INTO customers (id, deleted, created_at, revision) VALUES ($1, $2,"
 	  " to_timestamp($3::double precision), $4) ON CONFLICT (id) DO UPDATE SET"
-	  " deleted = excluded.deleted, revision = excluded.revision" },
+	  " deleted = excluded.deleted, revision = excluded.revision)"
+	  " INSERT INTO quotas (customer, environments, cpu_milli, memory_bytes, gpu, ports)"
+	  " VALUES ($1, $5, $6, $7, $8, $9) ON CONFLICT (customer) DO UPDATE SET"
+	  " environments = excluded.environments, cpu_milli = excluded.cpu_milli,"
+	  " memory_bytes = excluded.memory_bytes, gpu = excluded.gpu, ports = excluded.ports" },
 	{ "put_token",
 	  "INSERT INTO tokens (id, name, role, subject, hash, created_by, created_at, expires_at,"
 	  " last_used_at, revision) VALUES ($1, $2, $3, $4, $5, $6,"
@@ -101,9 +105,9 @@ const struct store_statement store_statements[] = {
 	{ "delete_token", "WITH gone AS (DELETE FROM tokens WHERE id = $2)"
 			  " INSERT INTO departed (revision, kind, id) VALUES ($1, 'token', $2)" },
 	{ "add_events",
-	  "INSERT INTO events (revision, actor, subject_kind, subject, action, message)"
+	  "INSERT INTO events (revision, actor, subject_kind, subject, action, message, customer)"
 	  " SELECT * FROM unnest($1::bigint[], $2::text[], $3::text[], $4::text[], $5::text[],"
-	  " $6::text[])" },
+	  " $6::text[], $7::text[])" },
 	{ "forget", "SELECT leader_forget($1, $2)" },
 	{ "advance", "SELECT leader_advance($1, $2, $3)" },
 	{ "address", "UPDATE leader SET address = $2 WHERE epoch = $1" },
@@ -292,7 +296,9 @@ const char *store_load_query(enum record_kind kind)
 		       " extract(epoch FROM expires_at)::bigint FROM port_mappings"
 		       " WHERE revision > $1 ORDER BY address, protocol, port";
 	case RECORD_CUSTOMER:
-		return "SELECT id, extract(epoch FROM created_at)::bigint, revision FROM customers"
+		return "SELECT id, extract(epoch FROM created_at)::bigint, revision, environments,"
+		       " cpu_milli, memory_bytes, gpu, ports FROM customers"
+		       " LEFT JOIN quotas ON quotas.customer = customers.id"
 		       " WHERE NOT deleted AND revision > $1 ORDER BY id";
 	case RECORD_TOKEN:
 		return "SELECT id, name, role, subject, encode(hash, 'hex'), created_by,"

@@ -13,6 +13,12 @@ int store_send_customer(PGconn *connection, const struct customer *customer)
 	add_text(&params, customer->record.gone ? "true" : "false");
 	add_time(&params, customer->created_at);
 	add_number(&params, customer->record.revision);
+	for (int i = 0; i < QUOTA_MAX; i++) {
+		if (customer->quota.limits[i] == QUOTA_UNLIMITED)
+			add_text(&params, NULL);
+		else
+			add_number(&params, customer->quota.limits[i]);
+	}
 	return execute(connection, "put_customer", &params);
 }
 
@@ -44,6 +50,12 @@ int store_decode_customer(struct cursor *cursor, struct record **ret)
 	(void)snprintf(customer->id, sizeof(customer->id), "%s", next_text(cursor));
 	customer->created_at = (int64_t)next_number(cursor);
 	customer->record.revision = next_number(cursor);
+	for (int i = 0; i < QUOTA_MAX; i++) {
+		bool limited = !PQgetisnull(cursor->result, cursor->row, cursor->column);
+		uint64_t limit = next_number(cursor);
+
+		customer->quota.limits[i] = limited ? limit : QUOTA_UNLIMITED;
+	}
 	*ret = &customer->record;
 	return 0;
 }

@@ -189,3 +189,37 @@ Test(watch, a_change_over_the_limit_is_not_written)
 	free(text);
 	evbuffer_free(out);
 }
+
+/* Only a reader that asked to go on from somewhere takes a stream without a snapshot. */
+Test(watch, a_stream_may_go_on_without_a_snapshot)
+{
+	static const struct watch_events resuming = { .on_snapshot = on_snapshot,
+						      .on_change = on_change,
+						      .on_bookmark = on_bookmark,
+						      .may_resume = true };
+	static const char lines[] =
+		"{\"type\":\"change\",\"epoch\":3,\"revision\":7,\"put\":[{}]}\n"
+		"{\"type\":\"bookmark\",\"epoch\":3,\"revision\":8}\n";
+	struct watch_decoder *decoder = make(0);
+	struct error err = ERROR_INIT;
+
+	cr_expect_eq(watch_decoder_feed(decoder, lines, strlen(lines), &err), -EINVAL);
+	watch_decoder_free(decoder);
+	cr_assert_eq(watch_decoder_new(&decoder, &resuming, NULL, 0), 0);
+	seen[0] = '\0';
+	cr_expect_eq(watch_decoder_feed(decoder, lines, strlen(lines), NULL), 0);
+	cr_expect_str_eq(seen, "change 3/7 1 0;bookmark 3/8 0 0;");
+	watch_decoder_free(decoder);
+	/* It begins with one where the server has it so. */
+	{
+		struct evbuffer *out = evbuffer_new();
+
+		write_stream(out);
+		cr_assert_eq(watch_decoder_new(&decoder, &resuming, NULL, 0), 0);
+		cr_expect_eq(watch_decoder_feed(decoder, (const char *)evbuffer_pullup(out, -1),
+						evbuffer_get_length(out), NULL),
+			     0);
+		watch_decoder_free(decoder);
+		evbuffer_free(out);
+	}
+}

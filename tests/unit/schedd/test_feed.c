@@ -76,7 +76,7 @@ static void setup(void)
 	cr_assert_eq(http_server_routes(server, routes, ARRAY_SIZE(routes), NULL), 0);
 	cr_assert_eq(http_server_listen_unix(server, path, 0600, &err), 0, "%s", err.message);
 	cr_assert_eq(http_client_new(&client, base), 0);
-	cr_assert_eq(feed_new(&feed, base, NULL), 0);
+	cr_assert_eq(feed_new(&feed, base, NULL, NULL), 0);
 	row_state(&state);
 	row_load(&state, row_host("host1"));
 	row_load(&state, row_host("host2"));

@@ -91,6 +91,8 @@ static void set_environment(struct scene *scene, const struct situation *situati
 	environment->action = situation->action;
 	environment->assignment = situation->assignment;
 	environment->assignment_revision = REVISION;
+	if (situation->phase == PHASE_FAILED && situation->host == NO_HOST)
+		(void)snprintf(environment->reason, sizeof(environment->reason), "what happened");
 	if (situation->host != NO_HOST)
 		(void)snprintf(environment->host, sizeof(environment->host), "host1");
 	if (!situation->local)
@@ -499,6 +501,12 @@ static const struct {
 	    .deadline = PASSED },
 	  { PHASE_STOPPED, .assignment = ASSIGNMENT_STOPPED, .off = true, .reason = "extend it" } },
 	/* delete */
+	{ "lost-with-its-host",
+	  { .phase = PHASE_FAILED, .port = PUBLISHED, .container = NO_CONTAINER, .local = true },
+	  { PHASE_FAILED, .port = PORT_WITHDRAWING, .reason = "what happened" } },
+	{ "lost-and-started",
+	  { .phase = PHASE_FAILED, NONE, .local = true, .action = ACTION_RESTART },
+	  { PHASE_CREATING, STAGE_PLACING, .reason = "" } },
 	{ "delete-withdraws",
 	  { .phase = PHASE_DELETING, .assignment = ASSIGNMENT_RUNNING, .host = CURRENT, READY },
 	  { PHASE_DELETING, .assignment = ASSIGNMENT_RUNNING, .port = PORT_WITHDRAWING,

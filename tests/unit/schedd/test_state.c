@@ -381,3 +381,35 @@ Test(state, what_is_gone_leaves_the_copy_and_its_key_is_free_for_another)
 	cr_expect_eq(state_port(&state, &ssh)->environment, environment("env-b"));
 	cr_expect_not(state_close_mirror(&state, 106), "nothing has changed");
 }
+
+static uint64_t environments_of(const char *customer)
+{
+	return state_tally(&state, customer).used[QUOTA_ENVIRONMENTS];
+}
+
+/* What a customer has follows what is being made, and what is gone as soon as watchers hear of it.
+ */
+Test(state, an_owner_has_what_it_has)
+{
+	struct environment *mine = row_environment("env-1", "mine"), *other;
+
+	mine->origin->spec.customer = strdup("alice");
+	row_load(&state, mine);
+	other = row_environment("env-2", "other");
+	other->origin->spec.customer = strdup("alice");
+	row_add(&state, other);
+	row_add(&state, row_environment("env-3", "nobodys"));
+	cr_expect_eq(environments_of("alice"), 2);
+	cr_expect_eq(state_tally(&state, "alice").used[QUOTA_CPU], 1000);
+	cr_expect_eq(state_tally(&state, "alice").used[QUOTA_PORTS], 4);
+	cr_expect_eq(environments_of("bob"), 0);
+	state_drop_open(&state);
+	cr_expect_eq(environments_of("alice"), 1);
+	state_edit_environment(&state, state_environment(&state, "env-1"))->record.gone = true;
+	cr_expect_eq(environments_of("alice"), 1);
+	cr_assert(state_close_batch(&state));
+	state_commit_batch(&state);
+	cr_expect_eq(environments_of("alice"), 0);
+	state_finish_batch(&state);
+	cr_expect_eq(environments_of("alice"), 0);
+}
