@@ -11,10 +11,11 @@
 #include "gatewayd/api_bans.h"
 #include "gatewayd/api_decode.h"
 #include "gatewayd/api_encode.h"
+#include "gatewayd/api_mappings.h"
 #include "gatewayd/api_sessions.h"
 #include "gatewayd/api_why.h"
 #include "gatewayd/api_top.h"
-#include "lib/http_server.h"
+#include "lib/http_pieces.h"
 
 /* 200,000 mappings with long names in one body. */
 #define BODY_MAX ((size_t)96 << 20)
@@ -154,26 +155,15 @@ static void reply_or_fail(struct http_request *request, json_t *body)
 static void handle_list(struct http_request *request, void *userdata)
 {
 	struct api *api = userdata;
-	const char *port = http_request_query(request, "port");
-	struct mapping_filter filter = {
-		.environment = http_request_query(request, "environment"),
-	};
 	struct mapping_view view = {
 		.ledger = reconciler_ledger(api->config.reconciler),
 		.flows = accounting_table(api->config.accounting),
 	};
 	struct reconciler_status status;
-	struct error err = ERROR_INIT;
 
-	if (port && port_parse(port, &filter.port) < 0) {
-		error_set(&err, -EINVAL, "invalid", "port", "port: \"%s\" is not in 1 to 65535",
-			  port);
-		http_reply_error(request, &err);
-		return;
-	}
 	reconciler_status(api->config.reconciler, &status);
 	view.revision = status.revision;
-	reply_or_fail(request, encode_mappings(&view, &filter));
+	api_mappings(request, &view);
 }
 
 static void handle_why(struct http_request *request, void *userdata)
@@ -199,20 +189,32 @@ static void handle_status(struct http_request *request, void *userdata)
 	reply_or_fail(request, encode_status(&view));
 }
 
+static int next_metrics(struct evbuffer *out, void *userdata)
+{
+	return metrics_scrape_next(userdata, HTTP_PIECE_BYTES, out);
+}
+
+static void release_metrics(void *userdata)
+{
+	metrics_scrape_end(userdata);
+	free(userdata);
+}
+
 static void handle_metrics(struct http_request *request, void *userdata)
 {
+	static const struct http_source source = { .next = next_metrics,
+						   .release = release_metrics };
 	struct api *api = userdata;
-	struct evbuffer *body = evbuffer_new();
+	struct metrics_scrape *scrape = malloc(sizeof(*scrape));
 	struct error err = ERROR_INIT;
 
-	if (body && metrics_write(api->config.registry, body) == 0) {
-		http_reply_buffer(request, 200, METRICS_CONTENT_TYPE, body);
+	if (scrape) {
+		metrics_scrape_begin(scrape, api->config.registry);
+		http_reply_pieces(request, METRICS_CONTENT_TYPE, &source, scrape);
 	} else {
 		error_set(&err, -ENOMEM, "internal", NULL, "out of memory");
 		http_reply_error(request, &err);
 	}
-	if (body)
-		evbuffer_free(body);
 }
 
 static void handle_healthz(struct http_request *request, void *userdata)

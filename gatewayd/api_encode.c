@@ -1,99 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* What the local API answers, as JSON. It changes nothing. */
+/* What the local API answers about the gateway as a whole, as JSON. It changes nothing. */
 #include "gatewayd/api_encode.h"
 
 #include <string.h>
 
-#include "gatewayd/entry_mapping.h"
-#include "gatewayd/restrictions.h"
 #include "gatewayd/sessions.h"
 #include "lib/json.h"
-
-/* ---- mappings ---- */
-
-static bool chosen(const struct entry *entry, const struct mapping_filter *filter)
-{
-	struct shape_label label;
-
-	if (!(entry->flags & ENTRY_DESIRED))
-		return false;
-	if (filter->port > 0 && entry->key.port != filter->port)
-		return false;
-	if (!filter->environment)
-		return true;
-	shape_label_parse(entry->label, &label);
-	return strcmp(label.environment, filter->environment) == 0;
-}
-
-static int compare_entries(const void *a, const void *b)
-{
-	const struct entry *const *left = a, *const *right = b;
-
-	return mapping_key_compare(&(*left)->key, &(*right)->key);
-}
-
-/* What its limits have refused, where it has any that count by mapping. */
-static int add_refused(json_t *json, const struct ledger *ledger, const struct entry *entry)
-{
-	const struct policy *policy = entry_policy(entry);
-	uint64_t refused;
-
-	if (policy->max_connections == 0 && policy->new_connections_per_minute == 0)
-		return 0;
-	refused = restrictions_refused(&ledger->members, &entry->key);
-	return json_object_set_new(json, "refused", json_integer((json_int_t)refused));
-}
-
-static json_t *encode_entry(const struct mapping_view *view, const struct entry *entry)
-{
-	const struct account *account = flow_table_account(view->flows, &entry->key, NULL);
-	const struct totals totals = account ? account->totals : (struct totals){ 0 };
-	_cleanup_json_ json_t *json = NULL;
-	struct entry_view mapping;
-
-	entry_view(entry, &mapping);
-	json = mapping_encode(&mapping.mapping);
-	if (!json || traffic_encode(json, &totals.traffic) < 0 ||
-	    json_object_set_new(json, "connections", json_integer((json_int_t)totals.connections)) <
-		    0 ||
-	    add_refused(json, view->ledger, entry) < 0)
-		return NULL;
-	return TAKE_PTR(json);
-}
-
-static json_t *encode_entries(const struct mapping_view *view, const struct entry **entries,
-			      size_t n)
-{
-	json_t *items = json_array();
-
-	for (size_t i = 0; items && i < n; i++) {
-		if (json_array_append_new(items, encode_entry(view, entries[i])) < 0) {
-			json_decref(items);
-			return NULL;
-		}
-	}
-	return items;
-}
-
-json_t *encode_mappings(const struct mapping_view *view, const struct mapping_filter *filter)
-{
-	const struct ledger *ledger = view->ledger;
-	_cleanup_free_ const struct entry **entries =
-		calloc(ledger->n_entries + 1, sizeof(*entries));
-	const struct entry *entry;
-	size_t index = 0, n = 0;
-
-	if (!entries)
-		return NULL;
-	while ((entry = ledger_next(ledger, &index)))
-		if (chosen(entry, filter))
-			entries[n++] = entry;
-	qsort(entries, n, sizeof(*entries), compare_entries);
-	return json_pack("{s:o, s:I}", "items", encode_entries(view, entries, n), "revision",
-			 (json_int_t)view->revision);
-}
-
-/* ---- status ---- */
 
 /* All, or only those that the machine does not have just now. */
 static json_t *encode_addresses(const struct public_addresses *addresses, bool missing)

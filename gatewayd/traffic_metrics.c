@@ -1,306 +1,59 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* The metrics of traffic: series for each mapping, or for those with most traffic, and sums of the
- * gateway. They are written from memory, and fast.
- */
+/* The metrics of traffic: sums of the gateway, and the families of the mappings' own series. */
 #include "gatewayd/traffic_metrics.h"
 
 #include <errno.h>
-#include <string.h>
 
-#include "gatewayd/shape.h"
-
-/* Lines are put together in pieces of this size. */
-#define PIECE_BYTES ((size_t)1 << 20)
-/* Name, labels with the longest names and addresses, direction, number. */
-#define LINE_MAX_BYTES 512
-#define LABELS_MAX_BYTES 320
-#define DIRECTION_IN ",direction=\"in\"} "
-#define DIRECTION_OUT ",direction=\"out\"} "
-
-/* A mapping that is written: its labels without the closing brace, and its counters. */
-struct row {
-	size_t labels, length; /* within the text of all labels */
-	struct totals totals;
-};
-
-struct candidate {
-	double activity;
-	const struct entry *entry;
-};
+#include "gatewayd/mapping_series.h"
 
 struct traffic_metrics {
 	const struct accounting *accounting;
-	const struct ledger *ledger;
-	size_t limit;
-	struct row *rows; /* owned, as is labels; of the scrape that is being written */
-	size_t n_rows;
-	char *labels;
-	size_t n_labels, labels_allocated;
-	struct address last_address; /* whose text is in address: most mappings have the same */
-	char address[ADDRESS_STRING_MAX];
+	struct mapping_series_view view;
 	struct metric *bytes, *packets, *connections, *sessions, *entries, *entries_limit,
 		*insert_failed, *drop, *early_drop, *age, *rounds, *failures, *cpu, *overruns,
 		*untracked;
 };
 
-/* ---- text: by hand, since printf would take most of a scrape's time ---- */
+/* ---- of each mapping ---- */
 
-struct text {
-	char *data; /* borrowed, with room for what is put */
-	size_t n;
-};
-
-static void put(struct text *text, const char *data, size_t length)
+static void release_series(void *data)
 {
-	memcpy(text->data + text->n, data, length);
-	text->n += length;
-}
-#define PUT(text, literal) put(text, literal, sizeof(literal) - 1)
-
-static void put_number(struct text *text, uint64_t value)
-{
-	char digits[20];
-	size_t n = sizeof(digits);
-
-	do
-		digits[--n] = (char)('0' + value % 10);
-	while ((value /= 10) > 0);
-	put(text, digits + n, sizeof(digits) - n);
+	mapping_series_free(data);
 }
 
-/* Addresses, protocols and names have no character that would need escaping. */
-static void put_labels(struct text *text, const struct traffic_metrics *metrics,
-		       const struct entry *entry)
+/* A scrape has one set of counters for its three families. */
+static int write_count(const char *name, enum mapping_count count, struct metrics_cursor *cursor,
+		       struct evbuffer *out, const struct traffic_metrics *metrics)
 {
-	const char *protocol = protocol_name(entry->key.protocol);
-	struct shape_label label;
-
-	shape_label_parse(entry->label, &label);
-	PUT(text, "{address=\"");
-	put(text, metrics->address, strlen(metrics->address));
-	PUT(text, "\",protocol=\"");
-	put(text, protocol, strlen(protocol));
-	PUT(text, "\",port=\"");
-	put_number(text, entry->key.port);
-	if (label.environment[0]) {
-		PUT(text, "\",environment=\"");
-		put(text, label.environment, strlen(label.environment));
-	}
-	if (label.service[0]) {
-		PUT(text, "\",service=\"");
-		put(text, label.service, strlen(label.service));
-	}
-	PUT(text, "\"");
-}
-
-/* ---- rows ---- */
-
-static int reserve_labels(struct traffic_metrics *metrics)
-{
-	size_t wanted = 2 * metrics->labels_allocated + 64 * LABELS_MAX_BYTES;
-	char *grown;
-
-	if (metrics->labels_allocated - metrics->n_labels >= LABELS_MAX_BYTES)
-		return 0;
-	grown = realloc(metrics->labels, wanted);
-	if (!grown)
-		return -ENOMEM;
-	metrics->labels = grown;
-	metrics->labels_allocated = wanted;
-	return 0;
-}
-
-static int add_row(struct traffic_metrics *metrics, const struct entry *entry)
-{
-	const struct flow_table *flows = accounting_table(metrics->accounting);
-	const struct account *account = flow_table_account(flows, &entry->key, NULL);
-	struct row *row = &metrics->rows[metrics->n_rows];
-	struct text text;
-	int r = reserve_labels(metrics);
-
-	if (r < 0)
-		return r;
-	if (!address_equal(&metrics->last_address, &entry->key.address)) {
-		metrics->last_address = entry->key.address;
-		(void)address_format(&entry->key.address, metrics->address);
-	}
-	text = (struct text){ .data = metrics->labels + metrics->n_labels };
-	put_labels(&text, metrics, entry);
-	row->labels = metrics->n_labels;
-	row->length = text.n;
-	row->totals = account ? account->totals : (struct totals){ 0 };
-	metrics->n_labels += text.n;
-	metrics->n_rows++;
-	return 0;
-}
-
-static int add_all(struct traffic_metrics *metrics)
-{
-	const struct entry *entry;
-	size_t index = 0;
-	int r = 0;
-
-	while (r == 0 && (entry = ledger_next(metrics->ledger, &index)))
-		if (entry->flags & ENTRY_DESIRED)
-			r = add_row(metrics, entry);
-	return r;
-}
-
-static int compare_candidates(const void *a, const void *b)
-{
-	const struct candidate *left = a, *right = b;
-
-	if (left->activity != right->activity)
-		return left->activity < right->activity ? 1 : -1;
-	return mapping_key_compare(&left->entry->key, &right->entry->key);
-}
-
-static int add_top(struct traffic_metrics *metrics)
-{
-	const struct flow_table *flows = accounting_table(metrics->accounting);
-	_cleanup_free_ struct candidate *candidates =
-		calloc(flows->store.account_pool.used + 1, sizeof(*candidates));
-	size_t n = 0;
-	int r = 0;
-
-	if (!candidates)
-		return -ENOMEM;
-	for (uint32_t i = 0; i < flows->store.account_pool.used; i++) {
-		const struct account *account = &flows->store.accounts[i];
-		const struct entry *entry = account->state == ACCOUNT_OPEN
-						    ? ledger_find(metrics->ledger, &account->key)
-						    : NULL;
-
-		if (!entry || !(entry->flags & ENTRY_DESIRED))
-			continue;
-		candidates[n].activity = flow_table_activity(flows, i);
-		candidates[n++].entry = entry;
-	}
-	qsort(candidates, n, sizeof(*candidates), compare_candidates);
-	for (size_t i = 0; i < MIN(n, metrics->limit) && r == 0; i++)
-		r = add_row(metrics, candidates[i].entry);
-	return r;
-}
-
-static void make_rows(struct traffic_metrics *metrics)
-{
-	size_t wanted = MIN(metrics->limit, metrics->ledger->n_desired);
+	struct mapping_series *series = cursor->data;
 	int r;
 
-	free(metrics->rows);
-	metrics->n_rows = metrics->n_labels = 0;
-	metrics->rows = reallocarray(NULL, wanted + 1, sizeof(*metrics->rows));
-	if (!metrics->rows || wanted == 0)
-		return;
-	r = metrics->ledger->n_desired <= metrics->limit ? add_all(metrics) : add_top(metrics);
-	if (r < 0)
-		metrics->n_rows = 0; /* no series rather than some of them */
-}
-
-/* ---- lines ---- */
-
-struct writer {
-	struct evbuffer *out;
-	struct evbuffer_iovec piece;
-	struct text text; /* in the piece */
-};
-
-static int writer_flush(struct writer *writer)
-{
-	if (writer->text.n == 0)
-		return 0;
-	writer->piece.iov_len = writer->text.n;
-	writer->text.n = 0;
-	return evbuffer_commit_space(writer->out, &writer->piece, 1) < 0 ? -ENOMEM : 0;
-}
-
-static int writer_reserve(struct writer *writer)
-{
-	int r;
-
-	if (writer->text.data && writer->piece.iov_len - writer->text.n >= LINE_MAX_BYTES)
-		return 0;
-	r = writer_flush(writer);
-	if (r < 0)
-		return r;
-	if (evbuffer_reserve_space(writer->out, (ev_ssize_t)PIECE_BYTES, &writer->piece, 1) < 1)
-		return -ENOMEM;
-	writer->text.data = writer->piece.iov_base;
-	return 0;
-}
-
-static int put_line(struct writer *writer, const struct traffic_metrics *metrics,
-		    const struct row *row, const char *name, const char *end, uint64_t value)
-{
-	int r = writer_reserve(writer);
-
-	if (r < 0)
-		return r;
-	put(&writer->text, name, strlen(name));
-	put(&writer->text, metrics->labels + row->labels, row->length);
-	put(&writer->text, end, strlen(end));
-	put_number(&writer->text, value);
-	PUT(&writer->text, "\n");
-	return 0;
-}
-
-/* One count of each row, by direction. */
-static int write_directions(const char *name, struct evbuffer *out,
-			    const struct traffic_metrics *metrics,
-			    const uint64_t *(*counts)(const struct traffic *traffic))
-{
-	struct writer writer = { .out = out };
-	int r = 0;
-
-	for (size_t i = 0; i < metrics->n_rows && r == 0; i++) {
-		const struct row *row = &metrics->rows[i];
-		const uint64_t *count = counts(&row->totals.traffic);
-
-		r = put_line(&writer, metrics, row, name, DIRECTION_IN, count[CT_IN]);
-		if (r == 0)
-			r = put_line(&writer, metrics, row, name, DIRECTION_OUT, count[CT_OUT]);
+	if (!series) {
+		r = mapping_series_new(&series, &metrics->view);
+		if (r < 0)
+			return r;
+		cursor->data = series;
+		cursor->release = release_series;
 	}
-	return r < 0 ? r : writer_flush(&writer);
+	return mapping_series_write(series, count, name, &cursor->index, out);
 }
 
-static const uint64_t *bytes_of(const struct traffic *traffic)
+static int write_bytes(const char *name, struct metrics_cursor *cursor, struct evbuffer *out,
+		       void *userdata)
 {
-	return traffic->bytes;
+	return write_count(name, MAPPING_BYTES, cursor, out, userdata);
 }
 
-static const uint64_t *packets_of(const struct traffic *traffic)
+static int write_packets(const char *name, struct metrics_cursor *cursor, struct evbuffer *out,
+			 void *userdata)
 {
-	return traffic->packets;
+	return write_count(name, MAPPING_PACKETS, cursor, out, userdata);
 }
 
-static int write_bytes(const char *name, struct evbuffer *out, void *userdata)
+static int write_connections(const char *name, struct metrics_cursor *cursor, struct evbuffer *out,
+			     void *userdata)
 {
-	return write_directions(name, out, userdata, bytes_of);
-}
-
-static int write_packets(const char *name, struct evbuffer *out, void *userdata)
-{
-	return write_directions(name, out, userdata, packets_of);
-}
-
-/* The last of the three: what they were written from is not needed any more. */
-static int write_connections(const char *name, struct evbuffer *out, void *userdata)
-{
-	struct traffic_metrics *metrics = userdata;
-	struct writer writer = { .out = out };
-	int r = 0;
-
-	for (size_t i = 0; i < metrics->n_rows && r == 0; i++)
-		r = put_line(&writer, metrics, &metrics->rows[i], name, "} ",
-			     metrics->rows[i].totals.connections);
-	if (r == 0)
-		r = writer_flush(&writer);
-	free(metrics->rows);
-	free(metrics->labels);
-	metrics->rows = NULL;
-	metrics->labels = NULL;
-	metrics->n_rows = metrics->n_labels = metrics->labels_allocated = 0;
-	return r;
+	return write_count(name, MAPPING_CONNECTIONS, cursor, out, userdata);
 }
 
 /* ---- sums ---- */
@@ -339,7 +92,6 @@ static void collect(void *userdata)
 	set(metrics->cpu, status.collector.cpu_seconds);
 	set(metrics->overruns, (double)status.event_overruns);
 	set(metrics->untracked, (double)status.untracked);
-	make_rows(metrics);
 }
 
 static void register_sums(struct traffic_metrics *t, struct metrics *metrics)
@@ -394,7 +146,7 @@ static void register_accounting(struct traffic_metrics *t, struct metrics *metri
 
 static void register_mappings(struct traffic_metrics *t, struct metrics *metrics)
 {
-	if (t->limit == 0)
+	if (t->view.limit == 0)
 		return;
 	(void)metrics_register_written(
 		metrics, METRIC_COUNTER, "portico_gateway_mapping_bytes_total",
@@ -417,8 +169,7 @@ int traffic_metrics_new(struct traffic_metrics **ret, struct metrics *metrics,
 	if (!t)
 		return -ENOMEM;
 	t->accounting = accounting;
-	t->ledger = ledger;
-	t->limit = limit;
+	t->view = (struct mapping_series_view){ accounting, ledger, limit };
 	register_sums(t, metrics);
 	register_accounting(t, metrics);
 	register_mappings(t, metrics);
@@ -433,9 +184,5 @@ int traffic_metrics_new(struct traffic_metrics **ret, struct metrics *metrics,
 
 void traffic_metrics_free(struct traffic_metrics *metrics)
 {
-	if (!metrics)
-		return;
-	free(metrics->rows);
-	free(metrics->labels);
 	free(metrics);
 }

@@ -33,7 +33,8 @@ struct metric {
 	double *bounds;
 	size_t n_bounds;
 	struct series *series;
-	int (*write)(const char *name, struct evbuffer *out, void *userdata); /* or NULL */
+	int (*write)(const char *name, struct metrics_cursor *cursor, struct evbuffer *out,
+		     void *userdata); /* or NULL */
 	void *userdata;
 };
 
@@ -250,9 +251,12 @@ struct metric *metrics_register_histogram(struct metrics *metrics, const char *n
 	return register_family(metrics, METRIC_HISTOGRAM, name, help, labels, bounds, n_bounds);
 }
 
-struct metric *metrics_register_written(
-	struct metrics *metrics, enum metric_type type, const char *name, const char *help,
-	int (*write)(const char *name, struct evbuffer *out, void *userdata), void *userdata)
+struct metric *metrics_register_written(struct metrics *metrics, enum metric_type type,
+					const char *name, const char *help,
+					int (*write)(const char *name,
+						     struct metrics_cursor *cursor,
+						     struct evbuffer *out, void *userdata),
+					void *userdata)
 {
 	struct metric *metric = register_family(metrics, type, name, help, NULL, NULL, 0);
 
@@ -390,22 +394,27 @@ static int put_histogram(struct evbuffer *out, const struct metric *metric,
 	return r;
 }
 
-static int put_family(struct evbuffer *out, const struct metric *metric)
+static int put_head(struct evbuffer *out, const struct metric *metric)
 {
 	static const char *const types[] = {
 		[METRIC_COUNTER] = "counter",
 		[METRIC_GAUGE] = "gauge",
 		[METRIC_HISTOGRAM] = "histogram",
 	};
-	struct series *series, *next;
 	int r;
 
 	r = put(out, "# HELP ") | put(out, metric->name) | put(out, " ");
 	r |= put_escaped(out, metric->help, false) | put(out, "\n# TYPE ");
 	r |= put(out, metric->name) | put(out, " ") | put(out, types[metric->type]) |
 	     put(out, "\n");
-	if (metric->write && r == 0)
-		r = metric->write(metric->name, out, metric->userdata);
+	return r == 0 ? 0 : -ENOMEM;
+}
+
+static int put_series(struct evbuffer *out, const struct metric *metric)
+{
+	struct series *series, *next;
+	int r = 0;
+
 	HASH_ITER (hh, metric->series, series, next) {
 		r |= metric->type == METRIC_HISTOGRAM
 			     ? put_histogram(out, metric, series)
@@ -414,13 +423,71 @@ static int put_family(struct evbuffer *out, const struct metric *metric)
 	return r == 0 ? 0 : -ENOMEM;
 }
 
-int metrics_write(struct metrics *metrics, struct evbuffer *out)
+static void release_data(struct metrics_cursor *cursor)
 {
-	int r = 0;
+	if (cursor->release)
+		cursor->release(cursor->data);
+	*cursor = (struct metrics_cursor){ 0 };
+}
 
+void metrics_scrape_begin(struct metrics_scrape *scrape, const struct metrics *metrics)
+{
 	for (struct collector *c = metrics->collectors; c; c = c->next)
 		c->collect(c->userdata);
-	for (struct metric *metric = metrics->first; metric && r == 0; metric = metric->next)
-		r = put_family(out, metric);
+	*scrape = (struct metrics_scrape){ .family = metrics->first };
+}
+
+static void go_on(struct metrics_scrape *scrape)
+{
+	const struct metric *last = scrape->family;
+
+	scrape->family = last->next;
+	scrape->begun = false;
+	scrape->cursor.index = 0;
+	if (!last->next || last->next->userdata != last->userdata)
+		release_data(&scrape->cursor);
+}
+
+/* 1: the family has more lines. */
+static int put_some(struct metrics_scrape *scrape, struct evbuffer *out)
+{
+	const struct metric *metric = scrape->family;
+	int r = scrape->begun ? 0 : put_head(out, metric);
+
+	if (r < 0)
+		return r;
+	scrape->begun = true;
+	return metric->write ? metric->write(metric->name, &scrape->cursor, out, metric->userdata)
+			     : put_series(out, metric);
+}
+
+int metrics_scrape_next(struct metrics_scrape *scrape, size_t bytes, struct evbuffer *out)
+{
+	size_t begin = evbuffer_get_length(out);
+
+	while (scrape->family && evbuffer_get_length(out) - begin < bytes) {
+		int r = put_some(scrape, out);
+
+		if (r < 0)
+			return r;
+		if (r == 0)
+			go_on(scrape);
+	}
+	return scrape->family != NULL;
+}
+
+void metrics_scrape_end(struct metrics_scrape *scrape)
+{
+	release_data(&scrape->cursor);
+}
+
+int metrics_write(struct metrics *metrics, struct evbuffer *out)
+{
+	struct metrics_scrape scrape;
+	int r;
+
+	metrics_scrape_begin(&scrape, metrics);
+	r = metrics_scrape_next(&scrape, SIZE_MAX, out);
+	metrics_scrape_end(&scrape);
 	return r;
 }

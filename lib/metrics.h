@@ -35,11 +35,22 @@ struct metric *metrics_register_histogram(struct metrics *metrics, const char *n
 					  const char *help, const char *const *labels,
 					  const double *bounds, size_t n_bounds);
 
-/* A family of very many series, whose owner writes them itself: write appends whole lines, each of
- * name, labels and value. */
-struct metric *metrics_register_written(
-	struct metrics *metrics, enum metric_type type, const char *name, const char *help,
-	int (*write)(const char *name, struct evbuffer *out, void *userdata), void *userdata);
+/* Where a family that its owner writes has got to. */
+struct metrics_cursor {
+	size_t index; /* the owner's; 0 at the beginning of each family */
+	/* The owner's for one scrape, over all its families, which are registered in a row. */
+	void *data;
+	void (*release)(void *data);
+};
+
+/* A family of very many series, whose owner writes them itself: write appends some whole lines,
+ * each of name, labels and value. 1: there are more, 0: these were the last, -ENOMEM. */
+struct metric *metrics_register_written(struct metrics *metrics, enum metric_type type,
+					const char *name, const char *help,
+					int (*write)(const char *name,
+						     struct metrics_cursor *cursor,
+						     struct evbuffer *out, void *userdata),
+					void *userdata);
 
 /* values has one string for each label (NULL for a family without labels). Strings are copied and
  * escaped. */
@@ -50,9 +61,22 @@ void metric_observe(struct metric *metric, const char *const *values, double val
 void metric_clear(struct metric *metric);
 double metric_value(const struct metric *metric, const char *const *values);
 
-/* collect runs at the start of each metrics_write, to set what is read from elsewhere. */
+/* collect runs at the start of each scrape, to set what is read from elsewhere. */
 int metrics_on_write(struct metrics *metrics, void (*collect)(void *userdata), void *userdata)
 	_must_check_;
+
+/* All families, piece by piece. Families must not be registered meanwhile, and the registry must
+ * outlive it but for metrics_scrape_end. */
+struct metrics_scrape {
+	const struct metric *family; /* that is written next, or at its lines */
+	bool begun;                  /* its head is written */
+	struct metrics_cursor cursor;
+};
+void metrics_scrape_begin(struct metrics_scrape *scrape, const struct metrics *metrics);
+/* Appends this many bytes or more. 1: there is more, 0: that was all; -ENOMEM. */
+int metrics_scrape_next(struct metrics_scrape *scrape, size_t bytes, struct evbuffer *out)
+	_must_check_;
+void metrics_scrape_end(struct metrics_scrape *scrape);
 
 /* Appends all families to out. -ENOMEM. */
 int metrics_write(struct metrics *metrics, struct evbuffer *out) _must_check_;
