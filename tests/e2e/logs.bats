@@ -192,7 +192,8 @@ read_slowly() {
 	# every byte: the lines that are all the same, and the last one
 	[ "$(jq -j 'select(.type == "text").text' "$lab_dir/flood" | md5sum)" = "$( (yes "$(printf '0123456789%.0s' {1..7})" |
 		head -c 10485760; echo end) | md5sum)" ]
-	[ "$most" -lt 4096 ]
+	# a sanitizer keeps what was freed
+	grep -q __asan_init "$BUILD_DIR/schedd/schedd" || [ "$most" -lt 4096 ]
 }
 
 @test "ten megabytes through a slow reader, and neither daemon keeps more than a few pieces" {
