@@ -31,9 +31,9 @@ struct follower_config {
 	/* Where it is from, copied; NULL: it stays. Read again before each try, so that a token
 	 * that was replaced there and then revoked needs no restart. */
 	const char *token_file;
-	uint32_t heartbeat_ms;  /* a report at least this often */
-	uint32_t silence_ms;    /* a stream silent so long is dead; 0: WATCH_SILENCE_MS */
-	uint64_t min_epoch;     /* highest epoch ever seen, from a state file; 0: none */
+	uint32_t heartbeat_ms; /* a report at least this often */
+	uint32_t silence_ms;   /* a stream silent so long is dead; 0: WATCH_SILENCE_MS */
+	uint64_t min_epoch;    /* highest epoch ever seen, from a state file; 0: none */
 };
 
 struct follower_events {
