@@ -34,6 +34,7 @@ struct docker_driver {
 	char *host;
 	struct address address;
 	struct driver_operation *operations;
+	struct driver_operation *networking; /* looks for the network, or makes it */
 };
 
 struct driver_operation {
@@ -43,6 +44,7 @@ struct driver_operation {
 	uint64_t call;
 	struct docker_image *image;
 	struct docker_network *network;
+	bool wants_network; /* waits until nobody else is at it */
 	struct docker_seed *seed;
 	struct event begin; /* on_done must not run inside run */
 	bool refreshing;
@@ -56,9 +58,12 @@ static struct docker_driver *docker_of(struct driver *driver)
 	return (struct docker_driver *)driver;
 }
 
+static void pass_network_on(struct driver_operation *operation);
+
 static void operation_free(struct driver_operation *operation)
 {
 	DL_DELETE(operation->driver->operations, operation);
+	pass_network_on(operation);
 	event_del(&operation->begin);
 	docker_api_cancel(operation->driver->api, operation->call);
 	docker_image_free(operation->image);
@@ -207,14 +212,53 @@ static void on_network(void *userdata, int error, const char *message)
 	struct error err = ERROR_INIT;
 	int r;
 
+	docker_network_free(TAKE_PTR(operation->network));
+	pass_network_on(operation);
 	if (error < 0) {
 		conclude(operation, error, message);
 		return;
 	}
-	docker_network_free(TAKE_PTR(operation->network));
 	r = create_container(operation, &err);
 	if (r < 0)
 		conclude_errno(operation, r, &err);
+}
+
+static int ensure_network(struct driver_operation *operation)
+{
+	struct docker_driver *driver = operation->driver;
+	int r = docker_network_ensure(&operation->network, driver->api, on_network, operation);
+
+	operation->wants_network = false;
+	driver->networking = r < 0 ? NULL : operation;
+	return r;
+}
+
+/* One at a time: of two that do not find it, each makes one, and Docker takes both. */
+static int begin_network(struct driver_operation *operation)
+{
+	if (!operation->driver->networking)
+		return ensure_network(operation);
+	operation->wants_network = true;
+	return 0;
+}
+
+static void pass_network_on(struct driver_operation *operation)
+{
+	struct driver_operation *next, *tmp;
+	int r;
+
+	if (operation->driver->networking != operation)
+		return;
+	operation->driver->networking = NULL;
+	DL_FOREACH_SAFE(operation->driver->operations, next, tmp)
+	{
+		if (!next->wants_network)
+			continue;
+		r = ensure_network(next);
+		if (r == 0)
+			return;
+		conclude_errno(next, r, NULL);
+	}
 }
 
 static void on_image(void *userdata, int error, const char *message)
@@ -228,8 +272,7 @@ static void on_image(void *userdata, int error, const char *message)
 	}
 	docker_image_free(TAKE_PTR(operation->image));
 	progress(operation, CONTAINER_CREATING, "");
-	r = docker_network_ensure(&operation->network, operation->driver->api, on_network,
-				  operation);
+	r = begin_network(operation);
 	if (r < 0)
 		conclude_errno(operation, r, NULL);
 }

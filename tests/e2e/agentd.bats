@@ -204,6 +204,25 @@ with_password() { # with_password PASSWORD ENV COMMAND
 	[[ $output == *"memory-reserve"*remedy:* ]]
 }
 
+@test "the first containers of a host share one network, however many begin at once" {
+	local i
+	for _ in 1 2 3; do
+		for i in 1 2 3 4 5 6; do
+			item "env-many-$i" '.spec.memory_bytes = 33554432'
+		done >"$lab_dir/many"
+		peer assignments "$(jq -s . "$lab_dir/many")"
+		for i in 1 2 3 4 5 6; do
+			lab_wait 60 lab_docker host1 inspect --type container "env-many-$i"
+		done
+		[ "$(lab_docker host1 network ls -q --filter name='^portico$' | wc -l)" -eq 1 ]
+		peer assignments '[]'
+		for i in 1 2 3 4 5 6; do
+			lab_wait 60 no_container "env-many-$i"
+		done
+		lab_docker host1 network rm portico
+	done
+}
+
 @test "an assignment becomes a container that answers" {
 	assign "$(item env-a)"
 	lab_wait 60 reports env-a '.state == "ready" and .revision == 1'
