@@ -9,13 +9,14 @@
 
 #include "lib/clock.h"
 #include "schedctl/command.h"
+#include "schedctl/show.h"
 #include "schedctl/text.h"
 
 #define SKEW_MAX_S 5
 #define STUCK_S 60 /* on its way for longer than this is not on its way */
 
 struct doctor {
-	struct client *client;
+	struct context *context;
 	json_t *items; /* what was found, {"level","subject","finding","remedy"} */
 	unsigned errors;
 	int r;
@@ -46,14 +47,14 @@ static bool is(const json_t *object, const char *key, const char *value)
 }
 
 /* The items of a collection, a new reference; NULL where it cannot be read, which was said. */
-static json_t *fetch(struct doctor *doctor, const char *path)
+static json_t *fetch(struct doctor *doctor, const char *collection)
 {
 	_cleanup_json_ json_t *answer = NULL;
 	struct error err = ERROR_INIT;
-	int r = client_call(doctor->client, "GET", path, NULL, &answer, &err);
+	int r = show_fetch_all(doctor->context, collection, &answer, &err);
 
 	if (r < 0) {
-		find(doctor, "error", "api", "see schedd's log", "%s: %s", path,
+		find(doctor, "error", "api", "see schedd's log", "%s: %s", collection,
 		     error_text(&err, r));
 		return NULL;
 	}
@@ -93,7 +94,7 @@ static bool check_server(struct doctor *doctor)
 	_cleanup_json_ json_t *health = NULL;
 	struct error err = ERROR_INIT;
 	int64_t began = clock_unix_seconds();
-	int r = client_call(doctor->client, "GET", "/healthz", NULL, &health, &err);
+	int r = client_call(doctor->context->client, "GET", "/healthz", NULL, &health, &err);
 
 	if (r < 0) {
 		find(doctor, "error", "server",
@@ -109,7 +110,7 @@ static bool check_server(struct doctor *doctor)
 static void check_database(struct doctor *doctor)
 {
 	struct error err = ERROR_INIT;
-	int r = client_call(doctor->client, "GET", "/readyz", NULL, NULL, &err);
+	int r = client_call(doctor->context->client, "GET", "/readyz?standby=1", NULL, NULL, &err);
 
 	if (r < 0)
 		find(doctor, "error", "database",
@@ -123,7 +124,7 @@ static void check_database(struct doctor *doctor)
 static bool check_token(struct doctor *doctor)
 {
 	struct error err = ERROR_INIT;
-	int r = client_call(doctor->client, "GET", "/v1/hosts?limit=1", NULL, NULL, &err);
+	int r = client_call(doctor->context->client, "GET", "/v1/hosts?limit=1", NULL, NULL, &err);
 
 	if (r == 0) {
 		good(doctor, "token", "it is an admin's");
@@ -328,8 +329,7 @@ static const struct output_list list = {
 static int run(struct context *context, const struct args *args, struct error *err)
 {
 	_cleanup_json_ json_t *answer = json_pack("{s:[]}", "items");
-	struct doctor doctor = { .client = context->client,
-				 .items = json_object_get(answer, "items") };
+	struct doctor doctor = { .context = context, .items = json_object_get(answer, "items") };
 	int r;
 
 	if (!answer)

@@ -194,10 +194,14 @@ static void host_changed(void *userdata, const struct error *err, const char *id
 
 static void set_mode(struct api *api, struct http_request *request, enum host_mode mode)
 {
+	const struct host_entry *entry;
 	struct operation *operation;
 	struct error err = ERROR_INIT;
 
 	if (!api_takes_no_query(request))
+		return;
+	entry = api_take_host(api, request);
+	if (!entry)
 		return;
 	if (read_nothing(request, &err) < 0) {
 		http_reply_error(request, &err);
@@ -205,7 +209,7 @@ static void set_mode(struct api *api, struct http_request *request, enum host_mo
 	}
 	operation = operation_new(api, request);
 	if (operation &&
-	    scheduler_set_mode(api->config.scheduler, http_request_param(request, "id"), mode,
+	    scheduler_set_mode(api->config.scheduler, entry->entry.id, mode,
 			       access_caller(request)->actor, host_changed, operation, &err) < 0)
 		operation_fail(operation, &err);
 }
@@ -254,28 +258,23 @@ static int read_settings(struct http_request *request, unsigned *ret_percent, st
 
 static void set(struct http_request *request, void *userdata)
 {
-	const char *id = http_request_param(request, "id");
 	struct api *api = userdata;
-	struct host_entry *entry;
+	const struct host_entry *entry;
 	struct operation *operation;
 	struct error err = ERROR_INIT;
 	unsigned percent = 0;
 
-	if (!api_takes_no_query(request) || !api_can_read(api, request))
+	if (!api_takes_no_query(request))
 		return;
-	entry = api_find_host(api, id);
-	if (!entry) {
-		api_reply_not_found(request, "host", id);
+	entry = api_take_host(api, request);
+	if (!entry)
 		return;
-	}
 	if (read_settings(request, &percent, &err) < 0) {
 		http_reply_error(request, &err);
 		return;
 	}
-	if (!api_matches(request, &entry->entry, host_committed(entry)->record.revision))
-		return;
 	operation = operation_new(api, request);
-	if (operation && scheduler_set_overcommit(api->config.scheduler, id, percent,
+	if (operation && scheduler_set_overcommit(api->config.scheduler, entry->entry.id, percent,
 						  access_caller(request)->actor, host_changed,
 						  operation, &err) < 0)
 		operation_fail(operation, &err);

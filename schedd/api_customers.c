@@ -113,17 +113,25 @@ static void create(struct http_request *request, void *userdata)
 
 static void delete (struct http_request *request, void *userdata)
 {
+	const char *id = http_request_param(request, "id");
 	struct api *api = userdata;
+	const struct customer_entry *entry;
 	struct operation *operation;
 	struct error err = ERROR_INIT;
 
-	if (!api_takes_no_query(request))
+	if (!api_takes_no_query(request) || !api_can_read(api, request))
+		return;
+	entry = find(api, id);
+	if (!entry) {
+		api_reply_not_found(request, "customer", id);
+		return;
+	}
+	if (!api_matches(request, &entry->entry, customer_committed(entry)->record.revision))
 		return;
 	operation = operation_new(api, request);
 	if (operation &&
-	    scheduler_delete_customer(api->config.scheduler, http_request_param(request, "id"),
-				      access_caller(request)->actor, operation_answer_id, operation,
-				      &err) < 0)
+	    scheduler_delete_customer(api->config.scheduler, id, access_caller(request)->actor,
+				      operation_answer_id, operation, &err) < 0)
 		operation_fail(operation, &err);
 }
 

@@ -12,6 +12,21 @@ struct host_entry *api_find_host(struct api *api, const char *id)
 	return entry && host_committed(entry) ? entry : NULL;
 }
 
+struct host_entry *api_take_host(struct api *api, struct http_request *request)
+{
+	const char *id = http_request_param(request, "id");
+	struct host_entry *entry;
+
+	if (!api_can_read(api, request))
+		return NULL;
+	entry = api_find_host(api, id);
+	if (!entry)
+		api_reply_not_found(request, "host", id);
+	else if (!api_matches(request, &entry->entry, host_committed(entry)->record.revision))
+		return NULL;
+	return entry;
+}
+
 static json_t *answer(const struct api *api, const struct entry *entry)
 {
 	return answer_host(scheduler_state(api->config.scheduler),
@@ -69,10 +84,14 @@ static void delete (struct http_request *request, void *userdata)
 	static const char *const known[] = { "force", NULL };
 	const char *force = http_request_query(request, "force");
 	struct api *api = userdata;
+	const struct host_entry *entry;
 	struct operation *operation;
 	struct error err = ERROR_INIT;
 
 	if (!api_takes_query(request, known))
+		return;
+	entry = api_take_host(api, request);
+	if (!entry)
 		return;
 	if (force && strcmp(force, "0") != 0 && strcmp(force, "1") != 0) {
 		error_set(&err, -EINVAL, "invalid", "force", "force: \"%s\" is neither 0 nor 1",
@@ -82,9 +101,9 @@ static void delete (struct http_request *request, void *userdata)
 	}
 	operation = operation_new(api, request);
 	if (operation &&
-	    scheduler_delete_host(api->config.scheduler, http_request_param(request, "id"),
-				  force && *force == '1', access_caller(request)->actor,
-				  operation_answer_id, operation, &err) < 0)
+	    scheduler_delete_host(api->config.scheduler, entry->entry.id, force && *force == '1',
+				  access_caller(request)->actor, operation_answer_id, operation,
+				  &err) < 0)
 		operation_fail(operation, &err);
 }
 

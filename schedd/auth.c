@@ -268,7 +268,7 @@ static void ticket_release(void *data)
 }
 
 /* Who shares a rate: the token, or the address of who needs none. Root on the Unix socket is held
- * by no limit of its own: it has to get in when others keep everybody out. */
+ * by none: it has to get in when others keep everybody out. */
 static bool take(struct auth *auth, struct http_request *request, const struct caller *caller)
 {
 	const char *key = caller->token[0] ? caller->token : http_request_peer(request);

@@ -124,7 +124,7 @@ int limits_take(struct limits *limits, const char *key, bool exempt, uint64_t no
 	struct limits_caller *caller;
 	uint64_t wait_us = 0;
 
-	if (limits->requests >= config->all_requests)
+	if (!exempt && limits->requests >= config->all_requests)
 		return over("max-requests", WAIT_MS, ret_limit, ret_wait_ms);
 	caller = find(limits, key, exempt, now_us);
 	if (!caller)
@@ -146,7 +146,7 @@ int limits_take(struct limits *limits, const char *key, bool exempt, uint64_t no
 int limits_take_watch(struct limits *limits, struct limits_caller *caller, const char **ret_limit,
 		      uint64_t *ret_wait_ms)
 {
-	if (limits->watches >= limits->config.all_watches)
+	if (!caller->exempt && limits->watches >= limits->config.all_watches)
 		return over("max-watches", WAIT_MS, ret_limit, ret_wait_ms);
 	if (!caller->exempt && caller->watches >= limits->config.watches)
 		return over("token-watches", WAIT_MS, ret_limit, ret_wait_ms);

@@ -55,7 +55,8 @@ lab_start_time() {
 	stat=${stat##*) }
 	# shellcheck disable=SC2086 # into words
 	set -- $stat
-	[ "$1" != Z ] || return 1
+	# A killed process of several threads is a zombie before the last of them has let go of its files.
+	[ "$1" != Z ] || [ "${18}" -gt 1 ] || return 1
 	echo "${20}"
 }
 

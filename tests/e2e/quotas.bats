@@ -60,6 +60,7 @@ sql() {
 refused() {
 	local answer
 	answer=$(as_alice POST /v1/environments -d "$1" -w ' %{http_code}')
+	tests/helpers/check-answer proto/openapi.yaml Error <<<"${answer% *}" || return 1
 	[ "${answer##* }" = 409 ] && [ "$(jq -c '[.code, .details.field, .details.quota, .details.limit, .details.used, .details.requested]' \
 		<<<"${answer% *}")" = "[\"quota_exceeded\",\"$2\",\"$2\",$3,$4,$5]" ] && return
 	echo "$answer"

@@ -158,7 +158,7 @@ no_keys() {
 }
 
 @test "If-Match: a change of another revision only is refused" {
-	local tag
+	local tag verb
 	call GET /v1/environments/crowd -D "$lab_dir/head" >"$lab_dir/crowd"
 	tag=$(tr -d '\r' <"$lab_dir/head" | sed -n 's/^ETag: //ip')
 	[ "$tag" = "\"$(jq .revision "$lab_dir/crowd")\"" ]
@@ -171,6 +171,16 @@ no_keys() {
 	[[ $output == *' 202' ]]
 	[ "$(call DELETE /v1/tokens/twice -H 'If-Match: "1"' -o /dev/null -w '%{http_code}')" = 412 ]
 	[ "$(call DELETE /v1/tokens/twice -H 'If-Match: *' -o /dev/null -w '%{http_code}')" = 200 ]
+	call POST /v1/customers -f -o /dev/null -d '{"name":"conditional"}'
+	[ "$(call DELETE /v1/customers/conditional -H 'If-Match: "1"' -o /dev/null -w '%{http_code}')" = 412 ]
+	[ "$(call DELETE /v1/customers/conditional -o /dev/null -w '%{http_code}')" = 200 ]
+	call POST /v1/hosts -f -o /dev/null -d '{"name":"h1","address":"10.0.0.1","pool":"none","labels":{},"version":"1",
+		"capacity":{"cpu_milli":1,"memory_bytes":1,"gpus":[]}}'
+	for verb in cordon drain maintenance uncordon; do
+		[ "$(call POST "/v1/hosts/h1:$verb" -H 'If-Match: "1"' -o /dev/null -w '%{http_code}')" = 412 ]
+	done
+	[ "$(call DELETE '/v1/hosts/h1?force=1' -H 'If-Match: "1"' -o /dev/null -w '%{http_code}')" = 412 ]
+	[ "$(call GET /v1/hosts/h1 | jq -r .mode)" = active ]
 }
 
 @test "pages: each row once, whatever comes and goes between them" {

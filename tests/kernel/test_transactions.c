@@ -274,6 +274,20 @@ static pid_t start_another_writer(void)
 	_exit(0);
 }
 
+/* The table cannot be read while another one writes without a pause: then later, as the daemon
+ * does. */
+static struct apply_result apply_in_the_end(void)
+{
+	enum apply_outcome outcome = APPLY_FAILED;
+	struct apply_result result;
+	struct error err = ERROR_INIT;
+
+	for (unsigned i = 0; i < ROUNDS_MAX && outcome == APPLY_FAILED; i++)
+		outcome = applier_run(&applier, &result, &err);
+	cr_assert_eq(outcome, APPLY_DONE, "%d: %s", outcome, err.message);
+	return result;
+}
+
 Test(transactions, another_writer_all_along_keeps_nothing_out)
 {
 	pid_t pid;
@@ -284,11 +298,11 @@ Test(transactions, another_writer_all_along_keeps_nothing_out)
 	for (unsigned i = 1; i <= ROUNDS_MAX && applier.stats.resyncs[RESYNC_GENERATION] < 3; i++) {
 		desire_many(i, "10.0.0.5:22");
 		applier_doubt(&applier, RESYNC_AUDIT);
-		cr_assert_eq(apply_all(&applier).n_changes, 1);
-		cr_assert_eq(kernel_count(), i);
+		cr_assert_eq(apply_in_the_end().n_changes, 1);
 	}
 	(void)kill(pid, SIGKILL);
 	(void)waitpid(pid, NULL, 0);
+	cr_assert_eq(kernel_count(), ledger.n_desired);
 	cr_assert_geq(applier.stats.resyncs[RESYNC_GENERATION], 3, "it was never in the way");
 }
 

@@ -135,15 +135,19 @@ Test(limits, watches_of_one)
 	cr_assert_str_eq(over, "token-watches");
 }
 
-Test(limits, an_exempt_caller_is_held_by_the_limits_of_all)
+Test(limits, an_exempt_caller_gets_in_where_others_are_full)
 {
-	struct limits_caller *caller;
+	struct limits_caller *caller, *watching;
 
-	BEGIN(.rate = 1, .requests = 1, .all_requests = 3);
+	BEGIN(.rate = 1, .requests = 1, .all_requests = 1, .watches = 1, .all_watches = 1);
+	cr_assert_eq(take("a", START, &watching), 0);
+	cr_assert_eq(limits_take_watch(limits, watching, &over, &wait_ms), 0);
+	cr_assert_eq(take("b", START, &caller), 0);
+	cr_assert_eq(take("c", START, &caller), -EAGAIN);
+	cr_assert_str_eq(over, "max-requests");
 	for (int i = 0; i < 3; i++)
 		cr_assert_eq(limits_take(limits, "root", true, START, &caller, &over, &wait_ms), 0);
-	cr_assert_eq(limits_take(limits, "root", true, START, &caller, &over, &wait_ms), -EAGAIN);
-	cr_assert_str_eq(over, "max-requests");
+	cr_assert_eq(limits_take_watch(limits, caller, &over, &wait_ms), 0);
 }
 
 /* More callers than are remembered: those who have nothing taken are forgotten, others not. */
