@@ -300,12 +300,18 @@ static double seconds_now(void)
 
 static void begin_bulk(struct applier *applier, struct attempt *attempt)
 {
+	bool end_acked;
+
 	attempt->bulk = applier->hooks.on_bulk && attempt->plan.n_operations >= BULK_MIN;
 	if (!attempt->bulk)
 		return;
-	applier->hooks.on_bulk(true, applier->hooks.userdata);
-	if (dump_generation(&applier->netlink, &attempt->before) < 0)
+	/* While somebody listens still: what is committed from here on shows in the generation. The
+	 * kernel tells of a commit behind its number, so one that is under way is waited for, as an
+	 * empty batch does. */
+	if (dump_generation(&applier->netlink, &attempt->before) < 0 ||
+	    (applier->end_acked && transact_probe(&applier->netlink, &end_acked) < 0))
 		attempt->before = 0;
+	applier->hooks.on_bulk(true, applier->hooks.userdata);
 }
 
 /* Each commit makes one generation, and none is 0. Ours is the only one, or the table is read. */

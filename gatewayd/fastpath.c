@@ -32,7 +32,7 @@ static int try_table(struct netlink *netlink, struct transact_result *result)
 	const struct shape shape = { .map_size = 1, .fastpath = true };
 	struct ledger ledger = LEDGER_INIT;
 	struct structure nothing = { 0 };
-	struct encode_options options = { 0 };
+	struct encode_options options = { .ack_last = true };
 	struct plan plan;
 	struct batch batch;
 	int r;
@@ -60,6 +60,8 @@ int fastpath_probe(struct error *err)
 	r = netlink_open(&netlink, 0);
 	if (r == 0)
 		r = try_table(&netlink, &result);
+	if (r == 0 && result.outcome == TRANSACT_UNKNOWN)
+		r = -ETIMEDOUT;
 	netlink_close(&netlink);
 	if (r < 0)
 		return error_set(err, r, "kernel", "fastpath",

@@ -135,7 +135,8 @@ static void on_step(evutil_socket_t fd, short what, void *userdata)
 		return;
 	}
 	look(inspector, true);
-	(void)loop_timer_arm(&inspector->timer, INTERVAL_MS);
+	if (!evtimer_pending(&inspector->timer, NULL)) /* else somebody doubted meanwhile */
+		(void)loop_timer_arm(&inspector->timer, INTERVAL_MS);
 }
 
 /* Without memory for a survey the last one stays. */

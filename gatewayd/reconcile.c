@@ -36,6 +36,7 @@ struct reconciler {
 	struct refusals *refusals;
 	struct changeset *queue, **queue_tail;
 	struct changeset *held, **held_tail; /* done; UDP flows may still go elsewhere */
+	uint64_t held_look;                  /* of the last of them */
 	struct journal journal;
 	struct ban_keeper bans;
 	uint64_t revision;
@@ -247,8 +248,22 @@ static void on_looked(void *userdata)
 	answer_held(userdata, false);
 }
 
-/* Takes out of the queue those that are done with, and answers them; those with UDP ports once that
- * look has been, so that whoever is answered finds no flow at an old target. */
+/* Whoever is answered finds no UDP flow at an old target. A follower's changes, which are not
+ * atomic, are answered in their order besides: its sender takes the newest revision for all. */
+static bool must_wait(struct reconciler *reconciler, struct changeset *c, uint64_t look)
+{
+	if (c->error.errnum != 0)
+		return false;
+	if (look > 0 && changeset_has_udp(c))
+		reconciler->held_look = look;
+	else if (!reconciler->held || c->atomic)
+		return false;
+	c->look = reconciler->held_look;
+	return true;
+}
+
+/* Takes out of the queue those that are done with, and answers them; some once that look has been.
+ */
 static void settle(struct reconciler *reconciler, bool done, uint64_t look)
 {
 	struct changeset *finished = NULL, **finished_tail = &finished;
@@ -263,8 +278,7 @@ static void settle(struct reconciler *reconciler, bool done, uint64_t look)
 		}
 		*link = c->next;
 		c->next = NULL;
-		if (look > 0 && c->error.errnum == 0 && changeset_has_udp(c)) {
-			c->look = look;
+		if (must_wait(reconciler, c, look)) {
 			*reconciler->held_tail = c;
 			reconciler->held_tail = &c->next;
 		} else {

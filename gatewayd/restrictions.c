@@ -198,9 +198,11 @@ int restrictions_owner(const struct member_key *member, struct mapping_key *ret)
 
 static int add_prefix(struct policy *policy, const struct prefix *prefix)
 {
-	struct prefix *grown =
-		reallocarray(policy->allow, policy->n_allow + 1, sizeof(*policy->allow));
+	struct prefix *grown;
 
+	if (policy->n_allow == MAPPING_ALLOW_MAX)
+		return -EBADMSG; /* not by us: it is left out, and fewer may connect */
+	grown = reallocarray(policy->allow, policy->n_allow + 1, sizeof(*policy->allow));
 	if (!grown)
 		return -ENOMEM;
 	policy->allow = grown;

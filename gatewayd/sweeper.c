@@ -163,7 +163,7 @@ void sweeper_note(struct sweeper *sweeper, const struct plan *plan)
 
 void sweeper_forget(struct sweeper *sweeper)
 {
-	sweeper->noted.n = 0;
+	list_sort(&sweeper->noted); /* each once, however often it is tried */
 	sweeper->draining.n = 0;
 }
 
@@ -174,6 +174,7 @@ static void spare_draining(struct sweeper *sweeper)
 	if (sweeper->draining.n == 0)
 		return;
 	list_sort(&sweeper->draining);
+	list_remove(&sweeper->noted, &sweeper->draining);
 	list_remove(&sweeper->pending, &sweeper->draining);
 	list_remove(&sweeper->again, &sweeper->draining);
 	list_remove(&sweeper->ripe, &sweeper->draining);

@@ -19,7 +19,8 @@ void sweeper_free(struct sweeper *sweeper); /* NULL is fine */
  * UDP port that is put, changed or removed, and TCP ports that are removed unless their mapping
  * says drain. */
 void sweeper_note(struct sweeper *sweeper, const struct plan *plan);
-/* The plans were not done after all. */
+/* The plans may not have been done. What they removed is looked through all the same, with the next
+ * ones: what leads to its target stays. */
 void sweeper_forget(struct sweeper *sweeper);
 /* The plans are done: looks through the connections of what was noted, beside the loop; now or,
  * where that was done just before, after a rest that is ten times as long. What fails is tried

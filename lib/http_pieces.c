@@ -35,7 +35,11 @@ static void send_next(struct evhttp_connection *evcon, void *userdata);
 
 static void send_piece(struct pieces *pieces, struct evbuffer *piece, bool more)
 {
-	if (more && evbuffer_get_length(piece) > 0) {
+	if (more && evbuffer_get_length(piece) == 0) { /* nobody would ask for the next one */
+		cut_off(pieces);
+		return;
+	}
+	if (more) {
 		pieces->stream->begun = true;
 		evhttp_send_reply_chunk_with_cb(pieces->stream->evreq, piece, send_next, pieces);
 		return;

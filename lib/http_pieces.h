@@ -7,9 +7,9 @@
 #include "lib/http_server.h"
 
 struct http_source {
-	/* Appends a piece to out. 1: more will follow. 0: it was the last. Below 0: the answer
-	 * cannot be completed, and the connection is closed, so that no client takes what it has
-	 * for all. */
+	/* Appends a piece to out. 1: more will follow, and this one is not empty. 0: it was the
+	 * last. Below 0: the answer cannot be completed, and the connection is closed, so that no
+	 * client takes what it has for all. */
 	int (*next)(struct evbuffer *out, void *userdata);
 	/* Once, when no piece will be asked for any more: all were sent, or the client has gone. */
 	void (*release)(void *userdata);

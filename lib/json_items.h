@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* The items of a long JSON array one by one, so that memory is needed for one of them and not for
  * all. It takes the common form of a text only: whatever else stands there is left to json_decode,
- * whose error says what is wrong with it.
+ * whose error says what is wrong with it. How deep an item may be is jansson's limit, not
+ * JSON_DEPTH_MAX.
  */
 #pragma once
 

@@ -198,6 +198,29 @@ static uint64_t committed(void)
 	return status.applier.transactions[APPLIER_COMMITTED];
 }
 
+/* What a follower's sender takes for all that was before it must not be answered before it. */
+Test(reconcile, changes_of_a_follower_are_answered_in_their_order)
+{
+	struct changeset *changeset;
+	struct told udp, tcp, local;
+
+	changeset = fill(new_changeset(1, false, &udp), 0, 30001, HOST_A, false);
+	changeset->changes[0].key.protocol = PROTOCOL_UDP;
+	changeset->revision = 10;
+	reconciler_submit(reconciler, changeset);
+	changeset = fill(new_changeset(1, false, &tcp), 0, 30002, HOST_A, false);
+	changeset->revision = 11;
+	reconciler_submit(reconciler, changeset);
+	reconciler_submit(reconciler,
+			  fill(new_changeset(1, true, &local), 0, 30003, HOST_A, false));
+	turn_until(&local.done);
+	cr_assert_not(udp.done, "there was no look to wait for");
+	cr_assert_not(tcp.done);
+	turn_until(&udp.done);
+	cr_assert(tcp.done);
+	cr_assert_eq(tcp.revision, 11);
+}
+
 Test(reconcile, changesets_of_one_turn_share_a_transaction)
 {
 	struct told first, second, third;

@@ -128,20 +128,20 @@ Test(transactions, a_hooked_table_changes_in_one_transaction_however_large)
 /* What whoever listens is told around a transaction of many elements. */
 struct bulk {
 	unsigned begun, ended;
-	const char *meanwhile; /* what somebody else does before it ends; once */
+	const char *first;     /* what somebody else does before anything is sent; once */
+	const char *meanwhile; /* and before it ends */
 };
 
 static void on_bulk(bool begins, void *userdata)
 {
 	struct bulk *bulk = userdata;
-	const char *command = bulk->meanwhile;
+	const char **command = begins ? &bulk->first : &bulk->meanwhile;
 
 	bulk->begun += begins;
 	bulk->ended += !begins;
-	if (begins || !command)
-		return;
-	bulk->meanwhile = NULL;
-	do_nft(command);
+	if (*command)
+		do_nft(*command);
+	*command = NULL;
 }
 
 Test(transactions, nobody_need_listen_while_there_are_many_changes_of_ours)
@@ -159,6 +159,23 @@ Test(transactions, nobody_need_listen_while_there_are_many_changes_of_ours)
 	cr_assert_eq(bulk.begun, 1);
 	cr_assert_eq(bulk.ended, 1);
 	cr_assert_eq(applier.stats.resyncs[RESYNC_FOREIGN], 0);
+}
+
+Test(transactions, what_somebody_does_as_nobody_listens_any_more_is_found_and_repaired)
+{
+	struct bulk bulk = {
+		.first = "delete element inet portico mapping4 { 203.0.113.1 . tcp . 77 }"
+	};
+
+	desire_many(100, "10.0.0.5:22");
+	apply_all(&applier);
+	cr_assert(kernel_has("203.0.113.1 . tcp . 77 comment"));
+	applier.hooks.on_bulk = on_bulk;
+	applier.hooks.userdata = &bulk;
+	desire_many(3000, "10.0.0.5:22");
+	cr_assert_eq(apply_all(&applier).n_changes, 2901);
+	cr_assert_eq(applier.stats.resyncs[RESYNC_FOREIGN], 1);
+	cr_assert(kernel_has("203.0.113.1 . tcp . 77 comment"));
 }
 
 Test(transactions, what_somebody_does_while_nobody_listens_is_found_and_repaired)
