@@ -32,7 +32,7 @@ start() {
 call() {
 	local method=$1 path=$2
 	shift 2
-	curl -s -X "$method" --unix-socket "$lab_dir/schedd.sock" "http://localhost$path" "$@"
+	curl -s -m 30 -X "$method" --unix-socket "$lab_dir/schedd.sock" "http://localhost$path" "$@"
 }
 
 # expect METHOD PATH BODY STATUS CODE FIELD: an error as it must be.
@@ -85,7 +85,7 @@ host='{"name":"h1","address":"10.0.0.1","pool":"default","labels":{},"version":"
 	expect POST '/v1/environments?dry=1' "$(environment a)" 400 unknown_field dry
 	expect DELETE '/v1/environments/none?force' '' 400 unknown_field force
 	expect GET '/v1/ports?address=x' '' 400 unknown_field address
-	expect GET '/v1/hosts?watch=1' '' 400 invalid watch
+	expect GET '/v1/hosts?watch=2' '' 400 invalid watch
 	expect GET '/v1/hosts/h1/desired' '' 400 missing watch
 	expect POST '/v1/hosts/h1/status?x=1' '{}' 400 unknown_field x
 	expect GET /v1/environments/none '' 404 not_found ''
