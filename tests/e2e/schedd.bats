@@ -100,7 +100,7 @@ host='{"name":"h1","address":"10.0.0.1","pool":"default","labels":{},"version":"
 @test "actions say what they need, and change nothing where they cannot" {
 	local before
 	expect POST /v1/environments/none:start '' 404 not_found ''
-	expect POST /v1/hosts/none:drain '' 404 not_found host
+	expect POST /v1/hosts/none:drain '' 404 not_found ''
 	expect POST /v1/environments "$(environment a ',"expires_at":"soon"')" 400 invalid expires_at
 	expect POST /v1/environments "$(environment a ',"expires_at":"2001-01-01T00:00:00Z"')" 400 out_of_range expires_at
 	expect POST /v1/environments "$(environment a ',"on_expiry":"explode"')" 400 invalid on_expiry
