@@ -284,7 +284,7 @@ Test(overruns, of_ended_connections_keep_them_until_there_is_room)
 		(void)event_base_loop(base, EVLOOP_NONBLOCK);
 		told += read_ends(&events);
 	}
-	cr_assert_eq(told, FLOWS);
+	cr_assert_eq(told, FLOWS, "%zu, overruns=%u", told, (unsigned)events.overruns);
 	cr_assert_gt(events.overruns, 0);
 	ct_events_close(&events);
 }
