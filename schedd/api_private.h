@@ -96,7 +96,8 @@ int api_check_follower(const struct http_request *request, const char *name, str
 	_must_check_;
 /* A committed row by its id; NULL. */
 struct host_entry *api_find_host(struct api *api, const char *id);
-/* The host that the path names, if it is at the revision of If-Match; NULL where it was answered. */
+/* The host that the path names, if it is at the revision of If-Match; NULL where it was answered.
+ */
 struct host_entry *api_take_host(struct api *api, struct http_request *request);
 
 /* The done callback of a registration: {"id","epoch","revision"}. */
