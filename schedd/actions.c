@@ -57,8 +57,10 @@ static int wish_restart(const struct environment *environment, struct wish *wish
 {
 	if (!environment->power)
 		return conflict(err, NULL, "%s is stopped: start it", name_of(environment));
-	/* To move is to be started anew; what has no host yet runs nowhere. */
-	if (environment->action == ACTION_NONE && environment->host[0])
+	/* To move is to be started anew; what has no host yet runs nowhere, and what was lost with
+	 * its host gets no other without being asked for. */
+	if (environment->action == ACTION_NONE &&
+	    (environment->host[0] || environment->phase == PHASE_FAILED))
 		wish->action = ACTION_RESTART;
 	return 0;
 }

@@ -28,7 +28,8 @@ static void check_host(struct scheduler *scheduler, struct host_entry *entry, ui
 	bool heard = is_heard(scheduler, entry->last_seen_ms, now_ms);
 	struct host *host;
 
-	if (host_newest(entry)->online == heard)
+	/* One that is being removed has no other version any more. */
+	if (host_newest(entry)->record.gone || host_newest(entry)->online == heard)
 		return;
 	host = state_edit_host(&scheduler->state, entry);
 	if (!host)
@@ -102,7 +103,9 @@ void liveness_run(struct scheduler *scheduler)
 	STATE_FOREACH(&scheduler->state, RECORD_HOST, host)
 	{
 		check_host(scheduler, host, now_ms);
-		remember_oldest(scheduler, host_newest(host)->online, host->last_seen_ms);
+		remember_oldest(scheduler,
+				host_newest(host)->online && !host_newest(host)->record.gone,
+				host->last_seen_ms);
 	}
 	STATE_FOREACH(&scheduler->state, RECORD_GATEWAY, gateway)
 	{

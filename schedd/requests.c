@@ -273,9 +273,12 @@ static int add_host(struct scheduler *scheduler, struct host_registration *regis
 	host->status_since = clock_unix_seconds();
 	host->mode_since = host->status_since;
 	r = state_add(&scheduler->state, &host->record, &entry);
-	if (r == 0)
-		*ret = (struct host_entry *)entry;
-	return r;
+	if (r < 0)
+		return r;
+	*ret = (struct host_entry *)entry;
+	/* It may have been here before, and still follow what it was told then. */
+	(*ret)->lost_revision = state_open_revision(&scheduler->state);
+	return 0;
 }
 
 static int renew_host(struct scheduler *scheduler, struct host_entry *entry,
@@ -289,6 +292,15 @@ static int renew_host(struct scheduler *scheduler, struct host_entry *entry,
 	origin->registration = *registration;
 	*registration = (struct host_registration){ 0 };
 	return 0;
+}
+
+/* Its row goes with a commit that is on its way: nothing may follow from what it says now. */
+static int check_removal(const struct host_entry *entry, struct error *err)
+{
+	if (!entry || !host_newest(entry)->record.gone)
+		return 0;
+	return error_set(err, -EAGAIN, "unavailable", NULL, "host %s is being removed",
+			 entry->entry.id);
 }
 
 static void host_seen(struct host_entry *entry)
@@ -308,9 +320,9 @@ int scheduler_register_host(struct scheduler *scheduler, struct host_registratio
 		return r;
 	(void)snprintf(name, sizeof(name), "%s", registration->name);
 	entry = state_host(&scheduler->state, name);
-	if (entry && host_newest(entry)->record.gone)
-		return error_set(err, -EAGAIN, "unavailable", NULL, "host %s is being removed",
-				 name);
+	r = check_removal(entry, err);
+	if (r < 0)
+		return r;
 	if (scheduler_wait(scheduler, name, done, userdata) < 0)
 		return no_memory(err);
 	if (entry && same(host_registration_encode(registration),
@@ -435,7 +447,9 @@ int scheduler_report_host(struct scheduler *scheduler, const char *id, struct ho
 	if (!entry || !host_committed(entry))
 		return error_set(err, -ENOENT, "not_found", "host", "host %s is not registered",
 				 id);
-	r = check_epoch(scheduler, report->epoch, err);
+	r = check_removal(entry, err);
+	if (r == 0)
+		r = check_epoch(scheduler, report->epoch, err);
 	if (r < 0)
 		return r;
 	host_report_clear(&entry->report);

@@ -16,6 +16,13 @@ static bool runs_by_lease(const struct scheduler *scheduler, const struct enviro
 	       environment_spec_is_movable(&environment->origin->spec);
 }
 
+/* Only what is stopped is proven not to run. That it is to stop, or to be deleted, has not reached
+ * a host that is not heard of. */
+static bool may_run(const struct environment *environment)
+{
+	return environment->power || environment->phase != PHASE_STOPPED;
+}
+
 static int check_lease(const struct scheduler *scheduler, const struct host_entry *host,
 		       struct error *err)
 {
@@ -26,7 +33,7 @@ static int check_lease(const struct scheduler *scheduler, const struct host_entr
 	{
 		const struct environment *environment = environment_newest(entry);
 
-		if (left_ms > 0 && environment->power && runs_by_lease(scheduler, environment))
+		if (left_ms > 0 && may_run(environment) && runs_by_lease(scheduler, environment))
 			return error_set(err, -EBUSY, "in_use", NULL,
 					 "host %s may still run %s, by a lease: try again in "
 					 "%" PRIu64 " s",

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* The tables of rows in memory and the indices over them: names, ports of an environment,
  * environments of a host, the pool. */
+#include <assert.h>
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
@@ -403,6 +404,8 @@ struct record *state_edit(struct state *state, struct entry *entry)
 
 	if (entry->draft)
 		return entry->draft;
+	/* With its commit the entry is freed, and the open batch must not know it. */
+	assert(!entry->flight || !entry->flight->gone);
 	draft = record_copy(entry_newest(entry));
 	if (!draft)
 		return NULL;

@@ -28,8 +28,8 @@ struct host_entry {
 	uint64_t last_seen_ms;                  /* monotonic; start counts as seen */
 	/* Monotonic: what it may have been granted last, by whoever led then, is not newer. */
 	uint64_t lease_from_ms;
-	/* What ran there by a lease was given up by this revision while nothing was heard of it: it
-	 * has to have received that before it gets another lease. */
+	/* What ran there by a lease was given up by this revision while nothing was heard of it, or
+	 * it registered by it: it has to have received that before it gets another lease. */
 	uint64_t lost_revision;
 	int64_t last_heartbeat;    /* Unix seconds; 0: not since our start */
 	bool reported;             /* report is from this epoch */
@@ -183,8 +183,9 @@ const char *entry_owner(const struct entry *entry);
 /* The revision that the open batch will have. */
 uint64_t state_open_revision(const struct state *state);
 
-/* A version in the open batch, to be edited until the batch is closed. NULL: no memory. The fields
- * that other rows' indices follow are changed by the functions below only. */
+/* A version in the open batch, to be edited until the batch is closed. NULL: no memory. A row that
+ * is gone in the flight must not be edited. The fields that other rows' indices follow are changed
+ * by the functions below only. */
 struct host *state_edit_host(struct state *state, struct host_entry *entry);
 struct gateway *state_edit_gateway(struct state *state, struct gateway_entry *entry);
 struct port *state_edit_port(struct state *state, struct port_entry *entry);
