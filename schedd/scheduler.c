@@ -88,6 +88,15 @@ int scheduler_wait(struct scheduler *scheduler, const char *id, scheduler_done d
 	return 0;
 }
 
+/* What was noted of rows while they were edited, to be looked at less often, is not true of what
+ * they are after a batch was dropped. */
+static void look_again(struct scheduler *scheduler)
+{
+	scheduler->followers_changed = true;
+	scheduler->ports_changed = true;
+	scheduler->drain_changed = true;
+}
+
 void scheduler_abandon_open(struct scheduler *scheduler, int errnum, const char *code,
 			    const char *message)
 {
@@ -95,6 +104,7 @@ void scheduler_abandon_open(struct scheduler *scheduler, int errnum, const char 
 
 	error_set(&err, errnum, code, NULL, "%s", message);
 	state_drop_open(&scheduler->state);
+	look_again(scheduler);
 	waiters_end(&scheduler->open, &err);
 }
 
@@ -153,6 +163,7 @@ static void send_batch(struct scheduler *scheduler)
 
 		error_set(&err, -ENOTCONN, "unavailable", NULL, "the database is away");
 		state_drop_flight(&scheduler->state);
+		look_again(scheduler);
 		waiters_end(&scheduler->flight, &err);
 	}
 }
@@ -383,6 +394,7 @@ static void commit_failed(struct scheduler *scheduler, int result, const char *m
 	waiters_move(&scheduler->flight, &waiters);
 	waiters_move(&scheduler->open, &waiters); /* they build on what did not happen */
 	state_drop_flight(&scheduler->state);
+	look_again(scheduler);
 	waiters_end(&waiters, &err);
 }
 

@@ -175,6 +175,26 @@ Test(drain, what_is_stopped_leaves_without_room)
 	cr_assert_eq(moving("h1"), 1);
 }
 
+Test(drain, what_was_told_to_move_in_a_dropped_batch_is_told_again)
+{
+	struct error err = ERROR_INIT;
+
+	hosts(2, 4000);
+	fill("h1", "a", 2, true);
+	mode("h2", HOST_ACTIVE);
+	cr_assert_eq(scheduler_set_mode(world.scheduler, "h1", HOST_DRAINING, "test", world_done,
+					NULL, &err),
+		     0);
+	for (int i = 0; i < 3; i++)
+		world_turn(); /* while the new mode is on its way */
+	cr_assert_eq(moving("h1"), 2);
+	world_lose_database();
+	cr_assert_eq(moving("h1"), 0);
+	world_find_database(true);
+	world_settle();
+	cr_assert_eq(moving("h1"), 2);
+}
+
 Test(drain, hosts_are_emptied_in_the_order_in_which_they_began)
 {
 	hosts(3, 4000);

@@ -133,6 +133,54 @@ Test(liveness, who_was_offline_before_a_pause_is_so_after_it)
 	cr_assert_not(gateway_newest(gateway())->online);
 }
 
+/* Who is found offline in a batch that is dropped is online in the rows again, and is looked at
+ * though nobody was online when it was looked last. */
+Test(liveness, who_goes_offline_in_a_dropped_flight_does_so_again)
+{
+	for (int i = 0; i < 4; i++) {
+		world.ms += WORLD_OFFLINE_MS / 4;
+		world_turn();
+	}
+	cr_assert_not(host_newest(host())->online);
+	cr_assert_not(gateway_newest(gateway())->online);
+	cr_assert(world.flight);
+	world_lose_database();
+	world_find_database(false);
+	cr_assert(host_newest(host())->online);
+	world_settle();
+	cr_assert_not(host_committed(host())->online);
+	cr_assert_not(gateway_committed(gateway())->online);
+}
+
+Test(liveness, who_goes_offline_in_a_dropped_batch_does_so_again)
+{
+	pass(WORLD_OFFLINE_MS);
+	cr_assert_not(host_newest(host())->online);
+	scheduler_abandon_open(world.scheduler, -ENOMEM, "internal", "out of memory");
+	cr_assert(host_newest(host())->online);
+	world_settle();
+	cr_assert_not(host_committed(host())->online);
+	cr_assert_not(gateway_committed(gateway())->online);
+}
+
+Test(liveness, who_is_being_removed_is_left_alone)
+{
+	struct error err = ERROR_INIT;
+
+	cr_assert_eq(
+		scheduler_delete_host(world.scheduler, "h1", false, "test", world_done, NULL, &err),
+		0);
+	world_turn();
+	cr_assert(host()->entry.flight->gone);
+	pass(WORLD_OFFLINE_MS);
+	cr_assert_null(host()->entry.draft);
+	cr_assert_eq(audits("offline"), 1); /* the gateway */
+	world_settle();
+	cr_assert_null(host());
+	/* nor is it what is waited for */
+	cr_assert_eq(liveness_due_ms(world.scheduler), 0);
+}
+
 Test(liveness, the_time_of_the_day_may_be_set)
 {
 	const int64_t steps[] = { 365 * 86400, -2 * 365 * 86400, 3600, -7200 };

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Random lives: clients ask, hosts and gateways come and go, report late, twice and in another
- * order, leases run out, the clock is set, and the leader is killed at any time, with a commit on
- * its way that has happened or not. Whatever the order, nothing runs twice, no host has more than
- * it has, a port has one owner, and after all is deleted nothing is left.
+ * order, leases run out, the clock is set, hosts are removed and come back, and the leader loses
+ * its database or is killed at any time, with a commit on its way that has happened or not.
+ * Whatever the order, nothing runs twice, no host has more than it has, a port has one owner, and
+ * after all is deleted nothing is left.
  *
  * A failure names its seed; SEED=N in the environment runs that one alone.
  */
@@ -38,7 +39,7 @@ struct model {
 static struct life {
 	uint64_t seed, random;
 	unsigned event;
-	bool clock_is_set;
+	bool clock_is_set, troubled;
 	struct model hosts[HOSTS];
 	bool gateway_away;
 	int next_port;
@@ -89,8 +90,11 @@ static void keep_lease(struct model *host)
 static void receive(struct model *host)
 {
 	const struct state *state = &world.scheduler->state;
+	const struct host_entry *registered = state_host(state, host->name);
 	struct environment_entry *entry;
 
+	if (!registered || !host_committed(registered) || host_newest(registered)->record.gone)
+		return;
 	require(state->epoch >= host->epoch, "host %s follows a later epoch", host->name);
 	host->epoch = state->epoch;
 	host->revision = state->revision;
@@ -300,6 +304,53 @@ static void operate(void)
 		 &err);
 }
 
+static void lose_local(struct container *containers, size_t *n)
+{
+	for (size_t i = *n; i-- > 0;)
+		if (!containers[i].movable)
+			containers[i] = containers[--*n];
+}
+
+/* Who removes a host by force knows that what is on its own disks is gone. */
+static void remove_host(struct model *host)
+{
+	struct error err = ERROR_INIT;
+	int r = scheduler_delete_host(world.scheduler, host->name, next(2), "test", world_done,
+				      NULL, &err);
+
+	answered(r, &err);
+	if (r == 0) {
+		lose_local(host->wanted, &host->n_wanted);
+		lose_local(host->has, &host->n_has);
+	}
+}
+
+static void come_back(const struct model *host)
+{
+	if (!host->away && world.role == STORE_READY &&
+	    !state_host(&world.scheduler->state, host->name))
+		world_register_host(host->name, 1000);
+}
+
+static void trouble(struct model *host)
+{
+	switch (next(4)) {
+	case 0:
+		if (next(4) == 0)
+			world_lose_database();
+		break;
+	case 1:
+		world_find_database(next(2));
+		break;
+	case 2:
+		remove_host(host);
+		break;
+	default:
+		come_back(host);
+		break;
+	}
+}
+
 static void wait_for(uint64_t ms)
 {
 	world.ms += ms;
@@ -311,7 +362,7 @@ static void something(void)
 {
 	struct model *host = &life.hosts[next(HOSTS)];
 
-	switch (next(14)) {
+	switch (next(life.troubled ? 15 : 14)) {
 	case 0:
 		ask();
 		break;
@@ -336,7 +387,7 @@ static void something(void)
 			world.step = (int64_t)next(CLOCK_STEP_S) - CLOCK_STEP_S / 2;
 		break;
 	case 6:
-		wait_for(next(900));
+		wait_for(next(life.troubled ? 2500 : 900));
 		break;
 	case 7:
 		report_late(host);
@@ -359,8 +410,11 @@ static void something(void)
 	case 12:
 		world_commit();
 		break;
-	default:
+	case 13:
 		world_turn();
+		break;
+	default:
+		trouble(host);
 		break;
 	}
 }
@@ -371,6 +425,7 @@ static void begin(uint64_t seed)
 {
 	life = (struct life){ .seed = seed, .random = seed * 0x9e3779b97f4a7c15 + 1 };
 	life.clock_is_set = seed % 3 == 0;
+	life.troubled = seed % 2 == 1;
 	world_begin();
 	for (unsigned i = 0; i < HOSTS; i++) {
 		(void)snprintf(life.hosts[i].name, sizeof(life.hosts[i].name), "h%u", i + 1);
@@ -405,9 +460,11 @@ static void check_rest(void)
 	STATE_FOREACH(&world.scheduler->state, RECORD_ENVIRONMENT, entry)
 	{
 		const struct environment *row = environment_newest(entry);
+		/* what was lost with its host */
+		bool failed = row->phase == PHASE_FAILED && !row->host[0];
 
 		require(row->phase == PHASE_RUNNING || row->phase == PHASE_STOPPED ||
-				row->phase == PHASE_PENDING,
+				row->phase == PHASE_PENDING || failed,
 			"%s rests as %s: %s", entry->entry.id, phase_name(row->phase), row->reason);
 	}
 }
@@ -452,6 +509,20 @@ static void end(void)
 	world_end();
 }
 
+/* Nobody says anything: all are found to be offline, whatever was dropped before. */
+static void silence(void)
+{
+	struct gateway_entry *gateway;
+	struct host_entry *host;
+
+	for (unsigned i = 0; i <= WORLD_OFFLINE_MS / 500; i++, world_settle())
+		wait_for(500);
+	STATE_FOREACH(&world.scheduler->state, RECORD_HOST, host)
+	require(!host_committed(host)->online, "%s is online for ever", host->entry.id);
+	STATE_FOREACH(&world.scheduler->state, RECORD_GATEWAY, gateway)
+	require(!gateway_committed(gateway)->online, "%s is online for ever", gateway->entry.id);
+}
+
 static void live(uint64_t seed)
 {
 	struct error err = ERROR_INIT;
@@ -462,11 +533,15 @@ static void live(uint64_t seed)
 		check_containers();
 		check_rows();
 	}
+	world_find_database(next(2));
 	world_settle();
+	if (life.troubled)
+		silence();
 	life.gateway_away = false;
 	world.step = 0;
 	for (unsigned i = 0; i < HOSTS; i++) {
 		life.hosts[i].away = false;
+		come_back(&life.hosts[i]);
 		answered(scheduler_set_mode(world.scheduler, life.hosts[i].name, HOST_ACTIVE,
 					    "test", world_done, NULL, &err),
 			 &err);
@@ -476,6 +551,27 @@ static void live(uint64_t seed)
 	delete_all();
 	check_nothing_left();
 	end();
+}
+
+/* The last port that rests is freed in a batch that is dropped: it is freed in another one. */
+Test(scheduler, a_port_that_is_freed_in_a_dropped_batch_is_freed_again)
+{
+	struct error err = ERROR_INIT;
+
+	world_begin();
+	cr_assert_eq(world_create("a", false, &err), 0);
+	world_settle();
+	cr_assert_eq(scheduler_delete(world.scheduler, "env-a", "test", world_done, NULL, &err), 0);
+	world_settle();
+	cr_assert_eq(state_count(&world.scheduler->state, RECORD_PORT), 1);
+	world.ms += (WORLD_QUARANTINE_S + 1) * 1000;
+	world_turn();
+	cr_assert(world.flight);
+	world_lose_database();
+	world_find_database(false);
+	world_settle();
+	cr_assert_eq(state_count(&world.scheduler->state, RECORD_PORT), 0);
+	world_end();
 }
 
 /* Seeds that broke a promise once. */

@@ -120,11 +120,36 @@ static void world_persist(void)
 /* The commit on its way comes to its end. */
 static inline void world_commit(void)
 {
-	if (!world.flight)
+	if (!world.flight || world.role != STORE_READY)
 		return;
 	world_persist();
 	world.flight = NULL;
 	world.events->on_commit(world.userdata, 0, "");
+}
+
+/* The connection to the database is gone, with the commit on its way. */
+static inline void world_lose_database(void)
+{
+	if (world.role == STORE_DOWN)
+		return;
+	world.role = STORE_DOWN;
+	world.events->on_role(world.userdata, world.role, "lost");
+}
+
+/* It is back, and that commit has happened, or has not. */
+static inline void world_find_database(bool happened)
+{
+	if (world.role != STORE_DOWN)
+		return;
+	world.role = STORE_STARTING;
+	if (world.flight && happened)
+		world_persist();
+	if (world.flight) {
+		world.flight = NULL;
+		world.events->on_commit(world.userdata, happened ? 0 : -ENOTCONN, "");
+	}
+	world.role = STORE_READY;
+	world.events->on_role(world.userdata, world.role, "");
 }
 
 /* What the scheduler does now. */
