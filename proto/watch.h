@@ -7,8 +7,8 @@
  *	{"type":"change","epoch":3,"revision":121,"put":[{…}],"delete":[{…}]}
  *	{"type":"bookmark","epoch":3,"revision":125}     nothing changed up to here; sent every
  *	                                                 WATCH_BOOKMARK_MS at least
- *	{"type":"logs","epoch":3,"session":{…}}          a host is asked for a log: see
- *log_session.h
+ *	{"type":"logs","epoch":3,"session":{…}}          a host is asked for a log
+ *	                                                 (see log_session.h)
  *	{"type":"end","code":"too_slow","message":"…"}   the last line: why the sender ends it
  *
  * A stream that goes on from a revision begins with a change or a bookmark instead of a snapshot.

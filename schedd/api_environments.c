@@ -105,8 +105,9 @@ static void refuse(struct operation *operation, const struct environment_spec *s
 	if (strcmp(err->code, "no_capacity") == 0)
 		details = json_pack("{s:o}", "hosts",
 				    scheduler_refusals(api->config.scheduler, spec));
-	else if (strcmp(err->code, "quota_exceeded") == 0)
-		details = scheduler_excess(api->config.scheduler, spec);
+	else if (strcmp(err->code, "quota_exceeded") == 0 &&
+		 scheduler_excess(api->config.scheduler, spec, &details) < 0)
+		details = NULL; /* the sentence alone */
 	http_reply_error_details(operation->request, http_status_of(err->errnum), err, details);
 	operation_free(operation);
 }

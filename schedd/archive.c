@@ -11,7 +11,11 @@
 
 #include "lib/loop.h"
 
+/* The server ends a query itself, and the connection goes on with the next one. That a server does
+ * not answer at all is known a little later. */
+#define QUERY_TIMEOUT "8s"
 #define TIMEOUT_MS 10000
+#define SQLSTATE_CANCELED "57014"
 
 struct query {
 	TAILQ_ENTRY(query) entry;
@@ -84,6 +88,21 @@ static void fail(struct archive *archive, const char *reason)
 
 /* ---- an answer ---- */
 
+static void explain(const PGresult *result, struct error *err)
+{
+	const char *state = PQresultErrorField(result, PG_DIAG_SQLSTATE);
+	const char *message = PQresultErrorField(result, PG_DIAG_MESSAGE_PRIMARY);
+
+	if (state && strcmp(state, SQLSTATE_CANCELED) == 0)
+		error_set(err, -ETIMEDOUT, "timeout", NULL,
+			  "the database ended the query, which may take " QUERY_TIMEOUT
+			  ": %s; ask for less at a time",
+			  message);
+	else
+		error_set(err, -EIO, "internal", NULL, "the database refused the query: %s",
+			  message ? message : PQresultErrorMessage(result));
+}
+
 static void answer(struct archive *archive)
 {
 	_cleanup_(cleanup_result) PGresult *result = TAKE_PTR(archive->result);
@@ -94,8 +113,7 @@ static void answer(struct archive *archive)
 		finish(archive, &err, result);
 		return;
 	}
-	error_set(&err, -EIO, "internal", NULL, "the database refused the query: %s",
-		  PQresultErrorField(result, PG_DIAG_MESSAGE_PRIMARY));
+	explain(result, &err);
 	finish(archive, &err, NULL);
 }
 
@@ -215,8 +233,9 @@ static void start(evutil_socket_t fd, short what, void *userdata)
 						"options", "dbname", NULL };
 	struct archive *archive = userdata;
 	const char *const values[] = { "portico-schedd-archive", "10",
-				       "-c default_transaction_read_only=on", archive->conninfo,
-				       NULL };
+				       "-c default_transaction_read_only=on"
+				       " -c statement_timeout=" QUERY_TIMEOUT,
+				       archive->conninfo, NULL };
 
 	if (archive->connected) {
 		ask_next(archive);

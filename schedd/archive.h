@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Reading what is kept in the database and not in memory, events and usage, on a connection of its
  * own that is opened when it is wanted: a leader's connection is busy with batches. One query is on
- * its way at a time, in the order in which they were asked, and nothing blocks.
+ * its way at a time, in the order in which they were asked, and nothing blocks. A query that takes
+ * too long is ended by the database and has an error; those behind it are answered.
  */
 #pragma once
 
@@ -22,7 +23,8 @@ int archive_new(struct archive **ret, struct event_base *base, const char *conni
 void archive_free(struct archive *archive);
 
 /* The end of a query, once, from the event loop. context is the query's own copy; err->errnum is 0,
- * with the rows in result, or -ENOTCONN "unavailable" and others, with NULL. */
+ * with the rows in result, or -ENOTCONN "unavailable", -ETIMEDOUT "timeout" and others, with NULL.
+ */
 typedef void (*archive_done)(const void *context, const struct error *err, const PGresult *result);
 
 /* sql is static; values (NULL for SQL's NULL) and size bytes of context are copied. -EAGAIN where

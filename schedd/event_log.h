@@ -17,9 +17,9 @@ struct event_query {
 	unsigned limit; /* 1…EVENT_LOG_PAGE_MAX */
 };
 
-/* The end of a query, once, from the event loop. err->errnum is 0, or -ENOTCONN "unavailable" and
- * others, with items NULL; items is a borrowed array in the order of ids. more: there are others in
- * that direction. */
+/* The end of a query, once, from the event loop. err->errnum is 0, or as archive_done's,
+ * with items NULL; items is a borrowed array in the order of ids. more: there are others in that
+ * direction. */
 typedef void (*event_log_done)(void *userdata, const struct error *err, json_t *items, bool more);
 
 /* archive_ask's errors; else done will be called. */

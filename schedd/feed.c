@@ -34,8 +34,7 @@ static void topic_key(enum feed_kind kind, const char *id, char key[1 + RECORD_I
 	(void)snprintf(key + 1, RECORD_ID_MAX, "%s", kind == FEED_ENVIRONMENTS ? "" : id);
 }
 
-/* The first of those who watch it, NULL for nobody; the others by topic_next. */
-static struct stream *watchers(const struct feed *feed, enum feed_kind kind, const char *id)
+struct stream *feed_watchers(const struct feed *feed, enum feed_kind kind, const char *id)
 {
 	char key[1 + RECORD_ID_MAX];
 	struct topic *topic;
@@ -123,26 +122,38 @@ void feed_stream_send(struct stream *stream, struct evbuffer *out, int r)
 		feed_stream_end(stream, r == -ENOBUFS ? FEED_TOO_SLOW : FEED_FAILED);
 }
 
+/* Up to which commit a stream was told; false: it has not begun. */
+static bool told(const struct stream *stream, uint64_t *ret)
+{
+	if (stream->events)
+		return feed_events_told(stream, ret);
+	*ret = stream->feed->revision;
+	return true;
+}
+
 static void bookmark_due(evutil_socket_t fd, short what, void *userdata)
 {
 	struct feed *feed = userdata;
 	struct stream *stream, *next;
 
 	(void)loop_timer_arm(&feed->bookmark, WATCH_BOOKMARK_MS);
+	feed_events_retry(feed);
 	DL_FOREACH_SAFE(feed->streams, stream, next)
 	{
 		struct evbuffer *out;
+		uint64_t revision;
 
 		if (stream->caller.expires_at > 0 &&
 		    stream->caller.expires_at <= clock_unix_seconds()) {
 			feed_stream_end(stream, FEED_EXPIRED);
 			continue;
 		}
+		if (!told(stream, &revision))
+			continue;
 		out = evbuffer_new();
 		if (!out)
 			return;
-		feed_stream_send(stream, out,
-				 watch_write_bookmark(out, feed->epoch, feed->revision));
+		feed_stream_send(stream, out, watch_write_bookmark(out, feed->epoch, revision));
 		evbuffer_free(out);
 	}
 }
@@ -365,7 +376,7 @@ static void tell(struct feed *feed, const char *host, bool put, json_t *item)
 {
 	struct stream *stream;
 
-	DL_FOREACH2(watchers(feed, FEED_ASSIGNMENTS, host), stream, topic_next)
+	DL_FOREACH2(feed_watchers(feed, FEED_ASSIGNMENTS, host), stream, topic_next)
 	feed_add(stream, put, json_incref(item));
 	json_decref(item);
 }
@@ -376,11 +387,12 @@ void feed_send_touched(struct feed *feed)
 
 	for (stream = feed->touched; stream; stream = next) {
 		struct evbuffer *out = evbuffer_new();
+		uint64_t revision;
 		int r = -ENOMEM;
 
 		next = stream->touched_next;
-		if (out && stream->put && stream->deleted)
-			r = watch_write_change(out, feed->epoch, feed->revision, stream->put,
+		if (out && stream->put && stream->deleted && told(stream, &revision))
+			r = watch_write_change(out, feed->epoch, revision, stream->put,
 					       stream->deleted);
 		json_decref(stream->put);
 		json_decref(stream->deleted);
@@ -425,7 +437,8 @@ static void tell_gateways(struct feed *feed, const struct state *state, const st
 		if (!gateway_committed(gateway) ||
 		    !gateway_serves(gateway_committed(gateway), &new->key.address))
 			continue;
-		DL_FOREACH2(watchers(feed, FEED_MAPPINGS, gateway->entry.id), stream, topic_next)
+		DL_FOREACH2(feed_watchers(feed, FEED_MAPPINGS, gateway->entry.id), stream,
+			    topic_next)
 		feed_add(stream, is, is ? answer_mapping(new) : mapping_key_encode(&new->key));
 	}
 }
@@ -433,7 +446,7 @@ static void tell_gateways(struct feed *feed, const struct state *state, const st
 static void tell_environment(struct feed *feed, const struct batch *batch,
 			     struct environment_entry *entry)
 {
-	struct stream *stream, *first = watchers(feed, FEED_ENVIRONMENTS, "");
+	struct stream *stream, *first = feed_watchers(feed, FEED_ENVIRONMENTS, "");
 	json_t *item;
 	bool gone;
 

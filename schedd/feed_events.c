@@ -2,7 +2,9 @@
 /* Streams of events. A commit says only that there are some: what they are, with their ids, is read
  * from the database, once for all streams that have caught up. The archive answers in the order in
  * which it was asked, so each answer knows at least what those before it knew, and a stream that
- * has had all there was misses nothing of what is read after that. */
+ * has had all there was misses nothing of what is read after that. The revision of a line is that
+ * of the last commit of which the stream was told all, which may be an earlier one than other
+ * streams'. */
 #include <errno.h>
 #include <string.h>
 
@@ -20,13 +22,19 @@ struct event_stream {
 	uint64_t revision;    /* only later ones */
 	unsigned limit;       /* of the snapshot */
 	bool resumes;         /* no snapshot */
-	bool caught_up;
+	uint64_t told;        /* all events up to this commit; 0: unknown */
+	bool begun, caught_up;
 	struct feed_question *question; /* on its way for it; NULL: none */
 };
 
 static int64_t id_of(const json_t *event)
 {
 	return json_integer_value(json_object_get(event, "id"));
+}
+
+static uint64_t revision_of(const json_t *event)
+{
+	return (uint64_t)json_integer_value(json_object_get(event, "revision"));
 }
 
 static int64_t last_of(const json_t *items)
@@ -48,6 +56,7 @@ static int ask(struct feed *feed, struct stream *stream, int about, const struct
 	question->feed = feed;
 	question->stream = stream;
 	question->about = about;
+	question->revision = feed->revision;
 	r = event_log_read(feed->archive, query, on_answer, question);
 	if (r < 0) {
 		free(question);
@@ -80,11 +89,20 @@ static int ask_for(struct stream *stream)
 
 static void end_unread(struct feed *feed)
 {
+	struct stream *stream;
+
+	while ((stream = feed_watchers(feed, FEED_EVENTS, "")))
+		feed_stream_end(stream, FEED_UNREAD);
+}
+
+/* Those whose next page could not be asked for. */
+static void end_unasked(struct feed *feed)
+{
 	struct stream *stream, *next;
 
-	DL_FOREACH_SAFE(feed->streams, stream, next)
+	DL_FOREACH_SAFE2(feed_watchers(feed, FEED_EVENTS, ""), stream, next, topic_next)
 	{
-		if (stream->kind == FEED_EVENTS)
+		if (!stream->events->caught_up && !stream->events->question)
 			feed_stream_end(stream, FEED_UNREAD);
 	}
 }
@@ -94,10 +112,11 @@ static void ask_news(struct feed *feed)
 	const struct event_query query = { .after = feed->tail.last,
 					   .forward = true,
 					   .limit = EVENT_LOG_PAGE_MAX };
+	int r = ask(feed, NULL, QUESTION_NEWS, &query);
 
-	feed->tail.again = false;
-	feed->tail.asked = ask(feed, NULL, QUESTION_NEWS, &query) == 0;
-	if (!feed->tail.asked)
+	feed->tail.asked = r == 0;
+	feed->tail.again = r == -EAGAIN;
+	if (r < 0 && r != -EAGAIN)
 		end_unread(feed);
 }
 
@@ -111,11 +130,24 @@ void feed_events_news(struct feed *feed)
 		feed->tail.again = true;
 }
 
+bool feed_events_told(const struct stream *stream, uint64_t *ret)
+{
+	*ret = stream->events->told;
+	return stream->events->begun;
+}
+
+void feed_events_retry(struct feed *feed)
+{
+	if (feed->tail.again)
+		feed_events_news(feed);
+}
+
 /* ---- answers ---- */
 
+/* News are for all: what a stream had before, or did not ask for, is among them. */
 static bool wants(const struct event_stream *events, const json_t *event)
 {
-	if (id_of(event) <= events->last)
+	if (id_of(event) <= events->last || revision_of(event) <= events->revision)
 		return false;
 	for (int i = 0; i < TEXT_MAX; i++) {
 		const char *text = json_string_value(json_object_get(event, text_fields[i]));
@@ -139,47 +171,60 @@ static void add_items(struct stream *stream, json_t *items)
 	}
 }
 
-static int write_snapshot(const struct feed *feed, json_t *items, struct evbuffer *out)
+static int write_snapshot(const struct feed *feed, uint64_t revision, json_t *items,
+			  struct evbuffer *out)
 {
-	int r = watch_write_snapshot(out, feed->epoch, feed->revision);
+	int r = watch_write_snapshot(out, feed->epoch, revision);
 	json_t *event;
 	size_t i;
 
 	json_array_foreach (items, i, event)
 		if (r == 0)
 			r = watch_write_item(out, event);
-	return r == 0 ? watch_write_synced(out, feed->epoch, feed->revision) : r;
+	return r == 0 ? watch_write_synced(out, feed->epoch, revision) : r;
 }
 
 /* The first lines of a stream that has nothing to go on with, or that begins with a snapshot. */
 static void begin(struct stream *stream, json_t *items)
 {
+	const struct event_stream *events = stream->events;
 	const struct feed *feed = stream->feed;
 	struct evbuffer *out = evbuffer_new();
 	int r = -ENOMEM;
 
 	if (out)
-		r = stream->events->resumes ? watch_write_bookmark(out, feed->epoch, feed->revision)
-					    : write_snapshot(feed, items, out);
+		r = events->resumes ? watch_write_bookmark(out, feed->epoch, events->told)
+				    : write_snapshot(feed, events->told, items, out);
 	feed_stream_send(stream, out, r);
 	if (out)
 		evbuffer_free(out);
 }
 
-static void take_page(struct stream *stream, json_t *items, bool more)
+/* A page may end amid the events of a commit. */
+static void advance(struct event_stream *events, const json_t *items, bool more, uint64_t revision)
+{
+	uint64_t told = more ? revision_of(json_array_get(items, json_array_size(items) - 1)) - 1
+			     : revision;
+
+	events->told = MAX(events->told, told);
+}
+
+static void take_page(struct stream *stream, json_t *items, bool more, uint64_t revision)
 {
 	struct event_stream *events = stream->events;
 	struct feed *feed = stream->feed;
 	int r = 0;
 
+	events->begun = true;
 	events->caught_up = !(events->resumes && more);
+	advance(events, items, !events->caught_up, revision);
 	if (events->resumes && json_array_size(items) > 0) {
 		add_items(stream, items);
 		if (!events->caught_up)
 			r = ask_for(stream);
 		feed_send_touched(feed); /* it may have been ended */
 		if (r < 0)
-			end_unread(feed);
+			end_unasked(feed);
 		return;
 	}
 	if (json_array_size(items) > 0)
@@ -187,16 +232,20 @@ static void take_page(struct stream *stream, json_t *items, bool more)
 	begin(stream, items);
 }
 
-static void take_news(struct feed *feed, json_t *items, bool more)
+static void take_news(struct feed *feed, json_t *items, bool more, uint64_t revision)
 {
 	struct stream *stream;
 
 	feed->tail.asked = false;
 	if (json_array_size(items) > 0)
 		feed->tail.last = last_of(items);
-	DL_FOREACH (feed->streams, stream)
-		if (stream->kind == FEED_EVENTS && stream->events->caught_up)
-			add_items(stream, items);
+	DL_FOREACH2(feed_watchers(feed, FEED_EVENTS, ""), stream, topic_next)
+	{
+		if (!stream->events->caught_up)
+			continue;
+		advance(stream->events, items, more, revision);
+		add_items(stream, items);
+	}
 	feed_send_touched(feed);
 	feed->tail.again |= more;
 }
@@ -206,6 +255,7 @@ static void on_answer(void *userdata, const struct error *err, json_t *items, bo
 	struct feed_question *question = userdata;
 	struct stream *stream = question->stream;
 	struct feed *feed = question->feed;
+	uint64_t revision = question->revision;
 	int about = question->about;
 
 	LIST_REMOVE(question, entry);
@@ -214,7 +264,7 @@ static void on_answer(void *userdata, const struct error *err, json_t *items, bo
 		stream->events->question = NULL;
 	if (about == QUESTION_STREAM && stream) {
 		if (items)
-			take_page(stream, items, more);
+			take_page(stream, items, more, revision);
 		else
 			feed_stream_end(stream, FEED_UNREAD);
 		return;
@@ -227,7 +277,7 @@ static void on_answer(void *userdata, const struct error *err, json_t *items, bo
 		return;
 	}
 	if (about == QUESTION_NEWS) {
-		take_news(feed, items, more);
+		take_news(feed, items, more, revision);
 	} else {
 		feed->tail.last = json_array_size(items) > 0 ? last_of(items) : 0;
 		feed->tail.known = true;

@@ -9,8 +9,9 @@
 #include "schedd/feed.h"
 #include "schedd/feed_log.h"
 
-/* Who watches the same: one host's or gateway's desired state, or environments, whichever they are.
- * A change looks for its topic only, however many others watch. */
+/* Who watches the same: one row or all of a list, one host's or gateway's desired state, events, or
+ * environments, whichever they are. A change looks for its topics only, however many others watch.
+ */
 struct topic {
 	char key[1 + RECORD_ID_MAX]; /* kind and id */
 	struct stream *streams;
@@ -38,6 +39,8 @@ struct feed_question {
 	struct feed *feed;
 	struct stream *stream; /* NULL: it is gone, or the question is the feed's own */
 	enum { QUESTION_STREAM, QUESTION_ANCHOR, QUESTION_NEWS } about;
+	uint64_t revision; /* of the last commit when it was asked: all up to there is in the answer
+			    */
 };
 
 /* What has happened, for all streams of events together. */
@@ -66,6 +69,9 @@ struct feed {
 /* NULL, with the request answered, where there is no memory or no client any more. */
 struct stream *feed_open_stream(struct feed *feed, const struct state *state,
 				struct http_request *request, enum feed_kind kind, const char *id);
+/* The first of those who watch this row, or with "" all of its kind; NULL for nobody. The others by
+ * topic_next. Environments have one topic, whichever row is watched. */
+struct stream *feed_watchers(const struct feed *feed, enum feed_kind kind, const char *id);
 /* Sends what is in out, or ends the stream where r says that it cannot be. */
 void feed_stream_send(struct stream *stream, struct evbuffer *out, int r);
 /* To the next change of this stream; takes over item, and NULL ends the stream when it is sent. */
@@ -93,6 +99,10 @@ void feed_rows_tell(struct feed *feed, const struct state *state, const struct c
 
 /* Something was committed that may have made events. */
 void feed_events_news(struct feed *feed);
+/* The last commit of which a stream of events was told all; false: it has not begun. */
+bool feed_events_told(const struct stream *stream, uint64_t *ret);
+/* Asks again what could not be asked, as too many waited. */
+void feed_events_retry(struct feed *feed);
 /* The stream ends. */
 void feed_events_forget(struct stream *stream);
 void feed_events_clear(struct feed *feed);

@@ -108,24 +108,51 @@ void feed_rows_say(struct stream *stream, const struct state *state,
 
 /* ---- a commit ---- */
 
+/* Whose it is after this commit. A port may outlive its environment by its quarantine, and is
+ * nobody's then: tell_orphans says that it is gone, and nothing says otherwise in the same change.
+ */
+static const char *owner_after(const struct entry *entry)
+{
+	const struct environment_entry *environment;
+
+	if (entry->kind == RECORD_PORT) {
+		environment = ((const struct port_entry *)entry)->environment;
+		if (environment && environment->entry.committed &&
+		    environment->entry.committed->gone)
+			return NULL;
+	}
+	return entry_owner(entry);
+}
+
+static void tell_topic(struct stream *first, const struct entry *entry, bool put, json_t *item)
+{
+	const char *owner = owner_after(entry);
+	struct stream *stream;
+
+	DL_FOREACH2(first, stream, topic_next)
+	{
+		if (feed_rows_shows(stream, entry->id, owner))
+			feed_add(stream, put, json_incref(item));
+	}
+}
+
 static void tell(struct feed *feed, const struct state *state, enum feed_kind kind,
 		 const struct entry *entry)
 {
-	const char *owner = entry_owner(entry);
+	struct stream *all = feed_watchers(feed, kind, "");
+	struct stream *one = feed_watchers(feed, kind, entry->id);
 	bool gone = entry->committed->gone;
-	struct stream *stream;
 	json_t *item;
 
-	if (feed->of_kind[kind] == 0)
+	if (!all && !one)
 		return;
 	item = gone ? key_of(entry->kind, entry->id,
 			     entry->kind == RECORD_PORT
 				     ? &((const struct port *)entry->committed)->key
 				     : NULL)
 		    : answer(state, kind, entry);
-	DL_FOREACH (feed->streams, stream)
-		if (stream->kind == kind && feed_rows_shows(stream, entry->id, owner))
-			feed_add(stream, !gone, json_incref(item));
+	tell_topic(all, entry, !gone, item);
+	tell_topic(one, entry, !gone, item);
 	json_decref(item);
 }
 
@@ -156,9 +183,9 @@ static void tell_orphans(struct feed *feed, const struct environment_entry *envi
 	const char *owner = entry_owner(&environment->entry);
 	struct stream *stream;
 
-	DL_FOREACH (feed->streams, stream) {
-		if (stream->kind != FEED_PORTS || stream->caller.access == ACCESS_ALL ||
-		    !access_sees(&stream->caller, owner))
+	DL_FOREACH2(feed_watchers(feed, FEED_PORTS, ""), stream, topic_next)
+	{
+		if (stream->caller.access == ACCESS_ALL || !access_sees(&stream->caller, owner))
 			continue;
 		for (size_t i = 0; i < environment->n_ports; i++)
 			feed_add(stream, false,

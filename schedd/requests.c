@@ -48,12 +48,15 @@ static int check_customer(const struct scheduler *scheduler, const struct enviro
 static int check_quota(const struct scheduler *scheduler, const struct environment_spec *spec,
 		       struct error *err)
 {
-	_cleanup_json_ json_t *excess = scheduler_excess(scheduler, spec);
-	const char *name = json_string_value(json_object_get(excess, "quota"));
 	_cleanup_free_ char *limit = NULL, *used = NULL, *asked = NULL;
+	_cleanup_json_ json_t *excess = NULL;
+	const char *name;
 
+	if (scheduler_excess(scheduler, spec, &excess) < 0)
+		return no_memory(err);
 	if (!excess)
 		return 0;
+	name = json_string_value(json_object_get(excess, "quota"));
 	limit = json_dumps(json_object_get(excess, "limit"), JSON_ENCODE_ANY);
 	used = json_dumps(json_object_get(excess, "used"), NUMBER_FORMAT);
 	asked = json_dumps(json_object_get(excess, "requested"), NUMBER_FORMAT);

@@ -110,7 +110,8 @@ static bool remove_customer(struct scheduler *scheduler, struct customer_entry *
 
 /* ---- quotas ---- */
 
-json_t *scheduler_excess(const struct scheduler *scheduler, const struct environment_spec *spec)
+int scheduler_excess(const struct scheduler *scheduler, const struct environment_spec *spec,
+		     json_t **ret)
 {
 	const struct customer_entry *owner =
 		spec->customer ? state_customer(&scheduler->state, spec->customer) : NULL;
@@ -119,15 +120,17 @@ json_t *scheduler_excess(const struct scheduler *scheduler, const struct environ
 	enum quota_kind kind;
 	struct tally used;
 
+	*ret = NULL;
 	if (!owner)
-		return NULL;
+		return 0;
 	quota = &((const struct customer *)entry_newest(&owner->entry))->quota;
 	used = state_tally(&scheduler->state, spec->customer);
 	if (!quota_is_exceeded(quota, &used, &asked, &kind))
-		return NULL;
-	return json_pack("{s:s, s:o, s:o, s:o}", "quota", quota_name(kind), "limit",
+		return 0;
+	*ret = json_pack("{s:s, s:o, s:o, s:o}", "quota", quota_name(kind), "limit",
 			 quota_encode_limit(quota, kind), "used", quota_encode_used(&used, kind),
 			 "requested", quota_encode_used(&asked, kind));
+	return *ret ? 0 : -ENOMEM;
 }
 
 static void audit_quota(struct scheduler *scheduler, const struct customer_entry *entry,

@@ -184,9 +184,10 @@ int scheduler_report_gateway(struct scheduler *scheduler, const char *id,
 /* Why no host takes this request now, host by host: [{"host","reason"}]. NULL: out of memory. */
 json_t *scheduler_refusals(const struct scheduler *scheduler, const struct environment_spec *spec);
 
-/* Which limit of its customer this request is over: {"quota","limit","used","requested"}. NULL:
- * none, or no memory. */
-json_t *scheduler_excess(const struct scheduler *scheduler, const struct environment_spec *spec);
+/* Which limit of its customer this request is over: {"quota","limit","used","requested"}, NULL for
+ * none. -ENOMEM. */
+int scheduler_excess(const struct scheduler *scheduler, const struct environment_spec *spec,
+		     json_t **ret) _must_check_;
 
 /* What happened since the start. */
 struct scheduler_stats {

@@ -27,12 +27,15 @@ CREATE TABLE usage_intervals (
 CREATE UNIQUE INDEX usage_intervals_open ON usage_intervals (environment) WHERE ended_at IS NULL;
 CREATE INDEX usage_intervals_customer ON usage_intervals (customer, started_at);
 CREATE INDEX usage_intervals_ended ON usage_intervals (ended_at);
+CREATE INDEX usage_intervals_environment ON usage_intervals (environment, ended_at);
 
-CREATE FUNCTION usage_begins(env environments, at timestamptz) RETURNS void LANGUAGE sql AS $$
+-- Not before the last one ended: while a clock that was set back comes to that time again, nothing is counted twice.
+CREATE FUNCTION usage_begins(env environments) RETURNS void LANGUAGE sql AS $$
 	INSERT INTO usage_intervals (environment, customer, host, cpu_milli, memory_bytes, gpu_milli, running, started_at)
 	VALUES (env.id, env.customer, env.host, env.cpu_milli, env.memory_bytes,
 		coalesce((SELECT sum((share ->> 'milli')::bigint) FROM jsonb_array_elements(env.gpus) AS share), 0),
-		env.assignment = 'running', at)
+		env.assignment = 'running',
+		greatest(now(), (SELECT max(ended_at) FROM usage_intervals WHERE environment = env.id)))
 $$;
 
 CREATE FUNCTION usage_follows() RETURNS trigger LANGUAGE plpgsql AS $$
@@ -43,7 +46,7 @@ BEGIN
 			WHERE environment = NEW.id AND ended_at IS NULL;
 	END IF;
 	IF NEW.host IS NOT NULL THEN
-		PERFORM usage_begins(NEW, now());
+		PERFORM usage_begins(NEW);
 	END IF;
 	RETURN NULL;
 END
@@ -56,7 +59,7 @@ CREATE TRIGGER usage_follows_changed AFTER UPDATE ON environments
 		OR (NEW.host IS NOT NULL AND (NEW.assignment = 'running') <> (OLD.assignment = 'running')))
 	EXECUTE FUNCTION usage_follows();
 -- What holds a place now is known from now on.
-SELECT usage_begins(environments, now()) FROM environments WHERE host IS NOT NULL;
+SELECT usage_begins(environments) FROM environments WHERE host IS NOT NULL;
 
 -- An interval is written once and ended once.
 CREATE FUNCTION usage_is_kept() RETURNS trigger LANGUAGE plpgsql AS $$

@@ -204,6 +204,28 @@ open_intervals() { # NAME: of its environment
 	run -2 ctl usage show --since 'x&y'
 }
 
+# What the database's clock says cannot be set here, but when an interval began can.
+began_ahead() { # ENVIRONMENT-ID
+	sql "BEGIN; ALTER TABLE usage_intervals DISABLE TRIGGER usage_is_kept;
+		UPDATE usage_intervals SET started_at = now() + '1 hour' WHERE environment = '$1' AND ended_at IS NULL;
+		ALTER TABLE usage_intervals ENABLE TRIGGER usage_is_kept; COMMIT"
+}
+
+@test "where the database's clock was set back, no time of an environment counts twice" {
+	local id
+	id=$(sql "SELECT id FROM environments WHERE name = 'b' AND customer = 'bob'")
+	# What it had until an hour from now, says the clock before.
+	sql "INSERT INTO usage_intervals (environment, customer, host, cpu_milli, memory_bytes, gpu_milli, running, started_at, ended_at)
+		VALUES ('$id', 'bob', 'h1', 1000, 1, 0, true, now() - interval '1 minute', now() + interval '1 hour')"
+	began_ahead "$id"
+	sql "UPDATE environments SET assignment = 'stopped', phase = 'stopped' WHERE id = '$id'"
+	sql "UPDATE environments SET host = NULL, assignment = 'none' WHERE id = '$id'"
+	sql "UPDATE environments SET host = 'h1', assignment = 'running', phase = 'running' WHERE id = '$id'"
+	[ "$(sql "SELECT count(*) FROM usage_intervals WHERE environment = '$id' AND started_at > now()")" = 3 ]
+	[ "$(sql "SELECT count(*) FROM usage_intervals a JOIN usage_intervals b ON a.environment = b.environment AND a.id < b.id
+		WHERE tstzrange(a.started_at, a.ended_at) && tstzrange(b.started_at, b.ended_at) AND a.started_at > '2021-01-01'")" = 0 ]
+}
+
 @test "nothing is wrong with the daemon, to the end" {
 	lab_stop schedd
 	run ! grep -E 'ERROR: (Address|Leak)Sanitizer|runtime error:' "$lab_dir/log/schedd"

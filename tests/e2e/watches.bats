@@ -55,6 +55,10 @@ environment() { # NAME CUSTOMER
 	echo "{\"name\":\"$1\",\"customer\":\"$2\",\"image\":\"x\",\"cpu_milli\":400,\"memory_bytes\":16777216}"
 }
 
+sql() {
+	psql -h "$lab_dir/postgres" -U portico -d portico -v ON_ERROR_STOP=1 -qAtc "$1"
+}
+
 # watch NAME ROLE PATH: the lines of a stream into its log. ROLE is root or a token's.
 watch() {
 	local arguments=()
@@ -231,15 +235,42 @@ has_ids() { # NAME IDS
 
 @test "a long way is caught up with, page by page, beside what happens" {
 	local n
-	psql -h "$lab_dir/postgres" -U portico -d portico -v ON_ERROR_STOP=1 -qAtc "INSERT INTO events (revision, actor, subject_kind, subject, action, message)
+	sql "INSERT INTO events (revision, actor, subject_kind, subject, action, message)
 		SELECT 1, 'test', 'host', 'old', 'x', '' FROM generate_series(1, 3500)"
 	watch all root '/v1/events?watch=1&after=0'
 	ctl host uncordon h2
 	lab_wait 20 told all '.put[]? | .action == "active" and .subject == "h2"'
-	n=$(psql -h "$lab_dir/postgres" -U portico -d portico -qAtc 'SELECT count(*) FROM events')
+	n=$(sql 'SELECT count(*) FROM events')
 	lab_wait 20 eval '[ "$(ids all | jq length)" = '"$n"' ]'
 	ids all | jq -e '. == (sort | unique)'
 	lab_stop all
+}
+
+# Queries of schedd for events and usage that the database works on.
+archive_at_work() {
+	sql "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'portico-schedd-archive' AND state = 'active'"
+}
+
+@test "a query that takes too long is ended by the database and answered so, and streams go on" {
+	watch events root '/v1/events?watch=1'
+	synced events
+	lab_start holder - psql -h "$lab_dir/postgres" -U portico -d portico -c 'BEGIN' \
+		-c 'LOCK TABLE usage_intervals IN ACCESS EXCLUSIVE MODE' -c 'SELECT pg_sleep(60)'
+	lab_wait 10 eval '[ "$(sql "SELECT count(*) FROM pg_locks WHERE relation = '"'usage_intervals'"'::regclass AND granted")" = 1 ]'
+	rm -f "$lab_dir/log/usage"
+	lab_start usage - curl -s -w ' %{http_code}' --unix-socket "$lab_dir/schedd.sock" http://localhost/v1/usage
+	lab_wait 10 eval '[ "$(archive_at_work)" = 1 ]'
+	ctl host cordon h1
+	lab_wait 20 told events '.put[]? | .action == "cordoned" and .subject == "h1"'
+	[[ $(cat "$lab_dir/log/usage") == '{'*'}'*' 503' ]]
+	jq -e '.code == "timeout" and (.message | contains("statement timeout") and contains("ask for less"))' <<<"$(sed 's/ 503$//' "$lab_dir/log/usage")"
+	[ "$(archive_at_work)" = 0 ]
+	sql "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query = 'SELECT pg_sleep(60)'"
+	call GET /v1/usage -f >/dev/null
+	ctl host uncordon h1
+	lab_wait 10 told events '.put[]? | .action == "active" and .subject == "h1"'
+	run ! told events '.type == "end"'
+	lab_stop events
 }
 
 @test "a stream of events ends with its token, counts as a watch, and schedctl goes on where it was" {

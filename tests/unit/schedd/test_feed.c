@@ -1,242 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Watch streams over a real socket, read by the decoder that followers have: what a snapshot holds,
- * which change goes to whom, who is ended and when. */
-#include "schedd/feed.h"
-
+/* Watch streams: what a snapshot holds, which change goes to whom, who is ended and when. */
 #include <sys/socket.h>
 #include <sys/un.h>
 
-#include "lib/http_client.h"
-#include "lib/loop.h"
-#include "proto/watch.h"
-#include "tests/unit/schedd/rows.h"
+#include "tests/unit/schedd/streams.h"
 
-#define STREAM_BYTES 65536
-#define DEADLINE_S 20
-#define WATCHERS_MAX 4
-
-struct watcher {
-	struct watch_decoder *decoder;
-	bool ended;
-	unsigned snapshots, changes, bookmarks;
-	uint64_t epoch, revision;
-	json_t *items;                      /* of the last snapshot */
-	json_t *put, *deleted;              /* of the last change */
-	char last_words[ERROR_MESSAGE_MAX]; /* why the stream was ended */
-};
-
-static struct event_base *base;
-static struct http_server *server;
-static struct http_client *client;
-static struct feed *feed;
-static struct state state;
-static struct watcher watchers[WATCHERS_MAX];
-static char folder[] = "/tmp/portico-feed-XXXXXX", path[sizeof(folder) + 8];
-static bool late;
-
-/* ---- the server's side ---- */
-
-static void environments(struct http_request *request, void *userdata)
-{
-	feed_start(feed, &state, request, FEED_ENVIRONMENTS, NULL);
-}
-
-static void environment(struct http_request *request, void *userdata)
-{
-	feed_start(feed, &state, request, FEED_ENVIRONMENTS, http_request_param(request, "id"));
-}
-
-static void assignments(struct http_request *request, void *userdata)
-{
-	feed_start(feed, &state, request, FEED_ASSIGNMENTS, http_request_param(request, "id"));
-}
-
-static void mappings(struct http_request *request, void *userdata)
-{
-	feed_start(feed, &state, request, FEED_MAPPINGS, http_request_param(request, "id"));
-}
-
-static const struct http_route routes[] = {
-	{ HTTP_GET, "/environments", environments },
-	{ HTTP_GET, "/environments/{id}", environment },
-	{ HTTP_GET, "/hosts/{id}", assignments },
-	{ HTTP_GET, "/gateways/{id}", mappings },
-};
-
-static void setup(void)
-{
-	const struct http_limits limits = { .stream_bytes = STREAM_BYTES };
-	struct error err = ERROR_INIT;
-
-	cr_assert(mkdtemp(folder));
-	(void)snprintf(path, sizeof(path), "%s/socket", folder);
-	base = event_base_new();
-	cr_assert(base);
-	cr_assert_eq(http_server_new(&server, base, &limits), 0);
-	cr_assert_eq(http_server_routes(server, routes, ARRAY_SIZE(routes), NULL), 0);
-	cr_assert_eq(http_server_listen_unix(server, path, 0600, &err), 0, "%s", err.message);
-	cr_assert_eq(http_client_new(&client, base), 0);
-	cr_assert_eq(feed_new(&feed, base, NULL, NULL), 0);
-	row_state(&state);
-	row_load(&state, row_host("host1"));
-	row_load(&state, row_host("host2"));
-	row_load(&state, row_gateway("gw4", "203.0.113.10"));
-	row_load(&state, row_gateway("gw6", "2001:db8::10"));
-}
-
-static void teardown(void)
-{
-	feed_free(feed);
-	http_client_free(client);
-	http_server_free(server);
-	state_clear(&state);
-	event_base_free(base);
-	for (size_t i = 0; i < WATCHERS_MAX; i++) {
-		watch_decoder_free(watchers[i].decoder);
-		json_decref(watchers[i].items);
-		json_decref(watchers[i].put);
-		json_decref(watchers[i].deleted);
-	}
-	unlink(path);
-	rmdir(folder);
-}
-
-TestSuite(feed, .init = setup, .fini = teardown, .timeout = 60);
-
-/* ---- the reader's side ---- */
-
-static void on_snapshot(void *userdata, uint64_t epoch, uint64_t revision, json_t *items)
-{
-	struct watcher *watcher = userdata;
-
-	watcher->snapshots++;
-	watcher->epoch = epoch;
-	watcher->revision = revision;
-	watcher->items = json_incref(items);
-}
-
-static void on_change(void *userdata, uint64_t epoch, uint64_t revision, json_t *put,
-		      json_t *deleted)
-{
-	struct watcher *watcher = userdata;
-
-	watcher->changes++;
-	watcher->revision = revision;
-	json_decref(watcher->put);
-	json_decref(watcher->deleted);
-	watcher->put = json_incref(put);
-	watcher->deleted = json_incref(deleted);
-}
-
-static void on_bookmark(void *userdata, uint64_t epoch, uint64_t revision)
-{
-	struct watcher *watcher = userdata;
-
-	watcher->bookmarks++;
-	watcher->revision = revision;
-}
-
-static int on_data(const char *data, size_t length, void *userdata)
-{
-	struct watcher *watcher = userdata;
-	struct error err = ERROR_INIT;
-	int r = watch_decoder_feed(watcher->decoder, data, length, &err);
-
-	if (r == -ECONNRESET) {
-		(void)snprintf(watcher->last_words, sizeof(watcher->last_words), "%s", err.message);
-		return 0;
-	}
-	cr_assert_eq(r, 0, "%s", err.message);
-	return 0;
-}
-
-static void on_done(const struct http_response *response, void *userdata)
-{
-	struct watcher *watcher = userdata;
-
-	watcher->ended = true;
-}
-
-static void too_late(evutil_socket_t fd, short what, void *userdata)
-{
-	late = true;
-}
-
-/* Runs the loop until the condition, by events alone. */
-#define wait_until(condition)                                          \
-	do {                                                           \
-		const struct timeval limit = { .tv_sec = DEADLINE_S }; \
-		struct event deadline;                                 \
-                                                                       \
-		evtimer_assign(&deadline, base, too_late, NULL);       \
-		event_add(&deadline, &limit);                          \
-		while (!(condition) && !late)                          \
-			event_base_loop(base, EVLOOP_ONCE);            \
-		event_del(&deadline);                                  \
-		cr_assert_not(late, "in vain: " #condition);           \
-	} while (0)
-
-/* Opens a stream and reads its snapshot. */
-static struct watcher *watch(const char *what)
-{
-	static const struct watch_events events = { on_snapshot, on_change, on_bookmark };
-	static size_t n;
-	struct watcher *watcher = &watchers[n++];
-	char url[128];
-	const struct http_call call = {
-		.url = url,
-		.unix_socket = path,
-		.on_data = on_data,
-		.on_done = on_done,
-		.userdata = watcher,
-	};
-
-	(void)snprintf(url, sizeof(url), "http://localhost/%s", what);
-	cr_assert_eq(watch_decoder_new(&watcher->decoder, &events, watcher, 0), 0);
-	cr_assert_eq(http_client_call(client, &call, NULL), 0);
-	wait_until(watcher->snapshots == 1 || watcher->ended);
-	return watcher;
-}
-
-/* ---- what the committer does ---- */
-
-static void commit(void)
-{
-	cr_assert(state_close_batch(&state));
-	state_commit_batch(&state);
-	feed_commit(feed, &state, &state.flight);
-	state_finish_batch(&state);
-}
-
-static struct environment_entry *load(const char *id, const char *name, const char *host)
-{
-	struct environment *row = row_environment(id, name);
-
-	(void)snprintf(row->host, sizeof(row->host), "%s", host);
-	row->assignment = *host ? ASSIGNMENT_RUNNING : ASSIGNMENT_NONE;
-	row_load(&state, row);
-	return state_environment(&state, id);
-}
-
-static struct port_entry *load_port(const char *id, const char *endpoint, bool mapped)
-{
-	struct port *port = row_port(id, "ssh", endpoint);
-	const struct mapping_key key = port->key;
-
-	port->has_target = mapped;
-	port->target = row_endpoint(strchr(endpoint, '[') ? "[fd00::2]:41000" : "10.0.1.2:41000");
-	row_load(&state, port);
-	return state_port(&state, &key);
-}
-
-/* Text of a field of the item at an index. */
-static const char *text(json_t *array, size_t index, const char *field)
-{
-	const char *value = json_string_value(json_object_get(json_array_get(array, index), field));
-
-	cr_assert(value, "no %s", field);
-	return value;
-}
+TestSuite(feed, .init = streams_setup, .fini = streams_teardown, .timeout = 60);
 
 /* ---- snapshots ---- */
 
@@ -449,6 +218,59 @@ Test(feed, who_is_not_concerned_learns_the_revision_by_a_bookmark)
 	wait_until(watcher->bookmarks == 1);
 	cr_assert_eq(watcher->changes, 0);
 	cr_assert_eq(watcher->revision, 101);
+}
+
+/* ---- rows ---- */
+
+Test(feed, a_row_is_told_to_those_who_watch_it_or_all_of_its_kind)
+{
+	struct watcher *all = watch("rows/hosts"), *one = watch("rows/hosts?id=host1");
+	struct watcher *other = watch("rows/hosts?id=host2"), *ports = watch("rows/ports");
+
+	cr_assert_eq(json_array_size(all->items), 2);
+	cr_assert_eq(json_array_size(one->items), 1);
+	state_edit_host(&state, state_host(&state, "host1"))->mode = HOST_CORDONED;
+	commit();
+	state_edit_host(&state, state_host(&state, "host2"))->mode = HOST_CORDONED;
+	commit();
+	wait_until(all->changes == 2 && one->changes == 1 && other->changes == 1);
+	cr_assert_str_eq(text(all->put, 0, "id"), "host2");
+	cr_assert_str_eq(text(one->put, 0, "id"), "host1");
+	cr_assert_eq(one->revision, 101);
+	cr_assert_str_eq(text(other->put, 0, "id"), "host2");
+	cr_assert_eq(other->revision, 102);
+	cr_assert_eq(ports->changes, 0);
+}
+
+/* Who applies what is put after what is deleted would keep it for ever. */
+Test(feed, a_port_that_rests_without_its_environment_is_deleted_for_the_customer_and_put_for_admins)
+{
+	struct environment *row = row_environment("env-a", "a");
+	struct watcher *admin, *alice;
+	struct port_entry *port;
+
+	row->origin->spec.customer = strdup("alice");
+	row_load(&state, row);
+	port = load_port("env-a", "203.0.113.10:30001", false);
+	admin = watch("rows/ports");
+	alice = watch("rows/ports?alice=1");
+	cr_assert_eq(json_array_size(alice->items), 1);
+	state_edit_port(&state, port)->state = PORT_QUARANTINED;
+	state_edit_environment(&state, state_environment(&state, "env-a"))->record.gone = true;
+	commit();
+	wait_until(admin->changes == 1 && alice->changes == 1);
+	cr_assert_eq(json_array_size(alice->put), 0);
+	cr_assert_eq(json_array_size(alice->deleted), 1);
+	cr_assert_eq(json_integer_value(json_object_get(json_array_get(alice->deleted, 0), "port")),
+		     30001);
+	cr_assert_eq(json_array_size(admin->deleted), 0);
+	cr_assert_str_eq(text(admin->put, 0, "state"), "quarantined");
+	/* What becomes of it is nothing to her. */
+	state_edit_port(&state, port)->record.gone = true;
+	commit();
+	wait_until(admin->changes == 2);
+	cr_assert_eq(json_array_size(admin->deleted), 1);
+	cr_assert_eq(alice->changes, 1);
 }
 
 /* ---- ends ---- */
