@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Random lives: clients ask, hosts and gateways come and go, report late, twice and in another
- * order, leases run out, the clock is set, hosts are removed and come back, and the leader loses
- * its database or is killed at any time, with a commit on its way that has happened or not.
- * Whatever the order, nothing runs twice, no host has more than it has, a port has one owner, and
- * after all is deleted nothing is left.
+ * order, leases and deadlines run out, the clock is set, hosts are removed and come back, and the
+ * leader loses its database or is killed at any time, with a commit on its way that has happened or
+ * not. Whatever the order, nothing runs twice, no host has more than it has, a port has one owner,
+ * and after all is deleted nothing is left.
  *
  * A failure names its seed; SEED=N in the environment runs that one alone.
  */
@@ -18,6 +18,7 @@
 #define EVENTS 600
 #define SEEDS 300
 #define LATE_MAX 3
+#define DEADLINE_S 20
 #define CLOCK_STEP_S 7200
 
 struct container {
@@ -269,7 +270,8 @@ static void check_rows(void)
 static void ask(void)
 {
 	static const enum scheduler_verb verbs[] = { SCHEDULER_START, SCHEDULER_STOP,
-						     SCHEDULER_RESTART, SCHEDULER_MOVE };
+						     SCHEDULER_RESTART, SCHEDULER_MOVE,
+						     SCHEDULER_EXTEND };
 	struct scheduler_action action = { .verb = verbs[next(ARRAY_SIZE(verbs))] };
 	struct error err = ERROR_INIT;
 	struct environment_entry *entry;
@@ -281,6 +283,8 @@ static void ask(void)
 	entry = state_environment_named(&world.scheduler->state, NULL, name);
 	if (action.verb == SCHEDULER_MOVE && next(2))
 		action.host = life.hosts[next(HOSTS)].name;
+	if (action.verb == SCHEDULER_EXTEND)
+		action.expires_at = clock_unix_seconds() + 1 + (int64_t)next(DEADLINE_S);
 	if (!entry) {
 		life.next_id++;
 		r = world_create_as(id, name, next(3) > 0, &err);
