@@ -6,6 +6,7 @@
 
 bats_require_minimum_version 1.5.0
 load fleet
+load scheduler
 
 setup_file() {
 	fleet_load
@@ -21,18 +22,6 @@ teardown_file() {
 
 setup() {
 	fleet_load
-}
-
-start() { # [OPTION...]
-	lab_start schedd - "$BUILD_DIR/schedd/schedd" --database "$lab_database" --listen "" --socket "$lab_dir/schedd.sock" \
-		--port-addresses "$lab_public" --port-range 30001-30999 --offline-after 5m "$@"
-	lab_wait 20 call GET /readyz -f
-}
-
-call() { # METHOD PATH [CURL-OPTION...]
-	local method=$1 path=$2
-	shift 2
-	curl -s -m 30 -X "$method" --unix-socket "$lab_dir/schedd.sock" "http://localhost$path" "$@"
 }
 
 sql() {
@@ -174,7 +163,6 @@ placed() {
 }
 
 @test "schedctl lists events, and goes on with those to come" {
-	ctl() { "$BUILD_DIR/schedctl/schedctl" --server "unix:$lab_dir/schedd.sock" "$@"; }
 	local id
 	id=$(call GET /v1/environments/a | jq -r .id)
 	run -0 ctl events --subject "$id" --action create

@@ -5,12 +5,13 @@
 
 bats_require_minimum_version 1.5.0
 load fleet
+load scheduler
 
 setup_file() {
 	fleet_load
 	lab_init
 	lab_postgres
-	start
+	start_limited
 	ctl token create one --role admin --save "$lab_dir/tokens/one"
 	ctl token create two --role admin --save "$lab_dir/tokens/two"
 }
@@ -23,22 +24,9 @@ setup() {
 	fleet_load
 }
 
-start() {
-	lab_start schedd - "$BUILD_DIR/schedd/schedd" --database "$lab_database" --listen "" \
-		--socket "$lab_dir/schedd.sock" --port-addresses "$lab_public" --port-range 30001-30999 \
-		--token-rate 10 --token-requests 2 --max-requests 3 --token-watches 2 --max-watches 3 --request-timeout 2s \
+start_limited() {
+	start --token-rate 10 --token-requests 2 --max-requests 3 --token-watches 2 --max-watches 3 --request-timeout 2s \
 		--idle-timeout 3s --watch-backlog 65536 --max-connections 100
-	lab_wait 20 call GET /readyz -f
-}
-
-ctl() {
-	"$BUILD_DIR/schedctl/schedctl" --server "unix:$lab_dir/schedd.sock" "$@"
-}
-
-call() { # as root
-	local method=$1 path=$2
-	shift 2
-	curl -s -X "$method" --unix-socket "$lab_dir/schedd.sock" "http://localhost$path" "$@"
 }
 
 as() { # TOKEN METHOD PATH [CURL-OPTION...]
