@@ -5,11 +5,9 @@
 #include <errno.h>
 #include <string.h>
 
-#include "gatewayd/encode.h"
+#include "gatewayd/dry_run.h"
 #include "gatewayd/netlink.h"
 #include "gatewayd/transact.h"
-
-#define TIMEOUT_MS 1000
 
 enum fastpath_mode fastpath_mode_parse(const char *name)
 {
@@ -25,41 +23,17 @@ enum fastpath_mode fastpath_mode_parse(const char *name)
 	return FASTPATH_MODE_INVALID;
 }
 
-/* A whole table with a flowtable without devices, in a batch without its end: it is checked, and
- * then dropped. */
-static int try_table(struct netlink *netlink, struct transact_result *result)
-{
-	const struct shape shape = { .map_size = 1, .fastpath = true };
-	struct ledger ledger = LEDGER_INIT;
-	struct structure nothing = { 0 };
-	struct encode_options options = { .ack_last = true };
-	struct plan plan;
-	struct batch batch;
-	int r;
-
-	r = plan_make(&ledger, &shape, &nothing, 0, &plan);
-	if (r < 0)
-		return r;
-	options.first_sequence = netlink_sequences(netlink, batch_sequences_max(&plan));
-	r = encode_plan(&plan, &shape, &options, &batch);
-	plan_clear(&plan);
-	if (r < 0)
-		return r;
-	batch.length -= batch.end_length;
-	r = transact(netlink, &batch, false, TIMEOUT_MS, result, NULL);
-	batch_clear(&batch);
-	return r;
-}
-
+/* A table with a flowtable without devices is tried. */
 int fastpath_probe(struct error *err)
 {
+	const struct shape shape = { .map_size = 1, .fastpath = true };
 	struct netlink netlink = NETLINK_INIT;
 	struct transact_result result;
 	int r;
 
 	r = netlink_open(&netlink, 0);
 	if (r == 0)
-		r = try_table(&netlink, &result);
+		r = dry_run(&netlink, &shape, NULL, &result);
 	if (r == 0 && result.outcome == TRANSACT_UNKNOWN)
 		r = -ETIMEDOUT;
 	netlink_close(&netlink);

@@ -3,52 +3,10 @@
 #include <errno.h>
 #include <string.h>
 
-#include "gatewayd/encode.h"
+#include "gatewayd/dry_run.h"
 #include "gatewayd/findings.h"
 #include "gatewayd/netlink.h"
 #include "gatewayd/transact.h"
-
-/* The kernel answers within sendmsg(2), so there is nothing to wait for but what is queued. */
-#define DRY_RUN_TIMEOUT_MS 100
-
-/* A mapping that is never made, of the address block for examples. */
-static int desire_sample(struct ledger *ledger, const struct policy *policy)
-{
-	const struct address sample = { .family = AF_INET, .bytes = { 192, 0, 2, 1 } };
-	const struct mapping_key key = { .address = sample, .port = 1, .protocol = PROTOCOL_TCP };
-	const struct endpoint target = { .address = sample, .port = 1 };
-
-	return ledger_desire(ledger, &key, &target, NULL, policy, 0, NULL);
-}
-
-/* The whole table in one batch without its END: the kernel checks all of it, answers every error,
- * and aborts. With a policy the table has a mapping with it. */
-static int dry_run(struct netlink *netlink, const struct shape *shape, const struct policy *policy,
-		   struct transact_result *result)
-{
-	struct structure nothing = { 0 };
-	struct ledger ledger = LEDGER_INIT;
-	struct encode_options options = { .ack_last = true };
-	struct plan plan;
-	struct batch batch;
-	int r;
-
-	r = policy ? desire_sample(&ledger, policy) : 0;
-	if (r == 0)
-		r = plan_make(&ledger, shape, &nothing, 0, &plan);
-	if (r == 0) {
-		options.first_sequence = netlink_sequences(netlink, batch_sequences_max(&plan));
-		r = encode_plan(&plan, shape, &options, &batch);
-		plan_clear(&plan);
-	}
-	ledger_clear(&ledger);
-	if (r < 0)
-		return r;
-	batch.length -= batch.end_length;
-	r = transact(netlink, &batch, false, DRY_RUN_TIMEOUT_MS, result, NULL);
-	batch_clear(&batch);
-	return r;
-}
 
 static void judge_dry_run(struct findings *findings, const struct transact_result *result)
 {
