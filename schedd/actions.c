@@ -65,15 +65,22 @@ static int wish_restart(const struct environment *environment, struct wish *wish
 	return 0;
 }
 
+/* Anywhere else, or on the host that was asked for: then that one's reason counts, and only where
+ * it is one of room is room what is missing. */
 static int check_room(struct scheduler *scheduler, const struct environment_entry *entry,
 		      const struct host_entry *target, struct error *err)
 {
-	const struct candidates_wish wish = { .prefer = target, .avoid = entry->host };
+	const struct environment_spec *spec = &environment_newest(entry)->origin->spec;
+	const struct candidates_wish wish = { .avoid = entry->host };
 	char reason[REASON_MAX] = "";
-	int r = candidates_try(scheduler, &environment_newest(entry)->origin->spec, &wish, reason);
+	int r = target ? candidates_ask(scheduler, spec, target, reason)
+		       : candidates_try(scheduler, spec, &wish, reason);
 
+	if (r == -EBUSY)
+		return conflict(err, "host", "host: %s", reason);
 	if (r == -ENOSPC)
-		return error_set(err, r, "no_capacity", NULL, "%s", reason);
+		return error_set(err, r, "no_capacity", target ? "host" : NULL, "%s%s",
+				 target ? "host: " : "", reason);
 	return r < 0 ? error_set(err, r, "internal", NULL, "out of memory") : 0;
 }
 
@@ -83,7 +90,8 @@ static int wish_move(struct scheduler *scheduler, const struct environment_entry
 	const struct environment *environment = environment_newest(entry);
 	const struct host_entry *target = host ? state_host(&scheduler->state, host) : NULL;
 
-	if (host && !target)
+	/* One whose removal is on its way is none any more: room there is not what is missing. */
+	if (host && (!target || host_newest(target)->record.gone))
 		return error_set(err, -ENOENT, "not_found", "host", "host: there is no host %s",
 				 host);
 	if (!environment_spec_is_movable(&environment->origin->spec))
@@ -101,7 +109,8 @@ static int wish_move(struct scheduler *scheduler, const struct environment_entry
 		return conflict(err, "host",
 				"host: %s is stopped, and finds its host when it is started",
 				name_of(environment));
-	if (environment->action == ACTION_MOVE)
+	/* It is on its way already; where to is not decided before it has left. */
+	if (environment->action == ACTION_MOVE && !host)
 		return 0;
 	wish->action = ACTION_MOVE;
 	wish->move_to = host ? host : "";
@@ -156,7 +165,8 @@ static int wish_of(struct scheduler *scheduler, const struct environment_entry *
 static bool is_granted(const struct environment *environment, const struct wish *wish)
 {
 	return environment->power == wish->power && environment->action == wish->action &&
-	       environment->expires_at == wish->expires_at;
+	       environment->expires_at == wish->expires_at &&
+	       strcmp(environment->move_to, wish->move_to) == 0;
 }
 
 static void audit(struct scheduler *scheduler, const struct environment_entry *entry,

@@ -223,6 +223,34 @@ int candidates_try(struct scheduler *scheduler, const struct environment_spec *s
 	return r;
 }
 
+int candidates_ask(const struct scheduler *scheduler, const struct environment_spec *spec,
+		   const struct host_entry *host, char reason[REASON_MAX])
+{
+	char buffer[PLACEMENT_REASON_MAX];
+	struct candidates candidates;
+	int r = candidates_make(&scheduler->state, spec, &candidates);
+
+	if (r < 0)
+		return r;
+	for (size_t i = 0; i < candidates.n_hosts; i++) {
+		const struct placement_host *asked = &candidates.hosts[i];
+		const char *why = NULL;
+
+		if (asked->userdata == host)
+			why = placement_refusal(asked, &candidates.request, buffer);
+		if (!why)
+			continue;
+		r = asked->refusal ? -EBUSY : -ENOSPC;
+		if (asked->refusal)
+			(void)snprintf(reason, REASON_MAX, "%s %s", asked->name, why);
+		else
+			(void)snprintf(reason, REASON_MAX, "%s cannot take %s: %s", asked->name,
+				       spec->name, why);
+	}
+	candidates_clear(&candidates);
+	return r;
+}
+
 int candidates_place(struct scheduler *scheduler, struct environment_entry *environment,
 		     const struct candidates_wish *wish, char reason[REASON_MAX])
 {

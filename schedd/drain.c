@@ -2,6 +2,7 @@
 /* Draining hosts are emptied one after another, in the order in which they began, a few
  * environments at a time. It only writes down that an environment is to move, and only while
  * another host has room for it; what cannot move stays, and says so. */
+#include <stdlib.h>
 #include <string.h>
 
 #include "schedd/scheduler_private.h"
@@ -13,9 +14,14 @@ static bool is_draining(const struct host_entry *host)
 	return host_newest(host)->mode == HOST_DRAINING && host_newest(host)->online;
 }
 
+/* What waits for a host that is not heard of keeps nobody else from moving; nor does what is
+ * deleted on the way. */
 static bool is_moving(const struct environment_entry *entry)
 {
-	return environment_newest(entry)->action == ACTION_MOVE;
+	const struct environment *environment = environment_newest(entry);
+
+	return environment->action == ACTION_MOVE && environment->phase != PHASE_DELETING &&
+	       entry->host && host_newest(entry->host)->online;
 }
 
 static bool can_move(const struct environment_entry *entry)
@@ -56,17 +62,30 @@ static struct host_entry *next_host(const struct scheduler *scheduler,
 	return next;
 }
 
+/* Its owner reads why it stays, in the row's reason. Without memory it is said another time. */
+static void note_no_room(struct scheduler *scheduler, struct environment_entry *entry,
+			 const char *reason)
+{
+	if (strcmp(entry->no_room ? entry->no_room : "", reason) == 0)
+		return;
+	free(entry->no_room);
+	entry->no_room = *reason ? strdup(reason) : NULL;
+	state_mark(&scheduler->state, entry);
+}
+
 /* Each is looked for alone: what is told to move now may take another's room, which then waits for
  * its turn on its new host, or goes home. */
-static bool has_room(struct scheduler *scheduler, const struct environment_entry *entry)
+static bool has_room(struct scheduler *scheduler, struct environment_entry *entry)
 {
 	const struct environment *environment = environment_newest(entry);
 	const struct candidates_wish wish = { .avoid = entry->host };
-	char reason[REASON_MAX];
-
+	char reason[REASON_MAX] = "";
 	/* One that is stopped needs no place before it is started. */
-	return !environment->power ||
-	       candidates_try(scheduler, &environment->origin->spec, &wish, reason) == 0;
+	bool room = !environment->power ||
+		    candidates_try(scheduler, &environment->origin->spec, &wish, reason) == 0;
+
+	note_no_room(scheduler, entry, room ? "" : reason);
+	return room;
 }
 
 static bool begin_move(struct scheduler *scheduler, struct environment_entry *entry)

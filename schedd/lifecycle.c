@@ -296,6 +296,23 @@ static void note_deadline(const struct lifecycle_input *input, struct lifecycle_
 	lifecycle_recheck(decision, (uint64_t)MIN(to_warning, DEADLINE_RECHECK_MAX_S) * 1000);
 }
 
+static void note_draining(const struct lifecycle_input *input, struct lifecycle_decision *decision)
+{
+	const char *name = input->host->name;
+
+	if (!environment_spec_is_movable(&input->environment->origin->spec))
+		lifecycle_because(decision,
+				  "host %s is draining, and not all of its volumes are shared: it "
+				  "stays until it is stopped",
+				  name);
+	else if (input->no_room)
+		lifecycle_because(decision, "host %s is draining: it waits for room elsewhere: %s",
+				  name, input->no_room);
+	else
+		lifecycle_because(decision, "host %s is draining: it moves when its turn comes",
+				  name);
+}
+
 /* What its host's mode means for an environment that runs there. */
 static void note_mode(const struct lifecycle_input *input, struct lifecycle_decision *decision)
 {
@@ -305,15 +322,7 @@ static void note_mode(const struct lifecycle_input *input, struct lifecycle_deci
 		return;
 	switch (host->mode) {
 	case HOST_DRAINING:
-		if (environment_spec_is_movable(&input->environment->origin->spec))
-			lifecycle_because(decision,
-					  "host %s is draining: it moves when its turn comes",
-					  host->name);
-		else
-			lifecycle_because(decision,
-					  "host %s is draining, and not all of its volumes are "
-					  "shared: it stays until it is stopped",
-					  host->name);
+		note_draining(input, decision);
 		break;
 	case HOST_MAINTENANCE:
 		lifecycle_because(decision, "host %s is in maintenance: it may go away",

@@ -50,6 +50,8 @@ struct lifecycle_input {
 	const struct lifecycle_limits *limits;
 	int64_t now;         /* Unix seconds */
 	uint64_t unready_ms; /* how long the container has not been ready while published */
+	const char *no_room; /* why no other host takes it from its draining one; NULL: one does, or
+				nobody has looked */
 };
 
 struct lifecycle_port {

@@ -98,6 +98,7 @@ static void decide(const struct run *run, const struct environment_entry *entry,
 		.n_gateways = run->n_gateways,
 		.limits = &run->scheduler->config.limits,
 		.now = run->now,
+		.no_room = entry->no_room,
 	};
 
 	for (size_t i = 0; i < entry->n_ports; i++)

@@ -128,3 +128,6 @@ int candidates_place(struct scheduler *scheduler, struct environment_entry *envi
  */
 int candidates_try(struct scheduler *scheduler, const struct environment_spec *spec,
 		   const struct candidates_wish *wish, char reason[REASON_MAX]) _must_check_;
+/* Would this host? -EBUSY: it takes nothing now; -ENOSPC: not this; both with the reason. */
+int candidates_ask(const struct scheduler *scheduler, const struct environment_spec *spec,
+		   const struct host_entry *host, char reason[REASON_MAX]) _must_check_;

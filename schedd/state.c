@@ -503,6 +503,7 @@ void state_remove_entry(struct state *state, struct entry *entry)
 	case RECORD_ENVIRONMENT:
 		if (indexed)
 			unindex_environment(state, (struct environment_entry *)entry);
+		free(((struct environment_entry *)entry)->no_room);
 		break;
 	case RECORD_PORT:
 		if (indexed)

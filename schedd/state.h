@@ -88,7 +88,8 @@ struct environment_entry {
 	struct environment_entry *waiting_prev, *waiting_next;
 	uint64_t unready_since_ms; /* monotonic; 0: ready, or not published */
 	uint64_t recheck_ms;       /* monotonic; 0: no need but for events */
-	uint64_t told_revision;    /* of the newest batch in which watchers were told of it */
+	char *no_room;          /* why no other host takes it from its draining one; may be NULL */
+	uint64_t told_revision; /* of the newest batch in which watchers were told of it */
 };
 
 /* Who did what, for table events. */

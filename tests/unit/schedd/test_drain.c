@@ -146,6 +146,8 @@ Test(drain, what_is_local_stays)
 
 Test(drain, without_room_elsewhere_nothing_moves_until_there_is)
 {
+	const char *reason;
+
 	hosts(2, 1000);
 	fill("h2", "other", 2, false);
 	fill("h1", "a", 2, true);
@@ -153,9 +155,12 @@ Test(drain, without_room_elsewhere_nothing_moves_until_there_is)
 	mode("h1", HOST_DRAINING);
 	cr_assert_eq(moving("h1"), 0);
 	cr_assert_str_eq(world_environment("env-a0")->host, "h1");
+	reason = state_environment(&world.scheduler->state, "env-a0")->no_room;
+	cr_assert(reason && strstr(reason, "h2: needs 400 milli CPU, 200 free"), "%s", reason);
 	world_register_host("h3", 1000);
 	world_settle();
 	cr_assert_eq(moving("h1"), 2);
+	cr_assert_null(state_environment(&world.scheduler->state, "env-a0")->no_room);
 	empty("h1");
 	cr_assert_str_eq(world_environment("env-a0")->host, "h3");
 }
@@ -224,16 +229,73 @@ Test(drain, the_next_host_has_its_turn_where_none_of_the_first_can_move)
 	cr_assert_eq(moving("h2"), 1);
 }
 
+/* Those are heard of, and h1 is not, until it is offline. */
+static void h1_goes_away(unsigned n_others, int cpu_milli)
+{
+	for (int i = 0; i < 5; i++) {
+		world.ms += WORLD_OFFLINE_MS / 4;
+		for (unsigned j = 0; j < n_others; j++) {
+			char name[16];
+
+			(void)snprintf(name, sizeof(name), "h%u", j + 2);
+			world_register_host(name, cpu_milli);
+		}
+		world_settle();
+	}
+	cr_assert_not(host_newest(state_host(&world.scheduler->state, "h1"))->online);
+}
+
+/* h1 is away, with one that was told to move; h2 is drained. */
+static void drain_while_h1_is_away(void)
+{
+	h1_goes_away(2, 4000);
+	mode("h1", HOST_MAINTENANCE); /* its lease ends nothing */
+	mode("h2", HOST_DRAINING);
+	cr_assert_eq(moving("h1"), 1);
+	cr_assert_eq(moving("h2"), 2);
+}
+
+Test(drain, what_waits_for_a_host_that_is_away_holds_nobody_up)
+{
+	struct scheduler_action move = { .verb = SCHEDULER_MOVE };
+	struct error err = ERROR_INIT;
+
+	hosts(3, 4000);
+	fill("h2", "b", 2, true);
+	fill("h1", "a", 1, true);
+	mode("h3", HOST_ACTIVE);
+	cr_assert_eq(
+		scheduler_act(world.scheduler, "env-a0", &move, "test", world_done, NULL, &err), 0,
+		"%s", err.message);
+	world_settle();
+	drain_while_h1_is_away();
+}
+
+Test(drain, what_is_deleted_on_its_way_holds_nobody_up)
+{
+	struct scheduler_action move = { .verb = SCHEDULER_MOVE };
+	struct error err = ERROR_INIT;
+
+	hosts(3, 4000);
+	fill("h2", "b", 2, true);
+	fill("h1", "a", 1, true);
+	mode("h3", HOST_ACTIVE);
+	cr_assert_eq(
+		scheduler_act(world.scheduler, "env-a0", &move, "test", world_done, NULL, &err), 0,
+		"%s", err.message);
+	world_settle();
+	cr_assert_eq(scheduler_delete(world.scheduler, "env-a0", "test", world_done, NULL, &err),
+		     0);
+	world_settle();
+	mode("h2", HOST_DRAINING);
+	cr_assert_eq(moving("h2"), 2);
+}
+
 Test(drain, a_host_that_is_away_is_left_alone)
 {
 	hosts(2, 4000);
 	fill("h1", "a", 1, true);
-	for (int i = 0; i < 5; i++) {
-		world.ms += WORLD_OFFLINE_MS / 4;
-		world_register_host("h2", 4000);
-		world_settle();
-	}
-	cr_assert_not(host_newest(state_host(&world.scheduler->state, "h1"))->online);
+	h1_goes_away(1, 4000);
 	mode("h2", HOST_ACTIVE);
 	mode("h1", HOST_DRAINING);
 	cr_assert_eq(moving("h1"), 0);

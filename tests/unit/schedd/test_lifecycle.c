@@ -55,6 +55,7 @@ struct situation {
 	bool unready;   /* longer than the grace */
 	enum deadline deadline;
 	bool delete_at_deadline;
+	bool no_room; /* elsewhere */
 };
 
 struct outcome {
@@ -173,6 +174,7 @@ static void scene_make(struct scene *scene, const struct situation *situation)
 		.limits = &scene->limits,
 		.now = NOW,
 		.unready_ms = situation->unready ? 6000 : 0,
+		.no_room = situation->no_room ? "no host can take demo" : NULL,
 	};
 }
 
@@ -467,6 +469,10 @@ static const struct {
 	  { RUNS, READY, .mode = HOST_DRAINING },
 	  { PHASE_RUNNING, .assignment = ASSIGNMENT_RUNNING, .port = PORT_PUBLISHED,
 	    .reason = "moves when its turn comes" } },
+	{ "draining-finds-no-room",
+	  { RUNS, READY, .mode = HOST_DRAINING, .no_room = true },
+	  { PHASE_RUNNING, .assignment = ASSIGNMENT_RUNNING, .port = PORT_PUBLISHED,
+	    .reason = "waits for room elsewhere: no host can take demo" } },
 	{ "draining-waits",
 	  { RUNS, READY, .mode = HOST_DRAINING, .local = true },
 	  { PHASE_RUNNING, .assignment = ASSIGNMENT_RUNNING, .port = PORT_PUBLISHED,
