@@ -248,6 +248,22 @@ static json_t *mark_stale(const struct api *api, json_t *list)
 	return NULL;
 }
 
+/* Says to who sees all ports how many nobody has. NULL: out of memory. */
+static json_t *mark_free(const struct listing *listing, const struct state *state,
+			 enum record_kind kind, json_t *list)
+{
+	json_int_t tcp, udp;
+
+	if (!list || kind != RECORD_PORT || listing->caller->access != ACCESS_ALL)
+		return list;
+	tcp = (json_int_t)port_pool_free(&state->pool, PROTOCOL_TCP);
+	udp = (json_int_t)port_pool_free(&state->pool, PROTOCOL_UDP);
+	if (json_object_set_new(list, "free", json_pack("{s:I, s:I}", "tcp", tcp, "udp", udp)) == 0)
+		return list;
+	json_decref(list);
+	return NULL;
+}
+
 void api_reply_list(struct api *api, struct http_request *request, enum record_kind kind,
 		    bool (*sees)(const struct caller *caller, const struct entry *entry),
 		    json_t *(*answer)(const struct api *api, const struct entry *entry))
@@ -257,7 +273,7 @@ void api_reply_list(struct api *api, struct http_request *request, enum record_k
 	struct listing listing = { api, access_caller(request), sees, answer, json_array() };
 	struct page page = { 0 };
 	struct error err = ERROR_INIT;
-	json_t *next;
+	json_t *next, *list;
 	int r = listing.items ? 0 : -ENOMEM;
 
 	if (r == 0 && paged)
@@ -268,10 +284,10 @@ void api_reply_list(struct api *api, struct http_request *request, enum record_k
 	next = r == 0 && page.more ? json_string(page.rows[page.n - 1]->id) : json_null();
 	free(page.rows);
 	if (r == 0) {
+		list = json_pack("{s:o, s:I, s:o}", "items", listing.items, "revision",
+				 (json_int_t)state->revision, "next", next);
 		api_reply_item(request, 200,
-			       mark_stale(api, json_pack("{s:o, s:I, s:o}", "items", listing.items,
-							 "revision", (json_int_t)state->revision,
-							 "next", next)));
+			       mark_stale(api, mark_free(&listing, state, kind, list)));
 		return;
 	}
 	json_decref(listing.items);

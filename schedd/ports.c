@@ -175,11 +175,30 @@ size_t port_pool_size(const struct port_pool *pool)
 	return pool->n_addresses * PROTOCOLS * ((size_t)(pool->last - pool->first) + 1);
 }
 
+static size_t count_taken(const struct port_pool *pool, size_t address, enum protocol protocol)
+{
+	const uint64_t *bits = &pool->taken[bitmap_index(pool, address, protocol)];
+	size_t n = 0;
+
+	for (size_t i = 0; i < pool->words; i++)
+		n += (size_t)__builtin_popcountll(bits[i]);
+	return n;
+}
+
 size_t port_pool_taken(const struct port_pool *pool)
 {
 	size_t n = 0;
 
-	for (size_t i = 0; i < pool->n_addresses * PROTOCOLS * pool->words; i++)
-		n += (size_t)__builtin_popcountll(pool->taken[i]);
+	for (size_t i = 0; i < pool->n_addresses; i++)
+		n += count_taken(pool, i, PROTOCOL_TCP) + count_taken(pool, i, PROTOCOL_UDP);
+	return n;
+}
+
+size_t port_pool_free(const struct port_pool *pool, enum protocol protocol)
+{
+	size_t n = pool->n_addresses * ((size_t)(pool->last - pool->first) + 1);
+
+	for (size_t i = 0; i < pool->n_addresses; i++)
+		n -= count_taken(pool, i, protocol);
 	return n;
 }

@@ -43,3 +43,5 @@ int port_pool_find(const struct port_pool *pool, enum protocol protocol, uint16_
 /* Ports in the pool and how many of them are owned, for metrics. */
 size_t port_pool_size(const struct port_pool *pool);
 size_t port_pool_taken(const struct port_pool *pool);
+/* Ports of one protocol that nobody owns. */
+size_t port_pool_free(const struct port_pool *pool, enum protocol protocol);

@@ -106,6 +106,8 @@ Test(ports, every_port_is_had_once_and_then_there_is_none)
 			port_pool_take(&pool, &found);
 		}
 		cr_expect_eq(port_pool_taken(&pool), 2 * n);
+		cr_expect_eq(port_pool_free(&pool, PROTOCOL_UDP), 0);
+		cr_expect_eq(port_pool_free(&pool, PROTOCOL_TCP), 2 * n);
 		cr_expect_str_eq(take(&pool, PROTOCOL_UDP, 0), "ENOSPC");
 		cr_expect_eq(port_pool_find(&pool, PROTOCOL_TCP, 0, &found), 0);
 		port_pool_clear(&pool);
