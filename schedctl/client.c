@@ -248,7 +248,7 @@ static int fail_transport(struct exchange *exchange, const struct http_response 
 static int fail_status(struct exchange *exchange, const struct http_response *response)
 {
 	_cleanup_json_ json_t *body = NULL;
-	const char *message = NULL, *field = NULL;
+	const char *message = NULL, *field = NULL, *code = "refused";
 	int errnum = errnum_of_status(response->status);
 
 	if (json_decode(response->body, response->length, &body, NULL) == 0) {
@@ -263,12 +263,14 @@ static int fail_status(struct exchange *exchange, const struct http_response *re
 				 strncmp(exchange->client->peer, "gatewayd", 8) == 0 ? "gatewayd"
 										     : "schedd");
 	if (response->status == 401)
-		return error_set(exchange->err, errnum, "refused", NULL,
+		return error_set(exchange->err, errnum, "unauthenticated", NULL,
 				 "%s; name a file with one by --token-file or PORTICO_TOKEN_FILE",
 				 message);
+	if (response->status == 403)
+		code = "forbidden";
 	if (field && *field && !strstr(message, field))
-		return error_set(exchange->err, errnum, "refused", field, "%s: %s", field, message);
-	return error_set(exchange->err, errnum, "refused", field, "%s", message);
+		return error_set(exchange->err, errnum, code, field, "%s: %s", field, message);
+	return error_set(exchange->err, errnum, code, field, "%s", message);
 }
 
 static void on_done(const struct http_response *response, void *userdata)

@@ -46,11 +46,11 @@ static bool is(const json_t *object, const char *key, const char *value)
 	return strcmp(text_field(object, key), value) == 0;
 }
 
-/* The items of a collection, a new reference; NULL where it cannot be read, which was said. */
-static json_t *fetch(struct doctor *doctor, const char *collection)
+/* The answer for a collection; NULL where it cannot be read, which was said. */
+static json_t *fetch_answer(struct doctor *doctor, const char *collection)
 {
-	_cleanup_json_ json_t *answer = NULL;
 	struct error err = ERROR_INIT;
+	json_t *answer = NULL;
 	int r = show_fetch_all(doctor->context, collection, &answer, &err);
 
 	if (r < 0) {
@@ -58,6 +58,14 @@ static json_t *fetch(struct doctor *doctor, const char *collection)
 		     error_text(&err, r));
 		return NULL;
 	}
+	return answer;
+}
+
+/* The same, its items alone: a new reference. */
+static json_t *fetch(struct doctor *doctor, const char *collection)
+{
+	_cleanup_json_ json_t *answer = fetch_answer(doctor, collection);
+
 	return json_incref(json_object_get(answer, "items"));
 }
 
@@ -228,12 +236,31 @@ static bool serves(json_t *gateways, const char *address)
 	return false;
 }
 
+/* True where every port of a protocol is somebody's, or rests after it was. */
+static bool is_full(struct doctor *doctor, const json_t *answer, const char *protocol)
+{
+	const json_t *left = json_object_get(json_object_get(answer, "free"), protocol);
+	json_t *ports = json_object_get(answer, "items"), *port;
+	size_t i, resting = 0;
+
+	if (!json_is_integer(left) || json_integer_value(left) > 0)
+		return false;
+	json_array_foreach (ports, i, port)
+		resting += is(port, "state", "quarantined") && is(port, "protocol", protocol);
+	find(doctor, "error", "ports",
+	     "widen schedd's port-range or port-addresses, or delete environments that nobody needs",
+	     "no %s port is free, %zu rest in quarantine: environments that need one are refused",
+	     protocol, resting);
+	return true;
+}
+
 static void check_ports(struct doctor *doctor, json_t *gateways)
 {
-	_cleanup_json_ json_t *ports = fetch(doctor, "/v1/ports");
+	_cleanup_json_ json_t *answer = fetch_answer(doctor, "/v1/ports");
+	json_t *ports = json_object_get(answer, "items"), *port;
+	bool full_tcp = is_full(doctor, answer, "tcp"), full_udp = is_full(doctor, answer, "udp");
 	size_t i, unserved = 0, stuck = 0;
 	const char *address = "";
-	json_t *port;
 
 	json_array_foreach (ports, i, port) {
 		if (!serves(gateways, text_field(port, "address"))) {
@@ -246,13 +273,14 @@ static void check_ports(struct doctor *doctor, json_t *gateways)
 		find(doctor, "error", "ports",
 		     "add the address to a gateway's --addresses, or take it from schedd's "
 		     "port-addresses",
-		     "%zu ports are on addresses that no gateway serves, such as %s", unserved,
-		     address);
+		     "%zu %s on an address that no gateway serves, such as %s", unserved,
+		     unserved == 1 ? "port is" : "ports are", address);
 	if (stuck > 0)
 		find(doctor, "warning", "ports",
 		     "bring the gateway back that has not confirmed: schedctl gateway list",
-		     "%zu ports wait to be withdrawn for more than a minute", stuck);
-	if (ports && unserved == 0 && stuck == 0)
+		     "%zu %s to be withdrawn for more than a minute", stuck,
+		     stuck == 1 ? "port waits" : "ports wait");
+	if (ports && unserved == 0 && stuck == 0 && !full_tcp && !full_udp)
 		good(doctor, "ports", "%zu in use or resting", json_array_size(ports));
 }
 
