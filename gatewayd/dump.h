@@ -4,7 +4,6 @@
  */
 #pragma once
 
-#include "gatewayd/element.h"
 #include "gatewayd/netlink.h"
 #include "gatewayd/plan.h"
 
@@ -41,19 +40,3 @@ int dump_generation(struct netlink *netlink, uint32_t *ret) _must_check_;
  * can be read all the same. -EAGAIN where the ruleset kept changing; after any error the socket
  * has to be closed, since a dump may still be under way on it. */
 int dump_table(struct netlink *netlink, const struct shape *shape, struct dump *ret) _must_check_;
-
-/* Reads the named counters' packets; 0 for those that are not there. -EINTR where the table changed
- * meanwhile: it may be repeated. After any error the socket has to be closed. */
-int dump_counters(struct netlink *netlink, uint64_t ret_packets[SHAPE_COUNTER_MAX]) _must_check_;
-
-/* Asks for the elements with these keys, all of one set, and hands each that is there to the
- * callback: a cost that grows with the keys and not with the set. The kernel stops at the first key
- * that it does not have. */
-#define DUMP_KEYS_MAX 64
-int dump_keys(struct netlink *netlink, const struct member_key *keys, size_t n,
-	      void (*on_element)(const struct element *element, void *userdata), void *userdata)
-	_must_check_;
-
-/* Whether the kernel has an element with this key. *ret is set where it has. */
-int dump_element(struct netlink *netlink, const struct member_key *key, bool *ret_exists,
-		 struct element *ret) _must_check_;

@@ -10,6 +10,7 @@
 #include <libmnl/libmnl.h>
 #include <libnftnl/udata.h>
 #include <linux/netfilter/nf_tables.h>
+#include <linux/netfilter/nfnetlink.h>
 #include <string.h>
 
 /* What has passed its end while it was on its way ends at once. */
@@ -404,4 +405,24 @@ int element_read(const struct nlattr *element, enum shape_set set, struct elemen
 int64_t element_end(const struct element *element, int64_t now_ms)
 {
 	return element->timeout_ms == 0 ? 0 : (now_ms + (int64_t)element->timeout_ms + 500) / 1000;
+}
+
+int element_for_each(const struct nlmsghdr *message,
+		     int (*callback)(const struct nlattr *attr, void *userdata), void *userdata)
+{
+	const struct nlattr *list, *attr;
+
+	mnl_attr_for_each(list, message, sizeof(struct nfgenmsg))
+	{
+		if (mnl_attr_get_type(list) != NFTA_SET_ELEM_LIST_ELEMENTS)
+			continue;
+		mnl_attr_for_each_nested(attr, list)
+		{
+			int r = callback(attr, userdata);
+
+			if (r < 0)
+				return r;
+		}
+	}
+	return 0;
 }

@@ -39,5 +39,11 @@ bool element_put(struct nlmsghdr *header, size_t room, const struct element *ele
 int element_read(const struct nlattr *element, enum shape_set set, struct element *ret)
 	_must_check_;
 
+/* Hands each element of an answer of the kernel to the callback, until one returns an error, which
+ * is the result then. */
+int element_for_each(const struct nlmsghdr *message,
+		     int (*callback)(const struct nlattr *attr, void *userdata), void *userdata)
+	_must_check_;
+
 /* When an element that was read at now_ms (Unix time) ends, in Unix seconds; 0: never. */
 int64_t element_end(const struct element *element, int64_t now_ms);

@@ -7,7 +7,7 @@
 
 #include <errno.h>
 
-#include "gatewayd/dump.h"
+#include "gatewayd/lookup.h"
 #include "lib/loop.h"
 
 /* A turn asks for so many elements at most, about 2 µs each, so that a gateway with many limits has
@@ -21,8 +21,8 @@ struct refusals {
 	struct ledger *ledger;
 	struct netlink netlink;
 	struct event timer;
-	struct member_key last;                /* the member that was looked at last */
-	struct member_key keys[DUMP_KEYS_MAX]; /* of one set, to be asked for */
+	struct member_key last;                  /* the member that was looked at last */
+	struct member_key keys[LOOKUP_KEYS_MAX]; /* of one set, to be asked for */
 	size_t n_keys;
 	uint64_t seen[SHAPE_COUNTER_MAX], total[SHAPE_COUNTER_MAX];
 };
@@ -32,7 +32,7 @@ static int read_counters(struct refusals *refusals)
 	uint64_t now[SHAPE_COUNTER_MAX];
 	int r;
 
-	r = dump_counters(&refusals->netlink, now);
+	r = lookup_counters(&refusals->netlink, now);
 	if (r < 0)
 		return r;
 	for (size_t i = 0; i < SHAPE_COUNTER_MAX; i++) {
@@ -58,8 +58,8 @@ static int ask(struct refusals *refusals)
 	int r = 0;
 
 	if (refusals->n_keys > 0)
-		r = dump_keys(&refusals->netlink, refusals->keys, refusals->n_keys, on_element,
-			      refusals);
+		r = lookup_keys(&refusals->netlink, refusals->keys, refusals->n_keys, on_element,
+				refusals);
 	refusals->n_keys = 0;
 	return r;
 }
@@ -68,7 +68,7 @@ static int add_key(struct refusals *refusals, const struct member_key *key)
 {
 	int r = 0;
 
-	if (refusals->n_keys == DUMP_KEYS_MAX ||
+	if (refusals->n_keys == LOOKUP_KEYS_MAX ||
 	    (refusals->n_keys > 0 && refusals->keys[0].set != key->set))
 		r = ask(refusals);
 	refusals->keys[refusals->n_keys++] = *key;

@@ -4,6 +4,11 @@
  */
 #include "gatewayd/shape_counter.h"
 
+#include <arpa/inet.h>
+#include <endian.h>
+#include <libmnl/libmnl.h>
+#include <linux/netfilter/nf_tables.h>
+#include <linux/netfilter/nfnetlink.h>
 #include <string.h>
 
 #define PREFIX "refused_"
@@ -49,4 +54,35 @@ unsigned shape_counters(shape_sets sets)
 		if (counters[i].needs & sets)
 			bits |= SHAPE_COUNTER_BIT(i);
 	return bits;
+}
+
+enum shape_counter shape_counter_read(const struct nlmsghdr *message, bool *ret_ours,
+				      uint64_t *ret_packets)
+{
+	const struct nfgenmsg *nfgen = mnl_nlmsg_get_payload(message);
+	const char *table = "", *name = "";
+	const struct nlattr *attr, *data = NULL, *inner;
+	uint32_t type = 0;
+
+	mnl_attr_for_each(attr, message, sizeof(*nfgen))
+	{
+		if (mnl_attr_get_type(attr) == NFTA_OBJ_TABLE)
+			table = mnl_attr_get_str(attr);
+		else if (mnl_attr_get_type(attr) == NFTA_OBJ_NAME)
+			name = mnl_attr_get_str(attr);
+		else if (mnl_attr_get_type(attr) == NFTA_OBJ_TYPE)
+			type = ntohl(mnl_attr_get_u32(attr));
+		else if (mnl_attr_get_type(attr) == NFTA_OBJ_DATA)
+			data = attr;
+	}
+	*ret_ours = shape_is_table(table, nfgen->nfgen_family);
+	*ret_packets = 0;
+	if (!*ret_ours || type != NFT_OBJECT_COUNTER || !data)
+		return SHAPE_COUNTER_INVALID;
+	mnl_attr_for_each_nested(inner, data)
+	{
+		if (mnl_attr_get_type(inner) == NFTA_COUNTER_PACKETS)
+			*ret_packets = be64toh(mnl_attr_get_u64(inner));
+	}
+	return shape_counter_parse(name);
 }

@@ -4,6 +4,8 @@
  */
 #pragma once
 
+#include <linux/netlink.h>
+
 #include "gatewayd/shape_set.h"
 
 enum shape_counter {
@@ -24,3 +26,8 @@ enum shape_counter shape_counter_parse(const char *name);
 const char *shape_counter_reason(enum shape_counter counter);
 /* All counters of a table with these sets, as SHAPE_COUNTER_BITs. */
 unsigned shape_counters(shape_sets sets);
+
+/* Reads the message of a named object. SHAPE_COUNTER_INVALID where it is none of our counters;
+ * *ret_ours says whether it is in our table at all. */
+enum shape_counter shape_counter_read(const struct nlmsghdr *message, bool *ret_ours,
+				      uint64_t *ret_packets);

@@ -370,6 +370,11 @@ static uint64_t timeout_of(const struct shape *shape, enum shape_set set)
 	return shape_set_is_dynamic(set) ? UINT64_C(1000) * shape->source_rate_s : 0;
 }
 
+bool shape_is_table(const char *name, uint32_t family)
+{
+	return family == NFPROTO_INET && name && strcmp(name, SHAPE_TABLE) == 0;
+}
+
 struct nftnl_set *shape_make_set(const struct shape *shape, enum shape_set set)
 {
 	const struct set_spec *spec = &sets[set];

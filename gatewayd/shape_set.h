@@ -16,6 +16,8 @@
 #include "proto/mapping.h"
 
 #define SHAPE_TABLE "portico"
+/* Whether a table of this name and family is ours. name may be NULL. */
+bool shape_is_table(const char *name, uint32_t family);
 
 /* A key or value as the kernel wants it: each part padded to four bytes. */
 #define SHAPE_KEY_MAX 40

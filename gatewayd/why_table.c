@@ -3,7 +3,7 @@
 #include <errno.h>
 #include <string.h>
 
-#include "gatewayd/dump.h"
+#include "gatewayd/lookup.h"
 #include "gatewayd/why_checks.h"
 #include "lib/clock.h"
 
@@ -46,7 +46,7 @@ static int read_element(const struct why_subject *subject, bool *ret_exists, str
 	if (r < 0)
 		return r;
 	element_key_of(map, &entry->key, &member);
-	r = dump_element(&netlink, &member, ret_exists, &element);
+	r = lookup_element(&netlink, &member, ret_exists, &element);
 	if (r == 0 && *ret_exists)
 		r = shape_value_parse(map, element.value, element.value_length, ret);
 	netlink_close(&netlink);

@@ -8,6 +8,7 @@
 #include <sys/socket.h>
 
 #include "gatewayd/dump.h"
+#include "gatewayd/lookup.h"
 #include "gatewayd/transact.h"
 #include "tests/fuzz/fuzz.h"
 
@@ -65,7 +66,7 @@ static void try_element(const char *address, enum shape_set set)
 
 	fuzz_require(address_parse(address, &key.address) == 0);
 	element_key_of(set, &key, &wanted);
-	if (dump_element(&netlink, &wanted, &exists, &element) < 0 || !exists)
+	if (lookup_element(&netlink, &wanted, &exists, &element) < 0 || !exists)
 		return;
 	fuzz_require(element.key.length <= SHAPE_KEY_MAX);
 	fuzz_require(memchr(element.comment, '\0', sizeof(element.comment)) != NULL);

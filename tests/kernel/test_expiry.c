@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "gatewayd/lookup.h"
 #include "lib/clock.h"
 #include "tests/kernel/kernel.h"
 
@@ -165,7 +166,7 @@ static bool has_ended(const char *key)
 	bool exists;
 
 	element_key_of(SHAPE_EXPIRING4, &k, &element);
-	cr_assert_eq(dump_element(&applier.netlink, &element, &exists, &ignored), 0);
+	cr_assert_eq(lookup_element(&applier.netlink, &element, &exists, &ignored), 0);
 	return !exists;
 }
 
