@@ -2,14 +2,11 @@
 /* The flow table: which connections are whose, and what they carried. It reads no socket; the
  * records are in flow_store.c.
  */
-#include "gatewayd/flow_table.h"
+#include "gatewayd/flow_table_private.h"
 
 #include <errno.h>
 #include <linux/netfilter/nf_conntrack_common.h>
 #include <string.h>
-
-#include "gatewayd/shape.h"
-#include "lib/log.h"
 
 #define NONE FLOW_STORE_NONE
 /* A flow that no listing has shown for so long has ended unheard: it began before anybody
@@ -18,45 +15,8 @@
 #define MISSING_SECONDS 600
 /* Flows that one round looks at for that. */
 #define SWEEP_STEP 20000
-/* A closed account waits so long for the last events of connections that no listing showed. */
-#define CLOSED_SECONDS 30
 
-/* ---- keys ---- */
-
-static uint32_t mix(uint64_t value)
-{
-	value ^= value >> 32;
-	value *= UINT64_C(0xd6e8feb86659fd93);
-	value ^= value >> 32;
-	return (uint32_t)value;
-}
-
-static uint32_t hash_key(const struct mapping_key *key)
-{
-	uint64_t parts[2];
-
-	memcpy(parts, key->address.bytes, sizeof(parts));
-	return mix(parts[0] ^ ((uint64_t)mix(parts[1]) << 32) ^
-		   ((uint64_t)key->port << 8 | key->protocol));
-}
-
-static bool key_equal(const struct mapping_key *a, const struct mapping_key *b)
-{
-	return a->port == b->port && a->protocol == b->protocol &&
-	       address_equal(&a->address, &b->address);
-}
-
-static bool endpoint_equal(const struct endpoint *a, const struct endpoint *b)
-{
-	return a->port == b->port && address_equal(&a->address, &b->address);
-}
-
-static uint32_t hash_account(const void *owner, uint32_t account)
-{
-	const struct flow_table *table = owner;
-
-	return hash_key(&table->store.accounts[account].key);
-}
+/* ---- records ---- */
 
 /* The kernel's id is a keyed hash already. */
 static uint32_t hash_flow(const void *owner, uint32_t flow)
@@ -66,8 +26,7 @@ static uint32_t hash_flow(const void *owner, uint32_t flow)
 	return table->store.flows[flow].id;
 }
 
-/* Makes room for what is known beside record number index. */
-static int reserve_live(void **array, size_t *allocated, size_t size, uint32_t index)
+int flow_table_reserve(void **array, size_t *allocated, size_t size, uint32_t index)
 {
 	size_t wanted = *allocated ? *allocated : 64;
 	void *grown;
@@ -85,119 +44,13 @@ static int reserve_live(void **array, size_t *allocated, size_t size, uint32_t i
 	return 0;
 }
 
-static int reserve_flow_live(struct flow_table *table, uint32_t index)
+static int reserve_live(struct flow_table *table, uint32_t index)
 {
 	void *array = table->flow_live;
-	int r = reserve_live(&array, &table->n_flow_live, sizeof(*table->flow_live), index);
+	int r = flow_table_reserve(&array, &table->n_flow_live, sizeof(*table->flow_live), index);
 
 	table->flow_live = array;
 	return r;
-}
-
-static int reserve_account_live(struct flow_table *table, uint32_t index)
-{
-	void *array = table->account_live;
-	int r = reserve_live(&array, &table->n_account_live, sizeof(*table->account_live), index);
-
-	table->account_live = array;
-	return r;
-}
-
-/* ---- accounts ---- */
-
-static uint32_t find_account(const struct flow_table *table, const struct mapping_key *key,
-			     enum account_state state)
-{
-	size_t cursor = slot_index_begin(&table->account_index, hash_key(key));
-	uint32_t account;
-
-	while ((account = slot_index_next(&table->account_index, &cursor)) != SLOT_INDEX_NONE) {
-		const struct account *record = &table->store.accounts[account];
-
-		if (record->state == state && key_equal(&record->key, key))
-			return account;
-	}
-	return NONE;
-}
-
-/* Whose traffic it is; the same mapping led elsewhere is still theirs. */
-static uint64_t owner_of(const struct entry *entry)
-{
-	struct shape_label label;
-
-	shape_label_parse(entry->label, &label);
-	return hash_bytes(HASH_SEED, label.environment, strlen(label.environment));
-}
-
-static uint32_t make_account(struct flow_table *table, const struct mapping_key *key,
-			     uint64_t owner, enum account_state state)
-{
-	const struct account account = { .key = *key, .state = (uint8_t)state, .owner = owner };
-	uint32_t index;
-
-	if (flow_store_new_account(&table->store, &index) < 0)
-		return NONE;
-	if (reserve_account_live(table, index) == 0) {
-		table->account_live[index] = (struct account_live){ .closed = table->time };
-		flow_store_put_account(&table->store, index, &account);
-		if (slot_index_add(&table->account_index, index) == 0 &&
-		    (state != ACCOUNT_CLOSED || index_list_add(&table->closed, index) == 0))
-			return index;
-	}
-	flow_store_free_account(&table->store, index);
-	return NONE;
-}
-
-static void close_account(struct flow_table *table, uint32_t account)
-{
-	table->store.accounts[account].state = ACCOUNT_CLOSED;
-	table->account_live[account].closed = table->time;
-	if (index_list_add(&table->closed, account) < 0)
-		log_error("counters", "out of memory: an account is not given up");
-}
-
-static bool is_account_done(const struct flow_table *table, uint32_t account)
-{
-	const struct account_live *live = &table->account_live[account];
-
-	return live->n_flows == 0 && table->time - live->closed >= CLOSED_SECONDS;
-}
-
-static void give_up_accounts(struct flow_table *table)
-{
-	size_t kept = 0;
-
-	for (size_t i = 0; i < table->closed.n; i++) {
-		uint32_t account = table->closed.items[i];
-
-		if (!is_account_done(table, account)) {
-			table->closed.items[kept++] = account;
-			continue;
-		}
-		slot_index_remove(&table->account_index, account);
-		flow_store_free_account(&table->store, account);
-	}
-	table->closed.n = kept;
-}
-
-/* The account that a connection seen for the first time counts for. One that leads elsewhere than
- * its mapping is of an earlier life of the port, unless the mapping was led elsewhere itself. */
-static uint32_t attribute(struct flow_table *table, const struct ct_entry *entry)
-{
-	const struct mapping_key key = ct_entry_key(entry);
-	const struct entry *mapping = ledger_find(table->ledger, &key);
-	uint32_t account;
-
-	if (mapping && (mapping->flags & ENTRY_INSTALLED)) {
-		account = find_account(table, &key, ACCOUNT_OPEN);
-		if (account != NONE && (table->store.accounts[account].flags & ACCOUNT_REPOINTED))
-			return account;
-		if (endpoint_equal(&mapping->installed, &entry->reply.source))
-			return account != NONE
-				       ? account
-				       : make_account(table, &key, owner_of(mapping), ACCOUNT_OPEN);
-	}
-	return find_account(table, &key, ACCOUNT_CLOSED);
 }
 
 /* ---- flows ---- */
@@ -209,7 +62,7 @@ static bool is_flow_of(const struct flow_table *table, uint32_t flow, const stru
 
 	return record->id == entry->id && record->zone == entry->zone &&
 	       endpoint_equal(&record->source, &entry->original.source) &&
-	       key_equal(&table->store.accounts[record->account].key, &key);
+	       mapping_key_equal(&table->store.accounts[record->account].key, &key);
 }
 
 static uint32_t find_flow(const struct flow_table *table, const struct ct_entry *entry,
@@ -238,14 +91,15 @@ static struct flow record_of(const struct ct_entry *entry, uint32_t account, enu
 	};
 }
 
-/* A record for a flow that is not in the table yet; it is in use with the change that fills it. */
+/* A record for a flow that is not in the table yet, and room for it in the index: one that could
+ * not be found again would be counted again. It is in use with the change that fills it. */
 static uint32_t new_flow(struct flow_table *table)
 {
 	uint32_t flow;
 
 	if (flow_store_new_flow(&table->store, &flow) < 0)
 		return NONE;
-	if (reserve_flow_live(table, flow) < 0) {
+	if (reserve_live(table, flow) < 0 || slot_index_reserve(&table->flow_index) < 0) {
 		flow_store_free_flow(&table->store, flow);
 		return NONE;
 	}
@@ -285,27 +139,6 @@ static void add(struct totals *totals, const struct traffic *traffic, uint64_t c
 	totals->connections += connections;
 }
 
-static void note_rates(struct flow_table *table, uint32_t account, const struct traffic *traffic,
-		       uint64_t connections)
-{
-	struct account_live *live = &table->account_live[account];
-
-	if (live->window != table->round) {
-		if (live->window + 1 == table->round)
-			memcpy(live->previous, live->current, sizeof(live->previous));
-		else
-			memset(live->previous, 0, sizeof(live->previous));
-		live->activity = activity_decay(
-			live->activity + (double)(live->current[0] + live->current[1]),
-			table->round - live->window);
-		memset(live->current, 0, sizeof(live->current));
-		live->window = table->round;
-	}
-	live->current[0] += traffic->bytes[CT_IN];
-	live->current[1] += traffic->bytes[CT_OUT];
-	live->current[2] += connections;
-}
-
 /* Adds to account and totals in one step with the flow's new state. flow may be NONE. */
 static void commit(struct flow_table *table, uint32_t account, const struct traffic *traffic,
 		   uint64_t connections, uint32_t flow, const struct flow *after,
@@ -324,7 +157,7 @@ static void commit(struct flow_table *table, uint32_t account, const struct traf
 	add(&change.account_after.totals, traffic, connections);
 	add(&change.totals_after, traffic, connections);
 	flow_store_commit(&table->store, &change);
-	note_rates(table, account, traffic, connections);
+	flow_accounts_note_rates(table, account, traffic, connections);
 }
 
 static struct traffic traffic_of(const struct ct_entry *entry)
@@ -353,9 +186,7 @@ static uint32_t take_up(struct flow_table *table, const struct ct_entry *entry, 
 	table->flow_live[flow] = (struct flow_live){ .seen_at = table->time };
 	commit(table, account, traffic, 1, flow, &record, inbox_done);
 	table->account_live[account].n_flows++;
-	/* Not to be found again means to be counted again. */
-	if (slot_index_add(&table->flow_index, flow) < 0)
-		log_error("counters", "out of memory: a connection may count twice");
+	(void)!slot_index_add(&table->flow_index, flow); /* room for it is reserved */
 	return flow;
 }
 
@@ -398,7 +229,7 @@ void flow_table_see(struct flow_table *table, const struct ct_entry *entry, int6
 	} else if (find_flow(table, entry, FLOW_ENDED) != NONE) {
 		return; /* this part of the listing is older than the event of its end */
 	} else {
-		account = attribute(table, entry);
+		account = flow_accounts_attribute(table, entry);
 		if (account == NONE)
 			return;
 		flow = take_up(table, entry, account, &traffic, FLOW_LIVE,
@@ -421,9 +252,9 @@ void flow_table_claim(struct flow_table *table, const struct ct_entry *entry, in
 	    find_flow(table, entry, FLOW_LIVE) != NONE ||
 	    find_flow(table, entry, FLOW_ENDED) != NONE)
 		return;
-	account = attribute(table, entry);
+	account = flow_accounts_attribute(table, entry);
 	if (account == NONE)
-		account = make_account(table, &key, 0, ACCOUNT_CLOSED);
+		account = flow_accounts_make(table, &key, 0, ACCOUNT_CLOSED);
 	if (account == NONE)
 		return;
 	flow = take_up(table, entry, account, &nothing, FLOW_LIVE,
@@ -451,7 +282,7 @@ static void end_unknown(struct flow_table *table, const struct ct_entry *entry, 
 			int64_t wall)
 {
 	const struct traffic traffic = traffic_of(entry);
-	uint32_t account = attribute(table, entry), flow = NONE;
+	uint32_t account = flow_accounts_attribute(table, entry), flow = NONE;
 
 	if (account == NONE) {
 		flow_store_set_inbox_done(&table->store, inbox_done);
@@ -518,57 +349,15 @@ void flow_table_end_round(struct flow_table *table, bool complete, uint64_t now)
 	table->window_began = now;
 	table->time = (uint32_t)(now / 1000);
 	drop_missing(table);
-	give_up_accounts(table);
-}
-
-/* ---- mappings ---- */
-
-bool flow_table_has_account(const struct flow_table *table, const struct mapping_key *key)
-{
-	return find_account(table, key, ACCOUNT_OPEN) != NONE;
-}
-
-void flow_table_mapping_changed(struct flow_table *table, const struct mapping_key *key,
-				bool repointed)
-{
-	const struct entry *mapping = ledger_find(table->ledger, key);
-	uint32_t account = find_account(table, key, ACCOUNT_OPEN);
-	bool installed = mapping && (mapping->flags & ENTRY_INSTALLED);
-
-	if (account != NONE &&
-	    (!installed || table->store.accounts[account].owner != owner_of(mapping))) {
-		close_account(table, account);
-		return;
-	}
-	if (!installed || !repointed)
-		return;
-	if (account == NONE)
-		account = make_account(table, key, owner_of(mapping), ACCOUNT_OPEN);
-	if (account != NONE)
-		table->store.accounts[account].flags |= ACCOUNT_REPOINTED;
+	flow_accounts_give_up(table);
 }
 
 /* ---- start ---- */
 
-static int index_accounts(struct flow_table *table)
-{
-	uint32_t used = table->store.account_pool.used;
-	int r = used > 0 ? reserve_account_live(table, used - 1) : 0;
-
-	for (uint32_t i = 0; i < used && r == 0; i++) {
-		if (table->store.accounts[i].state == ACCOUNT_FREE)
-			continue;
-		r = slot_index_add(&table->account_index, i);
-		if (r == 0 && table->store.accounts[i].state == ACCOUNT_CLOSED)
-			r = index_list_add(&table->closed, i);
-	}
-	return r;
-}
-
 static int index_flows(struct flow_table *table)
 {
 	uint32_t used = table->store.flow_pool.used;
-	int r = used > 0 ? reserve_flow_live(table, used - 1) : 0;
+	int r = used > 0 ? reserve_live(table, used - 1) : 0;
 
 	for (uint32_t i = 0; i < used && r == 0; i++) {
 		const struct flow *flow = &table->store.flows[i];
@@ -594,9 +383,9 @@ int flow_table_open(struct flow_table *ret, const char *path, struct error *err)
 		return r;
 	memset(ret, 0, sizeof(*ret));
 	ret->store = store;
-	ret->account_index = (struct slot_index){ .hash = hash_account, .owner = ret };
+	ret->account_index = (struct slot_index){ .hash = flow_accounts_hash, .owner = ret };
 	ret->flow_index = (struct slot_index){ .hash = hash_flow, .owner = ret };
-	r = index_accounts(ret);
+	r = flow_accounts_index(ret);
 	if (r == 0)
 		r = index_flows(ret);
 	if (r == 0)
@@ -628,18 +417,4 @@ void flow_table_start(struct flow_table *table, const struct ledger *ledger, uin
 		if (table->store.accounts[i].state == ACCOUNT_OPEN)
 			flow_table_mapping_changed(table, &key, false);
 	}
-}
-
-/* ---- looking ---- */
-
-const struct account *flow_table_account(const struct flow_table *table,
-					 const struct mapping_key *key, uint32_t *ret_index)
-{
-	uint32_t account = find_account(table, key, ACCOUNT_OPEN);
-
-	if (account == NONE)
-		return NULL;
-	if (ret_index)
-		*ret_index = account;
-	return &table->store.accounts[account];
 }

@@ -2,7 +2,7 @@
 /* The flow table: which connections are whose, and what they carried. Listings of the kernel and
  * its events of ended connections both add what is new to the mapping's account, whichever comes
  * first, so that totals only grow and nothing counts twice. It reads no socket; the records are in
- * flow_store.c.
+ * flow_store.c, and which account a connection counts for is flow_accounts.c's.
  *
  * An account is made with the first connection of a mapping. It ends with its mapping, or when the
  * mapping changes hands (its environment); the next life of that port has an account of its own.

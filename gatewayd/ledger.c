@@ -21,7 +21,7 @@ static uint64_t mix(uint64_t hash)
 	return hash;
 }
 
-static size_t hash_of(const struct mapping_key *key)
+uint64_t ledger_hash(const struct mapping_key *key)
 {
 	uint64_t parts[2];
 
@@ -31,19 +31,13 @@ static size_t hash_of(const struct mapping_key *key)
 		((uint64_t)key->port << 16 | (uint64_t)key->protocol << 8 | key->address.family));
 }
 
-static bool key_equal(const struct mapping_key *a, const struct mapping_key *b)
-{
-	return a->port == b->port && a->protocol == b->protocol &&
-	       address_equal(&a->address, &b->address);
-}
-
 /* The slot of this key, or the empty one where it would be. */
 static size_t slot_of(const struct ledger *ledger, const struct mapping_key *key)
 {
 	size_t mask = ledger->n_slots - 1;
-	size_t slot = hash_of(key) & mask;
+	size_t slot = ledger_hash(key) & mask;
 
-	while (ledger->slots[slot] && !key_equal(&ledger->slots[slot]->key, key))
+	while (ledger->slots[slot] && !mapping_key_equal(&ledger->slots[slot]->key, key))
 		slot = (slot + 1) & mask;
 	return slot;
 }
@@ -118,7 +112,7 @@ static void drop(struct ledger *ledger, struct entry *entry)
 	size_t hole = slot_of(ledger, &entry->key);
 
 	for (size_t next = (hole + 1) & mask; ledger->slots[next]; next = (next + 1) & mask) {
-		size_t home = hash_of(&ledger->slots[next]->key) & mask;
+		size_t home = ledger_hash(&ledger->slots[next]->key) & mask;
 
 		/* It may move into the hole unless its home lies behind the hole. */
 		if (((next - home) & mask) >= ((next - hole) & mask)) {

@@ -57,6 +57,8 @@ struct ledger {
 
 void ledger_clear(struct ledger *ledger);
 
+/* By which mappings are found, here and in the flow table. */
+uint64_t ledger_hash(const struct mapping_key *key);
 /* NULL if there is none. */
 struct entry *ledger_find(const struct ledger *ledger, const struct mapping_key *key);
 

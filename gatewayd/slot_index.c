@@ -71,16 +71,18 @@ static int grow(struct slot_index *index)
 	return 0;
 }
 
+int slot_index_reserve(struct slot_index *index)
+{
+	/* Three quarters full at most: probing stays short. */
+	return 4 * (index->n + 1) > 3 * index->n_slots ? grow(index) : 0;
+}
+
 int slot_index_add(struct slot_index *index, uint32_t record)
 {
-	int r;
+	int r = slot_index_reserve(index);
 
-	/* Three quarters full at most: probing stays short. */
-	if (4 * (index->n + 1) > 3 * index->n_slots) {
-		r = grow(index);
-		if (r < 0)
-			return r;
-	}
+	if (r < 0)
+		return r;
 	put(index, record);
 	index->n++;
 	return 0;

@@ -29,7 +29,9 @@ struct slot_index {
 
 void slot_index_clear(struct slot_index *index); /* keeps hash and owner */
 
-/* Several records may have one hash, and one record is added once. */
+/* Room for one more, so that adding it cannot fail. -ENOMEM. */
+int slot_index_reserve(struct slot_index *index) _must_check_;
+/* Several records may have one hash, and one record is added once. -ENOMEM. */
 int slot_index_add(struct slot_index *index, uint32_t record) _must_check_;
 /* It must be there, and hash as when it was added. */
 void slot_index_remove(struct slot_index *index, uint32_t record);

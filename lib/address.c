@@ -113,6 +113,11 @@ int endpoint_compare(const struct endpoint *a, const struct endpoint *b)
 	return (a->port > b->port) - (a->port < b->port);
 }
 
+bool endpoint_equal(const struct endpoint *a, const struct endpoint *b)
+{
+	return a->port == b->port && address_equal(&a->address, &b->address);
+}
+
 socklen_t endpoint_to_sockaddr(const struct endpoint *endpoint, struct sockaddr_storage *ret)
 {
 	struct sockaddr_in *v4 = (struct sockaddr_in *)ret;

@@ -50,6 +50,7 @@ bool address_is_unicast(const struct address *address);
 int endpoint_parse(const char *text, struct endpoint *ret) _must_check_;
 const char *endpoint_format(const struct endpoint *endpoint, char buffer[ENDPOINT_STRING_MAX]);
 int endpoint_compare(const struct endpoint *a, const struct endpoint *b);
+bool endpoint_equal(const struct endpoint *a, const struct endpoint *b);
 
 /* Fills *ret for connect() or bind(); returns its length. */
 socklen_t endpoint_to_sockaddr(const struct endpoint *endpoint, struct sockaddr_storage *ret);

@@ -17,7 +17,7 @@ enum on_remove {
 	ON_REMOVE_DRAIN,  /* its connections may go on */
 };
 
-/* What makes a mapping unique. Compare with mapping_key_compare. */
+/* What makes a mapping unique. Compare with mapping_key_equal or _compare. */
 struct mapping_key {
 	struct address address;
 	uint16_t port;
@@ -78,6 +78,7 @@ bool mapping_equal(const struct mapping *a, const struct mapping *b); /* but for
 
 /* A total order: address, protocol, port. */
 int mapping_key_compare(const struct mapping_key *a, const struct mapping_key *b);
+bool mapping_key_equal(const struct mapping_key *a, const struct mapping_key *b);
 /* "203.0.113.10:30001/tcp", the subject of log lines. Returns buffer. */
 const char *mapping_key_format(const struct mapping_key *key, char buffer[MAPPING_STRING_MAX]);
 
