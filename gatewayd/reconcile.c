@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "gatewayd/ban_store.h"
+#include "gatewayd/change_queue.h"
 #include "gatewayd/entry_mapping.h"
 #include "gatewayd/refusals.h"
 #include "gatewayd/restore.h"
@@ -34,9 +35,7 @@ struct reconciler {
 	struct applier applier;
 	struct sweeper *sweeper;
 	struct refusals *refusals;
-	struct changeset *queue, **queue_tail;
-	struct changeset *held, **held_tail; /* done; UDP flows may still go elsewhere */
-	uint64_t held_look;                  /* of the last of them */
+	struct change_queue queue;
 	struct journal journal;
 	struct ban_keeper bans;
 	uint64_t revision;
@@ -116,19 +115,6 @@ static void on_socket(uint32_t port_id, void *userdata)
 
 /* ---- running ---- */
 
-/* The desired side once more, from what is left of the queue. Those that fail are left in the queue
- * with their error and are answered by settle(). */
-static void apply_queue(struct reconciler *reconciler)
-{
-	for (struct changeset *c = reconciler->queue; c; c = c->next) {
-		if (c->error.errnum != 0)
-			continue;
-		/* The error is in the changeset. */
-		(void)!changeset_apply(c, &reconciler->ledger, reconciler->config.shape.map_size,
-				       reconciler->revision + 1, &reconciler->journal);
-	}
-}
-
 /* What was noted as intended is not. */
 static void roll_back(struct reconciler *reconciler)
 {
@@ -176,16 +162,11 @@ static void take_refusals(struct reconciler *reconciler, const struct apply_resu
 	roll_back(reconciler);
 	for (size_t i = 0; i < result->n_refusals; i++) {
 		const struct apply_refusal *refusal = &result->refusals[i];
-		bool found = false;
 
-		if (!refusal->of_mapping) {
+		if (!refusal->of_mapping)
 			give_up_member(reconciler, refusal);
-			continue;
-		}
-		for (struct changeset *c = reconciler->queue; c; c = c->next)
-			found |= changeset_refuse(c, &refusal->key, refusal->errnum,
-						  refusal->reason);
-		if (!found)
+		else if (!change_queue_refuse(&reconciler->queue, &refusal->key, refusal->errnum,
+					      refusal->reason))
 			give_up(reconciler, refusal);
 	}
 }
@@ -197,7 +178,9 @@ static enum apply_outcome converge(struct reconciler *reconciler, struct apply_r
 	for (;;) {
 		enum apply_outcome outcome;
 
-		apply_queue(reconciler);
+		change_queue_apply(&reconciler->queue, &reconciler->ledger,
+				   reconciler->config.shape.map_size, reconciler->revision + 1,
+				   &reconciler->journal);
 		outcome = applier_run(&reconciler->applier, result, err);
 		if (outcome != APPLY_REFUSED)
 			return outcome;
@@ -207,101 +190,11 @@ static enum apply_outcome converge(struct reconciler *reconciler, struct apply_r
 	}
 }
 
-static void answer(struct changeset *changeset)
-{
-	if (changeset->on_done)
-		changeset->on_done(changeset, changeset->userdata);
-	changeset_free(changeset);
-}
-
-static void answer_all(struct changeset *finished)
-{
-	while (finished) {
-		struct changeset *c = finished;
-
-		finished = c->next;
-		answer(c);
-	}
-}
-
-/* Whose flows have been looked through, or all of them. */
-static void answer_held(struct reconciler *reconciler, bool all)
-{
-	struct changeset *finished = NULL, **finished_tail = &finished;
-	uint64_t looks = all ? UINT64_MAX : sweeper_looks(reconciler->sweeper);
-
-	while (reconciler->held && reconciler->held->look <= looks) {
-		struct changeset *c = reconciler->held;
-
-		reconciler->held = c->next;
-		c->next = NULL;
-		*finished_tail = c;
-		finished_tail = &c->next;
-	}
-	if (!reconciler->held)
-		reconciler->held_tail = &reconciler->held;
-	answer_all(finished);
-}
-
 static void on_looked(void *userdata)
 {
-	answer_held(userdata, false);
-}
+	struct reconciler *reconciler = userdata;
 
-/* Whoever is answered finds no UDP flow at an old target. A follower's changes, which are not
- * atomic, are answered in their order besides: its sender takes the newest revision for all. */
-static bool must_wait(struct reconciler *reconciler, struct changeset *c, uint64_t look)
-{
-	if (c->error.errnum != 0)
-		return false;
-	if (look > 0 && changeset_has_udp(c))
-		reconciler->held_look = look;
-	else if (!reconciler->held || c->atomic)
-		return false;
-	c->look = reconciler->held_look;
-	return true;
-}
-
-/* Takes out of the queue those that are done with, and answers them; some once that look has been.
- */
-static void settle(struct reconciler *reconciler, bool done, uint64_t look)
-{
-	struct changeset *finished = NULL, **finished_tail = &finished;
-	struct changeset **link = &reconciler->queue;
-
-	while (*link) {
-		struct changeset *c = *link;
-
-		if (!done && c->error.errnum == 0) {
-			link = &c->next;
-			continue;
-		}
-		*link = c->next;
-		c->next = NULL;
-		if (must_wait(reconciler, c, look)) {
-			*reconciler->held_tail = c;
-			reconciler->held_tail = &c->next;
-		} else {
-			*finished_tail = c;
-			finished_tail = &c->next;
-		}
-	}
-	reconciler->queue_tail = link;
-	answer_all(finished);
-}
-
-/* The revision that is in the kernel now: the sender's where it counts, else our own count. */
-static void advance_revision(struct reconciler *reconciler)
-{
-	uint64_t own = reconciler->revision + 1;
-
-	for (struct changeset *c = reconciler->queue; c; c = c->next) {
-		if (c->error.errnum != 0)
-			continue;
-		if (c->revision == 0)
-			c->revision = own;
-		reconciler->revision = c->revision;
-	}
+	change_queue_answer_held(&reconciler->queue, sweeper_looks(reconciler->sweeper));
 }
 
 static void set_reason(struct reconciler *reconciler, const char *reason)
@@ -314,7 +207,7 @@ static void on_done(struct reconciler *reconciler)
 {
 	uint64_t look;
 
-	advance_revision(reconciler);
+	reconciler->revision = change_queue_number(&reconciler->queue, reconciler->revision);
 	keep(reconciler);
 	journal_clear(&reconciler->journal);
 	set_reason(reconciler, "");
@@ -322,7 +215,7 @@ static void on_done(struct reconciler *reconciler)
 	evtimer_del(&reconciler->retry);
 	accounting_run(reconciler->config.accounting, &reconciler->ledger);
 	look = sweeper_run(reconciler->sweeper, &reconciler->ledger);
-	settle(reconciler, true, look);
+	change_queue_settle(&reconciler->queue, true, look);
 	ban_keeper_settle(&reconciler->bans, &reconciler->ledger.members, NULL);
 	touch(reconciler);
 }
@@ -338,14 +231,12 @@ static void on_failed(struct reconciler *reconciler, const struct error *err)
 	roll_back(reconciler);
 	ban_keeper_settle(&reconciler->bans, &reconciler->ledger.members, err);
 	ledger_settle(&reconciler->ledger);
-	for (struct changeset *c = reconciler->queue; c; c = c->next)
-		if (c->atomic && c->error.errnum == 0)
-			c->error = *err;
+	change_queue_fail(&reconciler->queue, err, false);
 	set_reason(reconciler, error_text(err, -EIO));
 	sweeper_forget(reconciler->sweeper);
 	accounting_forget(reconciler->config.accounting);
 	(void)loop_timer_arm(&reconciler->retry, delay);
-	settle(reconciler, false, 0);
+	change_queue_settle(&reconciler->queue, false, 0);
 	touch(reconciler);
 }
 
@@ -462,9 +353,7 @@ static void commit_soon(struct reconciler *reconciler)
 
 void reconciler_submit(struct reconciler *reconciler, struct changeset *changeset)
 {
-	changeset->next = NULL;
-	*reconciler->queue_tail = changeset;
-	reconciler->queue_tail = &changeset->next;
+	change_queue_add(&reconciler->queue, changeset);
 	commit_soon(reconciler);
 }
 
@@ -613,8 +502,7 @@ int reconciler_new(struct reconciler **ret, struct event_base *base,
 	reconciler->config = *config;
 	reconciler->base = base;
 	reconciler->applier.netlink = NETLINK_INIT;
-	reconciler->queue_tail = &reconciler->queue;
-	reconciler->held_tail = &reconciler->held;
+	change_queue_init(&reconciler->queue);
 	reconciler->in_sync = true;
 	reconciler->backoff =
 		(struct backoff){ .first_ms = RETRY_FIRST_MS, .max_ms = RETRY_MAX_MS };
@@ -654,12 +542,10 @@ void reconciler_free(struct reconciler *reconciler)
 	evtimer_del(&reconciler->audit);
 	evtimer_del(&reconciler->retry);
 	evtimer_del(&reconciler->expiry);
-	for (struct changeset *c = reconciler->queue; c; c = c->next)
-		if (c->error.errnum == 0)
-			c->error = stopping;
-	settle(reconciler, true, 0);
+	change_queue_fail(&reconciler->queue, &stopping, true);
+	change_queue_settle(&reconciler->queue, true, 0);
 	sweeper_free(reconciler->sweeper);
-	answer_held(reconciler, true);
+	change_queue_answer_held(&reconciler->queue, UINT64_MAX);
 	ban_keeper_settle(&reconciler->bans, &reconciler->ledger.members, &stopping);
 	ban_keeper_clear(&reconciler->bans);
 	refusals_free(reconciler->refusals);
