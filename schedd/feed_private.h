@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* What feed.c (streams and commits) and feed_resume.c (going on from a revision) share. */
+/* What feed.c (streams and commits) shares with feed_snapshot.c, feed_resume.c (going on from a
+ * revision), feed_rows.c and feed_events.c. */
 #pragma once
 
 #include <event2/event_struct.h>
@@ -107,6 +108,11 @@ void feed_events_retry(struct feed *feed);
 void feed_events_forget(struct stream *stream);
 void feed_events_clear(struct feed *feed);
 
+/* ---- feed_snapshot.c ---- */
+
+/* Writes the snapshot of a stream of anything but events. -ENOENT: what it is about is gone. */
+int feed_snapshot_write(const struct feed *feed, const struct state *state,
+			const struct stream *stream, struct evbuffer *out) _must_check_;
 /* A stream of environments is of one or all, and of what its reader may see. */
 bool feed_shows(const struct stream *stream, const struct environment_entry *entry);
 /* Is it in its host's desired state? */
