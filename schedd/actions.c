@@ -304,5 +304,7 @@ int scheduler_set_overcommit(struct scheduler *scheduler, const char *id, unsign
 		state_audit(&scheduler->state, &entry->entry, actor, "set",
 			    "cpu_overcommit_percent=default");
 	scheduler->capacity_changed = true;
+	if (scheduler_place_anew(scheduler, entry) < 0)
+		scheduler_abandon_open(scheduler, -ENOMEM, "internal", "out of memory");
 	return 0;
 }

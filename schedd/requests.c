@@ -294,7 +294,7 @@ static int renew_host(struct scheduler *scheduler, struct host_entry *entry,
 		return -ENOMEM;
 	origin->registration = *registration;
 	*registration = (struct host_registration){ 0 };
-	return 0;
+	return scheduler_place_anew(scheduler, entry);
 }
 
 /* Its row goes with a commit that is on its way: nothing may follow from what it says now. */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* The removal of a host. By force it takes what is on it along: what finds its data elsewhere is
- * placed anew, once the host's lease is over; what does not has failed. */
+/* What makes environments leave a host at once. Its removal: by force it takes what is on it along;
+ * what finds its data elsewhere is placed anew, once the host's lease is over; what does not has
+ * failed. And a host that becomes less while places on it are on their way into a commit. */
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -133,5 +134,41 @@ int scheduler_delete_host(struct scheduler *scheduler, const char *id, bool forc
 	if (remove_host(scheduler, entry, actor) < 0)
 		/* done is called with the error */
 		scheduler_abandon_open(scheduler, -ENOMEM, "internal", "out of memory");
+	return 0;
+}
+
+/* ---- a host that becomes less ---- */
+
+static bool is_new_here(const struct environment_entry *entry)
+{
+	const struct entry *row = &entry->entry;
+	const struct environment *before =
+		(const struct environment *)(row->flight ? row->flight : row->committed);
+
+	return row->draft && (!before || strcmp(before->host, entry->host->entry.id) != 0);
+}
+
+int scheduler_place_anew(struct scheduler *scheduler, struct host_entry *host)
+{
+	struct state *state = &scheduler->state;
+	struct environment_entry *entry, *next;
+
+	DL_FOREACH_SAFE2(host->environments, entry, next, host_next)
+	{
+		struct environment *environment;
+
+		if (!is_new_here(entry))
+			continue;
+		environment = state_edit_environment(state, entry);
+		if (!environment || state_release(state, entry) < 0)
+			return -ENOMEM;
+		environment->assignment = ASSIGNMENT_NONE;
+		environment->assignment_revision = state_open_revision(state);
+		if (environment->phase != PHASE_DELETING) {
+			environment->phase = PHASE_PENDING;
+			environment->stage = STAGE_PLACING;
+		}
+		state_mark(state, entry);
+	}
 	return 0;
 }

@@ -70,6 +70,13 @@ void scheduler_abandon_open(struct scheduler *scheduler, int errnum, const char 
 /* Marks every environment that has a place on this host. */
 void scheduler_mark_host(struct scheduler *scheduler, struct host_entry *host);
 
+/* ---- requests_hosts.c ---- */
+
+/* The host has other resources by the open batch: what that batch gives a place on it is placed
+ * anew, among the hosts as they are now, for the database refuses a batch that gives away more than
+ * there is. What was there before stays. -ENOMEM: the batch is lost. */
+int scheduler_place_anew(struct scheduler *scheduler, struct host_entry *host) _must_check_;
+
 /* ---- requests_access.c ---- */
 
 /* Takes away the tokens of one subject. -ENOMEM: the batch is lost. */

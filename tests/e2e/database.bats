@@ -57,14 +57,90 @@ placed() {
 	id=$(call GET /v1/environments/c | jq -r .id)
 	refuses "UPDATE environments SET host = 'h1' WHERE id = '$id'" 'host h1 has 1000 milli CPU'
 	id=$(call GET /v1/environments/b | jq -r .id)
-	refuses "UPDATE environments SET gpus = '[{\"uuid\":\"GPU-1\",\"milli\":401}]' WHERE id = '$id'" 'GPU GPU-1 of host h1'
-	sql "BEGIN; UPDATE environments SET gpus = '[{\"uuid\":\"GPU-1\",\"milli\":400}]' WHERE id = '$id'; SET CONSTRAINTS ALL IMMEDIATE; ROLLBACK"
+	refuses "UPDATE environments SET gpu_milli = 401, gpus = '[{\"uuid\":\"GPU-1\",\"milli\":401}]' WHERE id = '$id'" 'GPU GPU-1 of host h1'
+	sql "BEGIN; UPDATE environments SET gpu_milli = 400, gpus = '[{\"uuid\":\"GPU-1\",\"milli\":400}]' WHERE id = '$id'; SET CONSTRAINTS ALL IMMEDIATE; ROLLBACK"
+	# Nor by more of the same place, whatever phase it is in.
+	refuses "UPDATE environments SET cpu_milli = 601 WHERE id = '$id'" 'host h1 has 1000 milli CPU'
+	refuses "UPDATE environments SET memory_bytes = 1073741824 WHERE id = '$id'" 'host h1 has'
+	refuses "UPDATE environments SET gpu = 1 WHERE id = '$id'" 'asks for 1 whole GPUs'
+	refuses "UPDATE environments SET gpu = 1, gpus = '[{\"uuid\":\"GPU-2\",\"milli\":1000}]' WHERE id = '$id'" 'host h1 has no GPU GPU-2'
+	refuses "UPDATE environments SET cpu_milli = 601, phase = 'stopped', assignment = 'stopped', power = 'off' WHERE id = '$id'" 'host h1 has'
+	sql "BEGIN; UPDATE environments SET cpu_milli = 600 WHERE id = '$id'; SET CONSTRAINTS ALL IMMEDIATE; ROLLBACK"
 	refuses "UPDATE environments SET host = 'h2' WHERE id = '$id'" environments_host_fkey
 	# A host that shrinks keeps what it has, and the fleet goes on.
 	call POST /v1/hosts -f -d "${host/\"cpu_milli\":1000/\"cpu_milli\":500}" >/dev/null
 	[ "$(sql "SELECT cpu_milli FROM hosts")" = 500 ]
 	call DELETE /v1/environments/c -f >/dev/null
 	placed 2
+}
+
+# A session whose statements come one by one, from a fifo.
+session_start() {
+	mkfifo "$lab_dir/session"
+	psql -h "$lab_dir/postgres" -U portico -d portico -XqAt <"$lab_dir/session" >"$lab_dir/log/session" 2>&1 3>&- &
+	session=$!
+	exec 7>"$lab_dir/session"
+}
+
+session_says() { # SQL: and waits until it has run
+	echo "$1; SELECT 'done $((++said))';" >&7
+	lab_wait 10 grep -qx "done $said" "$lab_dir/log/session"
+}
+
+session_end() {
+	exec 7>&-
+	wait "$session"
+	rm -f "$lab_dir/session" "$lab_dir/log/session"
+}
+
+waits_for_lock() { # N: sessions
+	[ "$(sql "SELECT count(*) FROM pg_stat_activity WHERE datname = 'portico' AND wait_event_type = 'Lock'")" = "$1" ]
+}
+
+@test "nor by two sessions at once" {
+	local first second
+	call POST /v1/hosts -f -d "$host" >/dev/null
+	call POST /v1/environments -f -d "$(environment one)" >/dev/null
+	call POST /v1/environments -f -d "$(environment two)" >/dev/null
+	first=$(call GET /v1/environments/one | jq -r .id) second=$(call GET /v1/environments/two | jq -r .id)
+	[ "$(sql "SELECT count(*) FROM environments WHERE host IS NULL AND id IN ('$first', '$second')")" = 2 ]
+	# 800 of 1000 are given away: there is room for half of one.
+	session_start
+	session_says "BEGIN; UPDATE environments SET cpu_milli = 200, host = 'h1' WHERE id = '$first'; SET CONSTRAINTS ALL IMMEDIATE"
+	sql "BEGIN; UPDATE environments SET cpu_milli = 200, host = 'h1' WHERE id = '$second'; COMMIT" >"$lab_dir/log/second" 2>&1 7>&- &
+	lab_wait 10 waits_for_lock 1
+	session_says COMMIT
+	run ! wait $!
+	grep 'host h1 has 1000 milli CPU.*would have 1200' "$lab_dir/log/second"
+	sql "UPDATE environments SET host = NULL, cpu_milli = 400 WHERE id = '$first'"
+	# A snapshot of before the lock would not do.
+	refuses "BEGIN ISOLATION LEVEL REPEATABLE READ; UPDATE environments SET cpu_milli = 200, host = 'h1' WHERE id = '$first'; COMMIT" \
+		'at read committed, and not'
+	refuses "BEGIN ISOLATION LEVEL SERIALIZABLE; UPDATE environments SET cpu_milli = 200, host = 'h1' WHERE id = '$first'; COMMIT" \
+		'at read committed, and not'
+	session_end
+	for id in one two; do call DELETE "/v1/environments/$id" -f >/dev/null; done
+}
+
+# What is asked for while a commit waits for us goes into one batch, the next.
+@test "a host that shrinks while places on it are on their way says so, and they are looked at anew" {
+	local id answers=()
+	call POST /v1/hosts -f -d "$host" >/dev/null
+	session_start
+	session_says "BEGIN; SELECT 1 FROM leader FOR UPDATE"
+	call POST /v1/customers -f -d '{"name":"slow"}' -o /dev/null 7>&- & answers+=($!)
+	lab_wait 10 waits_for_lock 1
+	call POST /v1/environments -f -d '{"name":"small","image":"x","cpu_milli":200,"memory_bytes":16777216}' -o /dev/null 7>&- & answers+=($!)
+	lab_wait 10 eval 'call GET /metrics | grep -qx "portico_sched_http_requests_active [2-9].*"'
+	call POST /v1/hosts -f -d "${host/\"cpu_milli\":1000/\"cpu_milli\":900}" -o /dev/null 7>&- & answers+=($!)
+	lab_wait 10 eval 'call GET /metrics | grep -qx "portico_sched_http_requests_active [3-9].*"'
+	session_says COMMIT
+	session_end
+	for id in "${answers[@]}"; do wait "$id"; done
+	[ "$(sql "SELECT cpu_milli FROM hosts")" = 900 ]
+	[[ $(call GET /v1/environments/small | jq -r .reason) == *"needs 200 milli CPU, 100 free"* ]]
+	run ! grep 'refused a commit' "$lab_dir/log/schedd"
+	call DELETE /v1/environments/small -f >/dev/null
 }
 
 @test "CPU is given away more than once where overcommit says so, by placement and by the database" {

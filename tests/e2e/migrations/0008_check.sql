@@ -7,5 +7,5 @@ SELECT complaint FROM (VALUES
 	(refused('milli CPU and', 'UPDATE hosts SET cpu_overcommit_percent = 1600; UPDATE leader SET cpu_overcommit_percent = 1600;
 		UPDATE environments SET cpu_milli = 64001, host = ''emptied-host'' WHERE id = ''env-1''')),
 	(accepted('UPDATE hosts SET cpu_overcommit_percent = 1600;
-		UPDATE environments SET cpu_milli = 60000, host = ''emptied-host'' WHERE id = ''env-1'''))
+		UPDATE environments SET cpu_milli = 60000, host = ''emptied-host'' WHERE id = ''env-3'''))
 ) AS checks (complaint);
