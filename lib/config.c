@@ -17,6 +17,7 @@
 
 #define CONFIG_FILE_MAX ((size_t)1 << 20)
 #define LIST_ITEMS_MAX 1024
+#define HELP_COLUMNS 33 /* of an option and its argument, without the dashes */
 
 /* Where a value comes from, for errors: a file's line, or the command line (file NULL). */
 struct source {
@@ -48,6 +49,8 @@ static const struct option_spec *find_option(const struct program_spec *program,
 static int value_error(const struct source *source, const struct option_spec *option,
 		       const char *value, const char *why, struct error *err)
 {
+	if (!*value)
+		value = "\"\"";
 	if (source->file)
 		return error_set(err, -EINVAL, "invalid", option->name, "%s:%d: %s = %s: %s",
 				 source->file, source->line, option->name, value, why);
@@ -479,14 +482,27 @@ void config_clear(const struct program_spec *program, void *target)
 	}
 }
 
+/* Characters of UTF-8 text. */
+static size_t columns(const char *text)
+{
+	size_t n = 0;
+
+	for (; *text; text++)
+		n += ((unsigned char)*text & 0xc0) != 0x80;
+	return n;
+}
+
 static void print_option(const char *name, const char *argument, const char *help,
 			 const char *fallback)
 {
-	char left[80];
+	size_t width = strlen(name) + (argument ? 1 + columns(argument) : 0);
 
-	snprintf(left, sizeof(left), "--%s%s%s", name, argument ? " " : "",
-		 argument ? argument : "");
-	printf("  %-34s %s", left, help);
+	printf("  --%s%s%s", name, argument ? " " : "", argument ? argument : "");
+	if (width < HELP_COLUMNS)
+		printf("%*s", (int)(HELP_COLUMNS - width), "");
+	else
+		printf("\n%*s", HELP_COLUMNS + 4, "");
+	printf("%s", help);
 	if (fallback && *fallback)
 		printf(" (default: %s)", fallback);
 	printf("\n");

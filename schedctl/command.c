@@ -91,11 +91,11 @@ static void help_options(FILE *out, const struct args_table *table)
 static void help_verbs(FILE *out, const struct noun *noun)
 {
 	if (noun->alone) {
-		(void)fprintf(out, "  %-17s %s\n", noun->name, noun->commands[0].summary);
+		(void)fprintf(out, "  %-20s %s\n", noun->name, noun->commands[0].summary);
 		return;
 	}
 	for (size_t i = 0; i < noun->n_commands; i++)
-		(void)fprintf(out, "  %-8s %-8s %s\n", noun->name, noun->commands[i].verb,
+		(void)fprintf(out, "  %-8s %-11s %s\n", noun->name, noun->commands[i].verb,
 			      noun->commands[i].summary);
 }
 

@@ -58,11 +58,22 @@ static int on_word(void *userdata, const char *word, struct args_table *options,
 	return 0;
 }
 
+#define NAME_MAX_BYTES 40
+
+/* "env list", or "doctor" where the noun is all of it. */
+static const char *full_name(const struct invocation *invocation, char buffer[NAME_MAX_BYTES])
+{
+	(void)snprintf(buffer, NAME_MAX_BYTES, "%s%s%s", invocation->noun->name,
+		       invocation->noun->alone ? "" : " ", invocation->command->verb);
+	return buffer;
+}
+
 static int check_arguments(const struct invocation *invocation, const struct args *args,
 			   struct error *err)
 {
 	const struct command *command = invocation->command;
 	const char *noun = invocation->noun ? invocation->noun->name : NULL;
+	char name[NAME_MAX_BYTES];
 
 	if (!noun)
 		return error_set(err, -EINVAL, "usage", NULL,
@@ -70,17 +81,14 @@ static int check_arguments(const struct invocation *invocation, const struct arg
 	if (!command)
 		return error_set(err, -EINVAL, "usage", NULL,
 				 "say what to do with %s; see schedctl %s --help", noun, noun);
+	(void)full_name(invocation, name);
 	if (args->n_positional < command->min_arguments)
-		return error_set(err, -EINVAL, "usage", NULL,
-				 "%s %s needs %s; see schedctl %s %s "
-				 "--help",
-				 noun, command->verb, command->arguments, noun, command->verb);
+		return error_set(err, -EINVAL, "usage", NULL, "%s needs %s; see schedctl %s --help",
+				 name, command->arguments, name);
 	if (args->n_positional > command->max_arguments)
 		return error_set(err, -EINVAL, "usage", NULL,
-				 "%s %s does not know what to do with "
-				 "\"%s\"; see schedctl %s %s --help",
-				 noun, command->verb, args->positional[command->max_arguments],
-				 noun, command->verb);
+				 "%s does not know what to do with \"%s\"; see schedctl %s --help",
+				 name, args->positional[command->max_arguments], name);
 	return 0;
 }
 
@@ -89,18 +97,19 @@ static int choose_side(const struct invocation *invocation, const struct setting
 {
 	const struct command *command = invocation->command;
 	enum command_side side = settings->gateway ? SIDE_GATEWAY : SIDE_SCHEDD;
+	char name[NAME_MAX_BYTES];
 
 	*ret = side;
 	if (command->sides & side)
 		return 0;
 	if (side == SIDE_SCHEDD)
 		return error_set(err, -EINVAL, "usage", "gateway",
-				 "%s %s works on one gateway: add --gateway SOCKET, usually "
+				 "%s works on one gateway: add --gateway SOCKET, usually "
 				 "/run/portico/gatewayd.sock",
-				 invocation->noun->name, command->verb);
+				 full_name(invocation, name));
 	return error_set(err, -EINVAL, "usage", "gateway",
-			 "%s %s asks schedd, not a gateway: leave out --gateway",
-			 invocation->noun->name, command->verb);
+			 "%s asks schedd, not a gateway: leave out --gateway",
+			 full_name(invocation, name));
 }
 
 static int run_command(const struct invocation *invocation, const struct args *args,

@@ -13,7 +13,8 @@ static const struct option_spec options[] = {
 	  .offset = offsetof(struct settings, server),
 	  .fallback = "http://127.0.0.1:8000",
 	  .argument = "URL",
-	  .help = "schedd" },
+	  .help = "schedd",
+	  .not_empty = true },
 	{ .name = "token-file",
 	  .type = OPTION_STRING,
 	  .offset = offsetof(struct settings, token_file),
@@ -34,13 +35,15 @@ static const struct option_spec options[] = {
 	  .offset = offsetof(struct settings, gateway),
 	  .argument = "SOCKET",
 	  .help = "gatewayd's socket",
-	  .command_line_only = true },
+	  .command_line_only = true,
+	  .not_empty = true },
 	{ .name = "output",
 	  .type = OPTION_STRING,
 	  .offset = offsetof(struct settings, output),
 	  .fallback = "table",
 	  .argument = "FORMAT",
-	  .help = "form of output" },
+	  .help = "form of output",
+	  .not_empty = true },
 };
 
 static const struct program_spec program = {
@@ -64,13 +67,14 @@ static void add(struct words *words, const char *option, const char *text)
 	words->items[words->n++] = (char *)text;
 }
 
-/* The command line's, or the environment's; NULL: neither says. */
+/* The command line's, also where it is empty, or the environment's; NULL: neither says. */
 static const char *choose(const struct args *args, const char *option, const char *variable)
 {
 	const char *text = args_text(args, option);
 
-	if (!text)
-		text = getenv(variable);
+	if (text)
+		return text;
+	text = getenv(variable);
 	return text && *text ? text : NULL;
 }
 

@@ -40,6 +40,8 @@ usage() {
 	usage 'server "ftp://x" is not' --server ftp://x env list
 	usage 'env list asks schedd, not a gateway' --gateway /nowhere env list
 	usage 'port open works on one gateway' port open 30001 10.0.0.5:22
+	usage 'doctor asks schedd, not a gateway' --gateway /nowhere doctor
+	usage 'events does not know what to do with "b"; see schedctl events --help' events b
 	usage '"" is no name' env show ''
 }
 
@@ -117,6 +119,22 @@ usage() {
 	usage "$file" --config "$file" env list
 	[[ ${stderr:-} == *sevrer* ]]
 	usage "$BATS_TEST_TMPDIR/absent.conf" --config "$BATS_TEST_TMPDIR/absent.conf" env list
+}
+
+@test "an empty value is a mistake, and none that stands for something else" {
+	local file="$BATS_TEST_TMPDIR/schedctl.conf" key
+	usage '--output "": must not be empty' -o '' env list
+	usage '--server "": must not be empty' --server '' env list
+	usage '--gateway "": must not be empty' --gateway '' port list
+	for key in output server; do
+		printf '[schedctl]\n%s =\n' "$key" >"$file"
+		usage "$file:2: $key = \"\": must not be empty" --config "$file" env list
+	done
+	# An empty variable says nothing.
+	printf '[schedctl]\nserver = %s\n' "$NOBODY" >"$file"
+	PORTICO_SERVER='' run --separate-stderr "$SCHEDCTL" --config "$file" env list
+	[ "$status" -eq 5 ]
+	[[ ${stderr:-} == *"$NOBODY:"* ]]
 }
 
 @test "what cannot be written is an error" {
