@@ -201,10 +201,10 @@ check_example() {
 
 @test "the transitions of the page are those of the table that is tested" {
 	sed -nE 's/^\| `([a-z-]+)` \| .* \| .* \| .* \| .*\|$/\1/p' docs/schedd.md | sort >"$BATS_TEST_TMPDIR/page"
-	sed -n '/^} rows\[\] = {/,/^};/p' tests/unit/schedd/test_lifecycle.c |
+	sed -n '/^} transitions\[\] = {/,/^};/p' tests/unit/schedd/transitions.h |
 		sed -nE 's/^\t\{ "([a-z-]+)",.*/\1/p' | sort >"$BATS_TEST_TMPDIR/test"
 	[ -s "$BATS_TEST_TMPDIR/test" ]
-	same docs/schedd.md tests/unit/schedd/test_lifecycle.c "$BATS_TEST_TMPDIR/page" "$BATS_TEST_TMPDIR/test"
+	same docs/schedd.md tests/unit/schedd/transitions.h "$BATS_TEST_TMPDIR/page" "$BATS_TEST_TMPDIR/test"
 }
 
 # Options that begin an entry of a man page.

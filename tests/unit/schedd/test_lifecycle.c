@@ -1,72 +1,14 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* The lifecycle as a table, a row for each transition: what the rows say and what is known, and
- * what follows. Then every combination of all of it, carried out until it rests: what must never
- * happen does not. The table in docs/schedd.md names these rows. */
+/* The lifecycle as a table (transitions.h), and then every combination of all that may be known,
+ * carried out until it rests: what must never happen does not. */
 #include <errno.h>
 
 #include "schedd/lifecycle.h"
 #include "tests/unit/schedd/rows.h"
+#include "tests/unit/schedd/transitions.h"
 
 #define NOW (ROW_TIME + 1000)
 #define REVISION 50
-
-enum host_kind {
-	NO_HOST,
-	CURRENT, /* online, its report answers the newest assignment */
-	STALE,   /* online, it has not seen the newest assignment yet */
-	SILENT,  /* online, no report of this epoch */
-	OFFLINE,
-	LOST, /* offline, and its lease is over */
-	HOST_KINDS,
-};
-
-enum port_kind {
-	HELD,        /* reserved, without a target */
-	MAPPED,      /* committed, no gateway has confirmed */
-	PUBLISHED,   /* by all gateways */
-	WITHDRAWING, /* the gateway has not confirmed */
-	OVERDUE,     /* the same, longer than a container waits */
-	WITHDRAWN,   /* the gateway has confirmed */
-	PORT_KINDS,
-};
-
-enum deadline {
-	NEVER,
-	PASSED,
-	NEAR,
-	FAR,
-};
-
-#define NO_CONTAINER CONTAINER_STATE_INVALID
-
-struct situation {
-	enum environment_phase phase;
-	bool off; /* not wanted to run */
-	enum environment_action action;
-	enum assignment_state assignment;
-	bool local; /* it cannot move */
-	enum host_kind host;
-	enum host_mode mode;
-	enum container_state container;
-	int exit_code;
-	unsigned crashes;
-	enum port_kind port;
-	bool elsewhere; /* the container has another endpoint than the port leads to */
-	bool unready;   /* longer than the grace */
-	enum deadline deadline;
-	bool delete_at_deadline;
-	bool no_room; /* elsewhere */
-};
-
-struct outcome {
-	enum environment_phase phase;
-	enum environment_stage stage;
-	enum assignment_state assignment;
-	enum environment_action action;
-	bool off, release, place;
-	enum port_state port;
-	const char *reason; /* a part of it; "" for none at all */
-};
 
 /* ---- from a situation to the input ---- */
 
@@ -187,358 +129,6 @@ static void scene_clear(struct scene *scene)
 
 /* ---- the table ---- */
 
-#define RUNS .phase = PHASE_RUNNING, .assignment = ASSIGNMENT_RUNNING, .host = CURRENT
-#define READY .container = CONTAINER_READY, .port = PUBLISHED
-#define NONE .container = NO_CONTAINER
-
-static const struct {
-	const char *name;
-	struct situation is;
-	struct outcome then;
-} rows[] = {
-	/* coming up */
-	{ "no-host",
-	  { .phase = PHASE_PENDING, NONE },
-	  { PHASE_PENDING, .place = true, .reason = "" } },
-	{ "placed",
-	  { .phase = PHASE_CREATING, .host = CURRENT, NONE },
-	  { PHASE_CREATING, STAGE_CREATING, ASSIGNMENT_RUNNING,
-	    .reason = "to take the assignment" } },
-	{ "assigned",
-	  { .phase = PHASE_CREATING, .assignment = ASSIGNMENT_RUNNING, .host = STALE, NONE },
-	  { PHASE_CREATING, STAGE_CREATING, ASSIGNMENT_RUNNING,
-	    .reason = "to take the assignment" } },
-	{ "seen",
-	  { .phase = PHASE_CREATING, .assignment = ASSIGNMENT_RUNNING, .host = CURRENT, NONE },
-	  { PHASE_CREATING, STAGE_CREATING, ASSIGNMENT_RUNNING,
-	    .reason = "to create the container" } },
-	{ "pulling",
-	  { .phase = PHASE_CREATING,
-	    .assignment = ASSIGNMENT_RUNNING,
-	    .host = CURRENT,
-	    .container = CONTAINER_PULLING },
-	  { PHASE_CREATING, STAGE_PULLING, ASSIGNMENT_RUNNING, .reason = "pulling image" } },
-	{ "starting",
-	  { .phase = PHASE_CREATING,
-	    .assignment = ASSIGNMENT_RUNNING,
-	    .host = CURRENT,
-	    .container = CONTAINER_STARTING },
-	  { PHASE_CREATING, STAGE_STARTING, ASSIGNMENT_RUNNING, .reason = "services to answer" } },
-	{ "ready",
-	  { .phase = PHASE_CREATING,
-	    .assignment = ASSIGNMENT_RUNNING,
-	    .host = CURRENT,
-	    .container = CONTAINER_READY },
-	  { PHASE_CREATING, STAGE_PUBLISHING, ASSIGNMENT_RUNNING, .reason = "publishing port" } },
-	{ "mapped",
-	  { .phase = PHASE_CREATING,
-	    .assignment = ASSIGNMENT_RUNNING,
-	    .host = CURRENT,
-	    .container = CONTAINER_READY,
-	    .port = MAPPED },
-	  { PHASE_CREATING, STAGE_PUBLISHING, ASSIGNMENT_RUNNING,
-	    .reason = "waiting for gateway gw1" } },
-	{ "published",
-	  { RUNS, READY },
-	  { PHASE_RUNNING, .assignment = ASSIGNMENT_RUNNING, .port = PORT_PUBLISHED,
-	    .reason = "" } },
-	{ "re-pointed",
-	  { RUNS, READY, .elsewhere = true },
-	  { PHASE_CREATING, STAGE_PUBLISHING, ASSIGNMENT_RUNNING, .reason = "publishing port" } },
-	{ "silent-for-a-moment",
-	  { RUNS, .container = CONTAINER_STARTING, .port = PUBLISHED },
-	  { PHASE_RUNNING, .assignment = ASSIGNMENT_RUNNING, .port = PORT_PUBLISHED,
-	    .reason = "does not answer" } },
-	{ "silent-for-long",
-	  { RUNS, .container = CONTAINER_STARTING, .port = PUBLISHED, .unready = true },
-	  { PHASE_CREATING, STAGE_STARTING, ASSIGNMENT_RUNNING, .port = PORT_WITHDRAWING,
-	    .reason = "services to answer" } },
-	{ "gave-up",
-	  { RUNS, .container = CONTAINER_FAILED, .port = PUBLISHED },
-	  { PHASE_FAILED, .assignment = ASSIGNMENT_RUNNING, .port = PORT_WITHDRAWING,
-	    .reason = "gave up" } },
-	/* ends by itself */
-	{ "restarted-by-the-host",
-	  { RUNS, .container = CONTAINER_STOPPING, .port = PUBLISHED },
-	  { PHASE_CREATING, STAGE_STARTING, ASSIGNMENT_RUNNING, .port = PORT_WITHDRAWING,
-	    .reason = "has stopped" } },
-	{ "ended-well",
-	  { RUNS, .container = CONTAINER_STOPPED, .port = PUBLISHED },
-	  { PHASE_STOPPED, .assignment = ASSIGNMENT_RUNNING, .port = PORT_WITHDRAWING,
-	    .reason = "has ended" } },
-	{ "ended-badly",
-	  { RUNS, .container = CONTAINER_STOPPED, .exit_code = 3, .port = PUBLISHED },
-	  { PHASE_FAILED, .assignment = ASSIGNMENT_RUNNING, .port = PORT_WITHDRAWING,
-	    .reason = "has ended" } },
-	{ "crash-loop",
-	  { RUNS, .container = CONTAINER_STARTING, .exit_code = 1, .crashes = 3,
-	    .port = PUBLISHED },
-	  { PHASE_CREATING, STAGE_CRASH_LOOP, ASSIGNMENT_RUNNING, .port = PORT_WITHDRAWING,
-	    .reason = "ended 3 times in a row, with status 1" } },
-	{ "crash-loop-up",
-	  { .phase = PHASE_CREATING,
-	    .assignment = ASSIGNMENT_RUNNING,
-	    .host = CURRENT,
-	    .container = CONTAINER_READY,
-	    .exit_code = 1,
-	    .crashes = 5 },
-	  { PHASE_CREATING, STAGE_CRASH_LOOP, ASSIGNMENT_RUNNING, .reason = "run for a while" } },
-	{ "crash-loop-over",
-	  { .phase = PHASE_CREATING,
-	    .assignment = ASSIGNMENT_RUNNING,
-	    .host = CURRENT,
-	    .container = CONTAINER_READY,
-	    .exit_code = 1,
-	    .crashes = 0 },
-	  { PHASE_CREATING, STAGE_PUBLISHING, ASSIGNMENT_RUNNING, .reason = "publishing port" } },
-	/* stop */
-	{ "stop-withdraws",
-	  { RUNS, READY, .off = true },
-	  { PHASE_STOPPING, .assignment = ASSIGNMENT_RUNNING, .off = true, .port = PORT_WITHDRAWING,
-	    .reason = "withdrawing port" } },
-	{ "stop-waits-for-gateways",
-	  { .phase = PHASE_STOPPING,
-	    .off = true,
-	    .assignment = ASSIGNMENT_RUNNING,
-	    .host = CURRENT,
-	    .container = CONTAINER_READY,
-	    .port = WITHDRAWING },
-	  { PHASE_STOPPING, .assignment = ASSIGNMENT_RUNNING, .off = true, .port = PORT_WITHDRAWING,
-	    .reason = "waiting for gateway gw1" } },
-	{ "stop-waits-not-for-ever",
-	  { .phase = PHASE_STOPPING,
-	    .off = true,
-	    .assignment = ASSIGNMENT_RUNNING,
-	    .host = CURRENT,
-	    .container = CONTAINER_READY,
-	    .port = OVERDUE },
-	  { PHASE_STOPPING, .assignment = ASSIGNMENT_STOPPED, .off = true, .port = PORT_WITHDRAWING,
-	    .reason = "waiting for gateway gw1" } },
-	{ "stop-stops",
-	  { .phase = PHASE_STOPPING,
-	    .off = true,
-	    .assignment = ASSIGNMENT_RUNNING,
-	    .host = CURRENT,
-	    .container = CONTAINER_READY,
-	    .port = WITHDRAWN },
-	  { PHASE_STOPPING, .assignment = ASSIGNMENT_STOPPED, .off = true,
-	    .reason = "stopping the container" } },
-	{ "stop-waits-for-host",
-	  { .phase = PHASE_STOPPING,
-	    .off = true,
-	    .assignment = ASSIGNMENT_STOPPED,
-	    .host = CURRENT,
-	    .container = CONTAINER_STOPPING },
-	  { PHASE_STOPPING, .assignment = ASSIGNMENT_STOPPED, .off = true,
-	    .reason = "waiting for host host1 to stop" } },
-	{ "stop-waits-for-news",
-	  { .phase = PHASE_STOPPING,
-	    .off = true,
-	    .assignment = ASSIGNMENT_STOPPED,
-	    .host = STALE,
-	    .container = CONTAINER_STOPPED },
-	  { PHASE_STOPPING, .assignment = ASSIGNMENT_STOPPED, .off = true,
-	    .reason = "waiting for host host1 to stop" } },
-	{ "stop-offline",
-	  { .phase = PHASE_STOPPING,
-	    .off = true,
-	    .assignment = ASSIGNMENT_STOPPED,
-	    .host = OFFLINE,
-	    NONE },
-	  { PHASE_STOPPING, .assignment = ASSIGNMENT_STOPPED, .off = true,
-	    .reason = "offline since" } },
-	{ "stopped",
-	  { .phase = PHASE_STOPPING,
-	    .off = true,
-	    .assignment = ASSIGNMENT_STOPPED,
-	    .host = CURRENT,
-	    .container = CONTAINER_STOPPED },
-	  { PHASE_STOPPED, .assignment = ASSIGNMENT_STOPPED, .off = true, .reason = "" } },
-	{ "stopped-without-host",
-	  { .phase = PHASE_PENDING, .off = true, NONE },
-	  { PHASE_STOPPED, .off = true, .reason = "" } },
-	{ "stopped-stays",
-	  { .phase = PHASE_STOPPED,
-	    .off = true,
-	    .assignment = ASSIGNMENT_STOPPED,
-	    .host = OFFLINE,
-	    NONE },
-	  { PHASE_STOPPED, .assignment = ASSIGNMENT_STOPPED, .off = true, .reason = "" } },
-	/* start and restart */
-	{ "start",
-	  { .phase = PHASE_STOPPED,
-	    .assignment = ASSIGNMENT_STOPPED,
-	    .host = CURRENT,
-	    .container = CONTAINER_STOPPED },
-	  { PHASE_CREATING, STAGE_STARTING, ASSIGNMENT_RUNNING,
-	    .reason = "to take the assignment" } },
-	{ "start-without-host",
-	  { .phase = PHASE_STOPPED, NONE },
-	  { PHASE_PENDING, .place = true, .reason = "" } },
-	{ "restart-withdraws",
-	  { RUNS, READY, .action = ACTION_RESTART },
-	  { PHASE_STOPPING, .assignment = ASSIGNMENT_RUNNING, .action = ACTION_RESTART,
-	    .port = PORT_WITHDRAWING, .reason = "withdrawing port" } },
-	{ "restart-stops",
-	  { .phase = PHASE_STOPPING,
-	    .action = ACTION_RESTART,
-	    .assignment = ASSIGNMENT_RUNNING,
-	    .host = CURRENT,
-	    .container = CONTAINER_READY },
-	  { PHASE_STOPPING, .assignment = ASSIGNMENT_STOPPED, .action = ACTION_RESTART,
-	    .reason = "stopping the container" } },
-	{ "restart-starts",
-	  { .phase = PHASE_STOPPING,
-	    .action = ACTION_RESTART,
-	    .assignment = ASSIGNMENT_STOPPED,
-	    .host = CURRENT,
-	    .container = CONTAINER_STOPPED },
-	  { PHASE_CREATING, STAGE_STARTING, ASSIGNMENT_STOPPED, .reason = "" } },
-	/* its host is away */
-	{ "unreachable",
-	  { .phase = PHASE_RUNNING, .assignment = ASSIGNMENT_RUNNING, .host = OFFLINE, READY },
-	  { PHASE_UNREACHABLE, .assignment = ASSIGNMENT_RUNNING, .port = PORT_PUBLISHED,
-	    .reason = "when its lease is over" } },
-	{ "unreachable-local",
-	  { .phase = PHASE_RUNNING,
-	    .assignment = ASSIGNMENT_RUNNING,
-	    .host = LOST,
-	    .local = true,
-	    READY },
-	  { PHASE_UNREACHABLE, .assignment = ASSIGNMENT_RUNNING, .port = PORT_PUBLISHED,
-	    .reason = "comes back with it" } },
-	{ "unreachable-maintenance",
-	  { .phase = PHASE_RUNNING,
-	    .assignment = ASSIGNMENT_RUNNING,
-	    .host = LOST,
-	    .mode = HOST_MAINTENANCE,
-	    READY },
-	  { PHASE_UNREACHABLE, .assignment = ASSIGNMENT_RUNNING, .port = PORT_PUBLISHED,
-	    .reason = "is in maintenance" } },
-	{ "back-without-news",
-	  { .phase = PHASE_UNREACHABLE, .assignment = ASSIGNMENT_RUNNING, .host = SILENT, READY },
-	  { PHASE_UNREACHABLE, .assignment = ASSIGNMENT_RUNNING, .port = PORT_PUBLISHED,
-	    .reason = "waiting for its report" } },
-	{ "back",
-	  { .phase = PHASE_UNREACHABLE, .assignment = ASSIGNMENT_RUNNING, .host = CURRENT, READY },
-	  { PHASE_RUNNING, .assignment = ASSIGNMENT_RUNNING, .port = PORT_PUBLISHED,
-	    .reason = "" } },
-	{ "new-leader",
-	  { .phase = PHASE_RUNNING, .assignment = ASSIGNMENT_RUNNING, .host = SILENT, READY },
-	  { PHASE_RUNNING, .assignment = ASSIGNMENT_RUNNING, .port = PORT_PUBLISHED,
-	    .reason = "" } },
-	{ "lost",
-	  { .phase = PHASE_UNREACHABLE, .assignment = ASSIGNMENT_RUNNING, .host = LOST, READY },
-	  { PHASE_PENDING, .release = true, .place = true, .port = PORT_WITHDRAWING,
-	    .reason = "withdrawing port" } },
-	/* move */
-	{ "move-withdraws",
-	  { RUNS, READY, .action = ACTION_MOVE },
-	  { PHASE_STOPPING, .assignment = ASSIGNMENT_RUNNING, .action = ACTION_MOVE,
-	    .port = PORT_WITHDRAWING, .reason = "withdrawing port" } },
-	{ "move-removes",
-	  { .phase = PHASE_STOPPING,
-	    .action = ACTION_MOVE,
-	    .assignment = ASSIGNMENT_RUNNING,
-	    .host = CURRENT,
-	    .container = CONTAINER_READY },
-	  { PHASE_STOPPING, .action = ACTION_MOVE, .reason = "moving away from host host1" } },
-	{ "move-waits-for-proof",
-	  { .phase = PHASE_STOPPING,
-	    .action = ACTION_MOVE,
-	    .host = CURRENT,
-	    .container = CONTAINER_STOPPED },
-	  { PHASE_STOPPING, .action = ACTION_MOVE, .reason = "to remove the container" } },
-	{ "move-waits-for-news",
-	  { .phase = PHASE_STOPPING, .action = ACTION_MOVE, .host = STALE, NONE },
-	  { PHASE_STOPPING, .action = ACTION_MOVE, .reason = "to remove the container" } },
-	{ "move-waits-for-lease",
-	  { .phase = PHASE_STOPPING, .action = ACTION_MOVE, .host = OFFLINE, NONE },
-	  { PHASE_STOPPING, .action = ACTION_MOVE, .reason = "offline since" } },
-	{ "moved",
-	  { .phase = PHASE_STOPPING, .action = ACTION_MOVE, .host = CURRENT, NONE },
-	  { PHASE_PENDING, .release = true, .place = true, .reason = "" } },
-	{ "moved-by-lease",
-	  { .phase = PHASE_STOPPING, .action = ACTION_MOVE, .host = LOST, NONE },
-	  { PHASE_PENDING, .release = true, .place = true, .reason = "" } },
-	{ "moved-while-stopped",
-	  { .phase = PHASE_STOPPED, .off = true, .action = ACTION_MOVE, .host = CURRENT, NONE },
-	  { PHASE_STOPPED, .off = true, .release = true, .reason = "" } },
-	/* host modes */
-	{ "draining-moves",
-	  { RUNS, READY, .mode = HOST_DRAINING },
-	  { PHASE_RUNNING, .assignment = ASSIGNMENT_RUNNING, .port = PORT_PUBLISHED,
-	    .reason = "moves when its turn comes" } },
-	{ "draining-finds-no-room",
-	  { RUNS, READY, .mode = HOST_DRAINING, .no_room = true },
-	  { PHASE_RUNNING, .assignment = ASSIGNMENT_RUNNING, .port = PORT_PUBLISHED,
-	    .reason = "waits for room elsewhere: no host can take demo" } },
-	{ "draining-waits",
-	  { RUNS, READY, .mode = HOST_DRAINING, .local = true },
-	  { PHASE_RUNNING, .assignment = ASSIGNMENT_RUNNING, .port = PORT_PUBLISHED,
-	    .reason = "stays until it is stopped" } },
-	{ "maintenance",
-	  { RUNS, READY, .mode = HOST_MAINTENANCE },
-	  { PHASE_RUNNING, .assignment = ASSIGNMENT_RUNNING, .port = PORT_PUBLISHED,
-	    .reason = "is in maintenance" } },
-	/* deadlines */
-	{ "deadline-far",
-	  { RUNS, READY, .deadline = FAR },
-	  { PHASE_RUNNING, .assignment = ASSIGNMENT_RUNNING, .port = PORT_PUBLISHED,
-	    .reason = "" } },
-	{ "deadline-near",
-	  { RUNS, READY, .deadline = NEAR },
-	  { PHASE_RUNNING, .assignment = ASSIGNMENT_RUNNING, .port = PORT_PUBLISHED,
-	    .reason = "it will be stopped then" } },
-	{ "deadline-stops",
-	  { RUNS, READY, .deadline = PASSED },
-	  { PHASE_RUNNING, .assignment = ASSIGNMENT_RUNNING, .off = true, .port = PORT_PUBLISHED,
-	    .reason = "its time was over" } },
-	{ "deadline-deletes",
-	  { RUNS, READY, .deadline = PASSED, .delete_at_deadline = true },
-	  { PHASE_DELETING, .assignment = ASSIGNMENT_RUNNING, .port = PORT_PUBLISHED,
-	    .reason = "its time was over" } },
-	{ "deadline-says-why",
-	  { .phase = PHASE_STOPPED,
-	    .off = true,
-	    .assignment = ASSIGNMENT_STOPPED,
-	    .host = CURRENT,
-	    .container = CONTAINER_STOPPED,
-	    .deadline = PASSED },
-	  { PHASE_STOPPED, .assignment = ASSIGNMENT_STOPPED, .off = true, .reason = "extend it" } },
-	/* delete */
-	{ "lost-with-its-host",
-	  { .phase = PHASE_FAILED, .port = PUBLISHED, .container = NO_CONTAINER, .local = true },
-	  { PHASE_FAILED, .port = PORT_WITHDRAWING, .reason = "what happened" } },
-	{ "lost-and-started",
-	  { .phase = PHASE_FAILED, NONE, .local = true, .action = ACTION_RESTART },
-	  { PHASE_CREATING, STAGE_PLACING, .reason = "" } },
-	{ "delete-withdraws",
-	  { .phase = PHASE_DELETING, .assignment = ASSIGNMENT_RUNNING, .host = CURRENT, READY },
-	  { PHASE_DELETING, .assignment = ASSIGNMENT_RUNNING, .port = PORT_WITHDRAWING,
-	    .reason = "withdrawing port" } },
-	{ "delete-removes",
-	  { .phase = PHASE_DELETING,
-	    .assignment = ASSIGNMENT_RUNNING,
-	    .host = CURRENT,
-	    .container = CONTAINER_READY,
-	    .port = WITHDRAWN },
-	  { PHASE_DELETING, .port = PORT_QUARANTINED, .reason = "removing the container" } },
-	{ "delete-waits-for-proof",
-	  { .phase = PHASE_DELETING, .host = CURRENT, .container = CONTAINER_REMOVING },
-	  { PHASE_DELETING, .port = PORT_QUARANTINED, .reason = "to remove the container" } },
-	{ "delete-offline",
-	  { .phase = PHASE_DELETING, .host = OFFLINE, NONE },
-	  { PHASE_DELETING, .port = PORT_QUARANTINED, .reason = "offline since" } },
-	{ "deleted",
-	  { .phase = PHASE_DELETING, .host = CURRENT, NONE },
-	  { PHASE_DELETED, .release = true, .port = PORT_QUARANTINED, .reason = "" } },
-	{ "deleted-without-host",
-	  { .phase = PHASE_DELETING, NONE },
-	  { PHASE_DELETED, .release = true, .port = PORT_QUARANTINED, .reason = "" } },
-	{ "deleted-stays", { .phase = PHASE_DELETED, NONE }, { PHASE_DELETED, .reason = "" } },
-};
-
 static void check_row(const char *name, const struct lifecycle_decision *is,
 		      const struct outcome *then)
 {
@@ -561,13 +151,13 @@ static void check_row(const char *name, const struct lifecycle_decision *is,
 
 Test(lifecycle, each_transition_of_the_table)
 {
-	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+	for (size_t i = 0; i < ARRAY_SIZE(transitions); i++) {
 		struct lifecycle_decision decision;
 		struct scene scene;
 
-		scene_make(&scene, &rows[i].is);
+		scene_make(&scene, &transitions[i].is);
 		lifecycle_decide(&scene.input, &decision);
-		check_row(rows[i].name, &decision, &rows[i].then);
+		check_row(transitions[i].name, &decision, &transitions[i].then);
 		scene_clear(&scene);
 	}
 }
@@ -780,18 +370,19 @@ static bool carry_out(struct scene *scene, const struct lifecycle_decision *deci
 
 Test(lifecycle, every_row_of_the_table_comes_to_rest)
 {
-	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+	for (size_t i = 0; i < ARRAY_SIZE(transitions); i++) {
 		struct lifecycle_decision decision;
 		struct scene scene;
 		bool changed = true;
 		int steps = 0;
 
-		scene_make(&scene, &rows[i].is);
+		scene_make(&scene, &transitions[i].is);
 		for (; changed && steps < 16; steps++) {
 			lifecycle_decide(&scene.input, &decision);
 			changed = carry_out(&scene, &decision);
 		}
-		cr_expect_not(changed, "%s: still changes after %d steps", rows[i].name, steps);
+		cr_expect_not(changed, "%s: still changes after %d steps", transitions[i].name,
+			      steps);
 		scene_clear(&scene);
 	}
 }
