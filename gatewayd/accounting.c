@@ -130,6 +130,9 @@ static void on_begin(void *userdata)
 {
 	struct accounting *accounting = userdata;
 
+	/* What ended before the listing is not in it. One of the same number that is in it is
+	 * another connection, as when a client comes again after a reset. */
+	take_all(accounting);
 	flow_table_begin_round(&accounting->table);
 	accounting->served = accounting->waiting;
 	accounting->waiting = NULL;

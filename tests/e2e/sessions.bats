@@ -169,6 +169,38 @@ END
 	wait "$client" || true
 }
 
+# The kernel ends a reset connection when its client comes again from the same port, and may give the new one
+# the place and with it the number of the old one.
+@test "a connection that follows a reset one of the same client is listed at once" {
+	lab_exec client python3 - "$lab_public" "$SOCKET" <<'END'
+import http.client, json, socket, struct, sys
+
+def talk(port):
+    client = socket.socket()
+    client.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    client.bind(("", port))
+    client.connect((sys.argv[1], 30001))
+    client.recv(100)
+    return client
+
+def listed(port):
+    gateway = http.client.HTTPConnection("localhost")
+    gateway.sock = socket.socket(socket.AF_UNIX)
+    gateway.sock.connect(sys.argv[2])
+    gateway.request("GET", "/v1/sessions?limit=1000")
+    items = json.load(gateway.getresponse())["items"]
+    return [item["state"] for item in items if item["source"]["port"] == port]
+
+for port in range(20000, 20030):
+    talk(port).close()
+    second = talk(port)
+    states = listed(port)
+    assert states == ["established"], f"{port}: {states}"
+    second.close()
+END
+}
+
 # bad FIELD QUERY
 bad() {
 	local answer
