@@ -329,21 +329,39 @@ static void look_up(const struct http_server *server, enum http_method method,
 	}
 }
 
+const char *http_method_name(enum http_method method)
+{
+	switch (method) {
+	case HTTP_GET:
+		return "GET";
+	case HTTP_POST:
+		return "POST";
+	case HTTP_PUT:
+		return "PUT";
+	case HTTP_DELETE:
+		return "DELETE";
+	case HTTP_PATCH:
+		return "PATCH";
+	case HTTP_HEAD:
+		return "HEAD";
+	}
+	return "";
+}
+
 static void reply_method(struct http_request *request, unsigned allowed)
 {
-	static const struct {
-		enum http_method method;
-		const char *name;
-	} names[] = { { HTTP_GET, "GET" }, { HTTP_GET, "HEAD" },    { HTTP_POST, "POST" },
-		      { HTTP_PUT, "PUT" }, { HTTP_PATCH, "PATCH" }, { HTTP_DELETE, "DELETE" } };
+	static const enum http_method methods[] = { HTTP_GET, HTTP_HEAD,  HTTP_POST,
+						    HTTP_PUT, HTTP_PATCH, HTTP_DELETE };
 	struct error err = ERROR_INIT;
 	char text[64] = "";
 	size_t used = 0;
 
-	for (size_t i = 0; i < ARRAY_SIZE(names); i++)
-		if (allowed & names[i].method)
+	if (allowed & HTTP_GET)
+		allowed |= HTTP_HEAD;
+	for (size_t i = 0; i < ARRAY_SIZE(methods); i++)
+		if (allowed & methods[i])
 			used += (size_t)snprintf(text + used, sizeof(text) - used, "%s%s",
-						 used ? ", " : "", names[i].name);
+						 used ? ", " : "", http_method_name(methods[i]));
 	http_reply_header(request, "Allow", text);
 	error_set(&err, -EINVAL, "method_not_allowed", NULL, "%s allows %s only", request->path,
 		  text);

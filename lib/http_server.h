@@ -98,6 +98,8 @@ void http_server_stats(const struct http_server *server, struct http_server_stat
 /* ---- the request: everything returned is borrowed and valid until the answer ---- */
 
 enum http_method http_request_method(const struct http_request *request);
+/* "GET" and so on; static. */
+const char *http_method_name(enum http_method method);
 const char *http_request_path(const struct http_request *request);
 /* Path and query as they came, still encoded. */
 const char *http_request_target(const struct http_request *request);

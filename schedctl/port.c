@@ -65,21 +65,6 @@ static void add_mapping(struct table *table, json_t *item)
 	table_cell(table, STYLE_PLAIN, text_field(item, "expires_at"));
 }
 
-/* A port has no field that names it, so that the list is given one for -o name. */
-static int add_names(json_t *answer)
-{
-	json_t *item;
-	size_t i;
-
-	json_array_foreach (json_object_get(answer, "items"), i, item) {
-		_cleanup_free_ char *text = show_port_text(item);
-
-		if (!text || json_object_set_new(item, "name", json_string(text)) < 0)
-			return -ENOMEM;
-	}
-	return 0;
-}
-
 static int run_list(struct context *context, const struct args *args, struct error *err)
 {
 	static const struct output_list ports = { .columns = port_columns,
@@ -99,7 +84,7 @@ static int run_list(struct context *context, const struct args *args, struct err
 	else
 		r = show_fetch_all(context, PORTS, &answer, err);
 	if (r == 0 && context->output.format == OUTPUT_NAME)
-		r = add_names(answer);
+		r = show_name_ports(answer);
 	if (r < 0)
 		return r;
 	return output_list(&context->output, local ? &mappings : &ports, answer, err);

@@ -133,6 +133,20 @@ char *show_port_text(const json_t *item)
 			   address, number_field(item, "port"), text_field(item, "protocol"));
 }
 
+int show_name_ports(json_t *list)
+{
+	json_t *item;
+	size_t i;
+
+	json_array_foreach (json_object_get(list, "items"), i, item) {
+		_cleanup_free_ char *text = show_port_text(item);
+
+		if (!text || json_object_set_new(item, "name", json_string(text)) < 0)
+			return -ENOMEM;
+	}
+	return 0;
+}
+
 void show_endpoint_cell(struct table *table, const json_t *endpoint)
 {
 	const char *address = text_field(endpoint, "address");

@@ -20,6 +20,9 @@ int show_one(struct context *context, const char *collection, const char *name,
 
 /* "203.0.113.10:30001/tcp" of anything with address, port and protocol. A new string. */
 char *show_port_text(const json_t *item);
+/* A port has no field that names it: gives each of a list's items that text as its name, for
+ * -o name. -ENOMEM. */
+int show_name_ports(json_t *list) _must_check_;
 
 /* Cells of a list. */
 void show_endpoint_cell(struct table *table, const json_t *endpoint); /* "address:port" */

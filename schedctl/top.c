@@ -91,21 +91,6 @@ static int print_sums(const json_t *answer)
 	return n < 0 ? -EIO : 0;
 }
 
-/* A port has no field that names it, so that the list is given one for -o name. */
-static int add_names(json_t *answer)
-{
-	json_t *item;
-	size_t i;
-
-	json_array_foreach (json_object_get(answer, "items"), i, item) {
-		_cleanup_free_ char *text = show_port_text(item);
-
-		if (!text || json_object_set_new(item, "name", json_string(text)) < 0)
-			return -ENOMEM;
-	}
-	return 0;
-}
-
 static int print(const struct output *output, json_t *answer, struct error *err)
 {
 	static const struct output_list list = { .columns = columns,
@@ -115,7 +100,7 @@ static int print(const struct output *output, json_t *answer, struct error *err)
 	int r = 0;
 
 	if (output->format == OUTPUT_NAME)
-		r = add_names(answer);
+		r = show_name_ports(answer);
 	else if (output->format != OUTPUT_JSON)
 		r = print_sums(answer);
 	return r < 0 ? r : output_list(output, &list, answer, err);

@@ -4,24 +4,18 @@
 
 #include "schedd/api_private.h"
 
-static struct gateway_entry *find(struct api *api, const char *id)
-{
-	struct gateway_entry *entry = state_gateway(scheduler_state(api->config.scheduler), id);
-
-	return entry && gateway_committed(entry) ? entry : NULL;
-}
-
 static json_t *answer(const struct api *api, const struct entry *entry)
 {
 	return answer_gateway(scheduler_state(api->config.scheduler),
 			      (const struct gateway_entry *)entry);
 }
 
-static const struct entry *find_entry(struct api *api, struct http_request *request, const char *id)
+static const struct entry *find(struct api *api, struct http_request *request, const char *id)
 {
-	const struct gateway_entry *entry = find(api, id);
+	const struct gateway_entry *entry =
+		state_gateway(scheduler_state(api->config.scheduler), id);
 
-	return entry ? &entry->entry : NULL;
+	return entry && gateway_committed(entry) ? &entry->entry : NULL;
 }
 
 static void list(struct http_request *request, void *userdata)
@@ -31,7 +25,7 @@ static void list(struct http_request *request, void *userdata)
 
 static void show(struct http_request *request, void *userdata)
 {
-	api_serve_item(userdata, request, FEED_GATEWAYS, "gateway", find_entry, answer);
+	api_serve_item(userdata, request, FEED_GATEWAYS, "gateway", find, answer);
 }
 
 static void enroll(struct http_request *request, void *userdata)
@@ -64,21 +58,7 @@ static void enroll(struct http_request *request, void *userdata)
 
 static void watch(struct http_request *request, void *userdata)
 {
-	struct api *api = userdata;
-	const char *id = http_request_param(request, "id");
-	struct error err = ERROR_INIT;
-	bool failed, wanted = api_wants_watch(request, &failed);
-
-	if (failed || !api_can_read(api, request))
-		return;
-	if (!wanted) {
-		error_set(&err, -EINVAL, "missing", "watch", "watch: is required: ?watch=1");
-		http_reply_error(request, &err);
-	} else if (!find(api, id)) {
-		api_reply_not_found(request, "gateway", id);
-	} else {
-		api_start_watch(api, request, FEED_MAPPINGS, id);
-	}
+	api_serve_item(userdata, request, FEED_MAPPINGS, "gateway", find, NULL);
 }
 
 static void report(struct http_request *request, void *userdata)

@@ -109,21 +109,7 @@ static void delete (struct http_request *request, void *userdata)
 
 static void watch(struct http_request *request, void *userdata)
 {
-	struct api *api = userdata;
-	const char *id = http_request_param(request, "id");
-	struct error err = ERROR_INIT;
-	bool failed, wanted = api_wants_watch(request, &failed);
-
-	if (failed || !api_can_read(api, request))
-		return;
-	if (!wanted) {
-		error_set(&err, -EINVAL, "missing", "watch", "watch: is required: ?watch=1");
-		http_reply_error(request, &err);
-	} else if (!api_find_host(api, id)) {
-		api_reply_not_found(request, "host", id);
-	} else {
-		api_start_watch(api, request, FEED_ASSIGNMENTS, id);
-	}
+	api_serve_item(userdata, request, FEED_ASSIGNMENTS, "host", find, NULL);
 }
 
 /* How long what can run elsewhere may run on without another report; without it nothing is said,

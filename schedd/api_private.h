@@ -64,7 +64,7 @@ void api_serve_list(struct api *api, struct http_request *request, enum feed_kin
 		    bool (*sees)(const struct caller *caller, const struct entry *entry),
 		    json_t *(*answer)(const struct api *api, const struct entry *entry));
 /* One row that {id} names, or with watch=1 a stream of it; find returns a committed row that the
- * caller may see, or NULL. */
+ * caller may see, or NULL. answer NULL: it is to be had as a stream only. */
 void api_serve_item(struct api *api, struct http_request *request, enum feed_kind feed,
 		    const char *what,
 		    const struct entry *(*find)(struct api *api, struct http_request *request,

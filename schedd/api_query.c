@@ -110,9 +110,15 @@ void api_serve_item(struct api *api, struct http_request *request, enum feed_kin
 	const char *id = http_request_param(request, "id");
 	bool failed, watch = api_wants_watch(request, &failed);
 	const struct entry *entry;
+	struct error err = ERROR_INIT;
 
 	if (failed || !api_can_read(api, request))
 		return;
+	if (!watch && !answer) {
+		error_set(&err, -EINVAL, "missing", "watch", "watch: is required: ?watch=1");
+		http_reply_error(request, &err);
+		return;
+	}
 	entry = find(api, request, id);
 	if (!entry)
 		api_reply_not_found(request, what, id);

@@ -183,25 +183,6 @@ static void refuse_unknown(struct auth *auth, struct http_request *request, cons
 	http_reply_error_details(request, 429, &limited, NULL);
 }
 
-static const char *method_name(enum http_method method)
-{
-	switch (method) {
-	case HTTP_GET:
-		return "GET";
-	case HTTP_POST:
-		return "POST";
-	case HTTP_PUT:
-		return "PUT";
-	case HTTP_DELETE:
-		return "DELETE";
-	case HTTP_PATCH:
-		return "PATCH";
-	case HTTP_HEAD:
-		break;
-	}
-	return "HEAD";
-}
-
 static bool refuse_known(struct auth *auth, struct http_request *request, const struct error *err)
 {
 	metric_add(auth->failures, (const char *const[]){ "role" }, 1);
@@ -215,7 +196,7 @@ static bool refuse_role(struct auth *auth, struct http_request *request,
 	struct error err = ERROR_INIT;
 
 	error_set(&err, -EPERM, "forbidden", NULL, "the role %s may not %s %s",
-		  role_name(caller->role), method_name(route->method), route->pattern);
+		  role_name(caller->role), http_method_name(route->method), route->pattern);
 	return refuse_known(auth, request, &err);
 }
 

@@ -166,25 +166,6 @@ static int on_data(const char *data, size_t length, void *userdata)
 
 /* ---- the request ---- */
 
-static const char *method_name(enum http_method method)
-{
-	switch (method) {
-	case HTTP_GET:
-		return "GET";
-	case HTTP_POST:
-		return "POST";
-	case HTTP_PUT:
-		return "PUT";
-	case HTTP_DELETE:
-		return "DELETE";
-	case HTTP_PATCH:
-		return "PATCH";
-	case HTTP_HEAD:
-		return "HEAD";
-	}
-	return "GET";
-}
-
 static void headers_free(char **headers)
 {
 	for (size_t i = 0; i < HEADERS_MAX; i++) {
@@ -231,7 +212,7 @@ static int start_call(struct passed *passed)
 	_cleanup_free_ char *url = NULL;
 	const char *pin = strchr(passed->leader, '#');
 	int length = pin ? (int)(pin - passed->leader) : (int)strlen(passed->leader);
-	struct http_call call = { .method = method_name(http_request_method(request)),
+	struct http_call call = { .method = http_method_name(http_request_method(request)),
 				  .headers = (const char *const *)headers,
 				  .timeout_ms = TIMEOUT_MS,
 				  .on_done = answered,
