@@ -89,8 +89,9 @@ static int read_query(struct http_request *request, bool watch, struct event_que
 	return read_place(request, watch, ret, err);
 }
 
-static void reply_page(struct api *api, struct http_request *request,
-		       const struct event_query *query)
+/* done gets an operation for the request. */
+static void ask(struct api *api, struct http_request *request, const struct event_query *query,
+		event_log_done done)
 {
 	struct operation *operation = operation_new(api, request);
 	struct error err = ERROR_INIT;
@@ -98,11 +99,55 @@ static void reply_page(struct api *api, struct http_request *request,
 
 	if (!operation)
 		return;
-	r = event_log_read(api->config.archive, query, reply, operation);
+	r = event_log_read(api->config.archive, query, done, operation);
 	if (r == 0)
 		return;
 	error_set(&err, r, "unavailable", NULL, "too many requests for events wait");
 	operation_fail(operation, &err);
+}
+
+static void start(struct api *api, struct http_request *request, const struct event_query *query)
+{
+	if (auth_takes_watch(request))
+		feed_start_events(api->config.feed, scheduler_state(api->config.scheduler), request,
+				  query);
+}
+
+/* The newest event of all is known: is the one of `after` there, or older? */
+static void on_newest(void *userdata, const struct error *asked, json_t *items, bool more)
+{
+	struct operation *operation = userdata;
+	struct http_request *request = operation->request;
+	struct api *api = operation->api;
+	struct error err = ERROR_INIT;
+	struct event_query query;
+
+	if (asked->errnum < 0) {
+		operation_fail(operation, asked);
+		return;
+	}
+	operation_free(operation);
+	if (read_query(request, true, &query, &err) < 0)
+		http_reply_error(request, &err);
+	else if (query.after > json_integer_value(json_object_get(json_array_get(items, 0), "id")))
+		api_reply_ahead(request, "after");
+	else
+		start(api, request, &query);
+}
+
+static void serve_watch(struct api *api, struct http_request *request,
+			const struct event_query *query)
+{
+	const struct event_query newest = { .limit = 1 };
+
+	if (!api_can_read(api, request))
+		return;
+	if (query->revision > scheduler_state(api->config.scheduler)->revision)
+		api_reply_ahead(request, "revision");
+	else if (query->after > 0)
+		ask(api, request, &newest, on_newest);
+	else
+		start(api, request, query);
 }
 
 static void list(struct http_request *request, void *userdata)
@@ -123,11 +168,10 @@ static void list(struct http_request *request, void *userdata)
 		r = read_query(request, watch, &query, &err);
 	if (r < 0)
 		http_reply_error(request, &err);
-	else if (!watch)
-		reply_page(api, request, &query);
-	else if (api_can_read(api, request) && auth_takes_watch(request))
-		feed_start_events(api->config.feed, scheduler_state(api->config.scheduler), request,
-				  &query);
+	else if (watch)
+		serve_watch(api, request, &query);
+	else
+		ask(api, request, &query, reply);
 }
 
 static const struct http_route routes[] = {

@@ -47,6 +47,9 @@ bool api_wants_watch(struct http_request *request, bool *ret_failed);
 /* Answers with a stream, from the revision that the request names, or with a snapshot first. */
 void api_start_watch(struct api *api, struct http_request *request, enum feed_kind kind,
 		     const char *id);
+/* 410 for a parameter of a watch that says more than has happened: what it was seen in is not what
+ * there is now, or not yet here, and a stream from there would stay silent. */
+void api_reply_ahead(struct http_request *request, const char *name);
 /* True where the request's If-Match, if it has one, is this revision, which nothing is about to
  * change. False where it was answered with 412. */
 bool api_matches(struct http_request *request, const struct entry *entry, uint64_t revision);

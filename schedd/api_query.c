@@ -128,6 +128,15 @@ void api_serve_item(struct api *api, struct http_request *request, enum feed_kin
 		api_reply_item(request, 200, answer(api, entry));
 }
 
+void api_reply_ahead(struct http_request *request, const char *name)
+{
+	struct error err = ERROR_INIT;
+
+	error_set(&err, -ERANGE, "gone", name, "%s: there is no %s yet: start over without it",
+		  name, http_request_query(request, name));
+	http_reply_error_details(request, 410, &err, NULL);
+}
+
 void api_start_watch(struct api *api, struct http_request *request, enum feed_kind kind,
 		     const char *id)
 {
@@ -145,6 +154,10 @@ void api_start_watch(struct api *api, struct http_request *request, enum feed_ki
 	if (number_parse(revision, &from, NULL) == 0 &&
 	    feed_resume(api->config.feed, state, request, kind, id, from) == 0)
 		return;
+	if (from > state->revision) {
+		api_reply_ahead(request, "revision");
+		return;
+	}
 	error_set(&err, -ERANGE, "gone", "revision",
 		  "revision: what changed since %s is not known any more: start over without it",
 		  revision);

@@ -273,15 +273,30 @@ static bool take(struct auth *auth, struct http_request *request, const struct c
 	return false;
 }
 
+/* While the request waited for something: what was open ended with the token, and what opens now
+ * would not. */
+static bool was_revoked(const struct ticket *ticket)
+{
+	const struct state *state = scheduler_state(ticket->auth->scheduler);
+
+	return ticket->caller.token[0] && !state_token(state, ticket->caller.token);
+}
+
 bool auth_takes_watch(struct http_request *request)
 {
 	struct ticket *ticket = http_request_attachment(request);
+	struct error err = ERROR_INIT;
 	const char *limit = "";
 	uint64_t wait_ms = 0;
 	int r;
 
 	if (!ticket)
 		return true;
+	if (was_revoked(ticket)) {
+		reject(&err, "the token was revoked");
+		http_reply_error(request, &err);
+		return false;
+	}
 	r = limits_take_watch(ticket->auth->limits, ticket->taken, &limit, &wait_ms);
 	if (r < 0) {
 		refuse_over(ticket->auth, request, r, limit, wait_ms);

@@ -21,7 +21,8 @@ int auth_new(struct auth **ret, struct event_base *base, struct http_server *ser
 	     const struct limits_config *limits) _must_check_;
 void auth_free(struct auth *auth); /* NULL is fine */
 
-/* The request is about to become a watch. False: it was one too many, and was answered. */
+/* The request is about to become a watch. False: it was one too many, or its token was revoked
+ * since it came, and it was answered. */
 bool auth_takes_watch(struct http_request *request);
 
 DEFINE_CLEANUP(struct auth *, auth_free, cleanup_auth)
