@@ -6,6 +6,8 @@
 #include <errno.h>
 #include <string.h>
 
+#include "lib/utf8.h"
+
 /* What stands in the first byte of a head. */
 enum {
 	FRAME_STDIN, /* written by none of ours; shown as output */
@@ -51,7 +53,7 @@ static int give(struct docker_frames *frames, bool keep, struct error *err)
 		take_time(frames);
 	whole = MIN(frames->length, LOG_TEXT_MAX);
 	if (keep || whole < frames->length)
-		whole = log_whole_length(frames->text, whole);
+		whole = utf8_whole_length(frames->text, whole);
 	if (whole > 0)
 		r = frames->on_text(frames->userdata,
 				    frames->head[0] == FRAME_STDERR ? LOG_STDERR : LOG_STDOUT,

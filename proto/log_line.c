@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "lib/utf8.h"
 #include "proto/log_session.h"
 #include "proto/watch.h"
 
@@ -18,68 +19,21 @@ const char *log_stream_name(enum log_stream stream)
 	return stream_names[stream];
 }
 
-/* ---- UTF-8 ---- */
-
-/* How many bytes a sequence has that begins so; 0: none does. */
-static size_t sequence_length(unsigned char first)
-{
-	if (first < 0x80)
-		return 1;
-	if (first >= 0xc2 && first <= 0xdf)
-		return 2;
-	if (first >= 0xe0 && first <= 0xef)
-		return 3;
-	return first >= 0xf0 && first <= 0xf4 ? 4 : 0;
-}
-
-/* Whether the second byte may follow the first: no overlong form, no surrogate, none too large. */
-static bool may_follow(unsigned char first, unsigned char second)
-{
-	unsigned char low = first == 0xe0 ? 0xa0 : first == 0xf0 ? 0x90 : 0x80;
-	unsigned char high = first == 0xed ? 0x9f : first == 0xf4 ? 0x8f : 0xbf;
-
-	return second >= low && second <= high;
-}
-
-/* The length of the sequence at text; 0 where there is none that is whole and right. */
-static size_t sequence_at(const unsigned char *text, size_t length)
-{
-	size_t n = sequence_length(text[0]);
-
-	if (n == 0 || n > length || (n > 1 && !may_follow(text[0], text[1])))
-		return 0;
-	for (size_t i = 2; i < n; i++)
-		if ((text[i] & 0xc0) != 0x80)
-			return 0;
-	return n;
-}
-
-size_t log_whole_length(const char *text, size_t length)
-{
-	const unsigned char *bytes = (const unsigned char *)text;
-	size_t back = 1;
-
-	while (back <= 3 && back <= length && (bytes[length - back] & 0xc0) == 0x80)
-		back++;
-	if (back > 3 || back > length || sequence_length(bytes[length - back]) <= back)
-		return length;
-	return length - back;
-}
+/* ---- writing ---- */
 
 /* A copy that is UTF-8 without zeros. */
 static char *make_text(const char *text, size_t length, size_t *ret_length)
 {
-	const unsigned char *bytes = (const unsigned char *)text;
 	char *copy = malloc(length * strlen(REPLACEMENT) + 1);
 	size_t used = 0;
 
 	if (!copy)
 		return NULL;
 	for (size_t i = 0; i < length;) {
-		size_t n = bytes[i] ? sequence_at(bytes + i, length - i) : 0;
+		size_t n = text[i] ? utf8_sequence(text + i, length - i) : 0;
 
 		if (n > 0)
-			memcpy(copy + used, bytes + i, n);
+			memcpy(copy + used, text + i, n);
 		else
 			memcpy(copy + used, REPLACEMENT, strlen(REPLACEMENT));
 		used += n > 0 ? n : strlen(REPLACEMENT);
@@ -88,8 +42,6 @@ static char *make_text(const char *text, size_t length, size_t *ret_length)
 	*ret_length = used;
 	return copy;
 }
-
-/* ---- writing ---- */
 
 /* Takes over line (NULL: out of memory). */
 static int write_line(struct evbuffer *out, json_t *line)

@@ -69,9 +69,6 @@ int log_write_text(struct evbuffer *out, enum log_stream stream, const char *tim
 int log_write_idle(struct evbuffer *out) _must_check_;
 int log_write_end(struct evbuffer *out, const char *code, const char *message) _must_check_;
 
-/* The length of text without a UTF-8 sequence at its end that more bytes may complete. */
-size_t log_whole_length(const char *text, size_t length);
-
 /* A line that was read. Strings are borrowed from the JSON. */
 struct log_line {
 	enum log_line_type {

@@ -34,8 +34,8 @@ void operation_fail(struct operation *operation, const struct error *err);
  * and frees the operation that userdata is. */
 void operation_answer_id(void *userdata, const struct error *err, const char *id);
 
-/* False where the request has a query parameter that is not in known (NULL-terminated), and was
- * answered with an error that names it. */
+/* False where the request has a query parameter that is not in known (NULL-terminated), or whose
+ * value is not UTF-8, and was answered with an error that names it. */
 bool api_takes_query(struct http_request *request, const char *const *known);
 /* The same where there is none to take. */
 bool api_takes_no_query(struct http_request *request);

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "lib/number.h"
+#include "lib/utf8.h"
 #include "schedd/api_private.h"
 #include "schedd/auth.h"
 
@@ -23,10 +24,21 @@ bool api_takes_query(struct http_request *request, const char *const *known)
 	const char *unknown = http_request_unknown_query(request, known);
 	struct error err = ERROR_INIT;
 
-	if (!unknown)
-		return true;
-	error_set(&err, -EINVAL, "unknown_field", unknown, "there is no parameter %s", unknown);
-	return refuse(request, &err);
+	if (unknown) {
+		error_set(&err, -EINVAL, "unknown_field", unknown, "there is no parameter %s",
+			  unknown);
+		return refuse(request, &err);
+	}
+	/* The database would take nothing else. */
+	for (; *known; known++) {
+		const char *value = http_request_query(request, *known);
+
+		if (value && !utf8_is_valid(value)) {
+			error_set(&err, -EINVAL, "invalid", *known, "%s: is not UTF-8", *known);
+			return refuse(request, &err);
+		}
+	}
+	return true;
 }
 
 bool api_takes_no_query(struct http_request *request)

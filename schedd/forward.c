@@ -30,8 +30,10 @@
 /* What of a request's head has a meaning for the leader, and of its answer for the client. */
 static const char *const request_headers[] = { "Authorization", "Idempotency-Key", "If-Match",
 					       "If-None-Match", "User-Agent" };
-static const char *const answer_headers[] = { "ETag", "Location", "Retry-After", "WWW-Authenticate",
-					      "Idempotency-Replayed" };
+static const char *const answer_headers[] = {
+	"ETag",         "Location", "Retry-After", "WWW-Authenticate", "Idempotency-Replayed",
+	"Cache-Control"
+};
 #define HEADERS_MAX (ARRAY_SIZE(request_headers) + 2)
 
 struct passed {

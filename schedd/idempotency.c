@@ -57,7 +57,9 @@ static struct key *read_key(struct http_request *request, const char *text)
 	return TAKE_PTR(key);
 }
 
-static int check(struct operation *operation, const char *text, struct error *err)
+/* The key's row, or NULL where it is new. */
+static int find(struct operation *operation, const char *text, const struct key_entry **ret,
+		struct error *err)
 {
 	struct scheduler *scheduler = operation->api->config.scheduler;
 
@@ -65,11 +67,14 @@ static int check(struct operation *operation, const char *text, struct error *er
 		return error_set(err, -EINVAL, "invalid", HEADER,
 				 HEADER ": 1 to %d printable characters of ASCII, without blanks",
 				 TEXT_MAX);
-	if (!scheduler_has_room_for_key(scheduler))
+	operation->key = read_key(operation->request, text);
+	if (!operation->key)
+		return error_set(err, -ENOMEM, "internal", NULL, "out of memory");
+	*ret = state_key(scheduler_state(scheduler), operation->key->id);
+	if (!*ret && !scheduler_has_room_for_key(scheduler))
 		return error_set(err, -EAGAIN, "too_many", HEADER,
 				 HEADER ": too many keys of the last day are remembered already");
-	operation->key = read_key(operation->request, text);
-	return operation->key ? 0 : error_set(err, -ENOMEM, "internal", NULL, "out of memory");
+	return 0;
 }
 
 bool idempotency_repeats(struct operation *operation, scheduler_done done)
@@ -83,9 +88,7 @@ bool idempotency_repeats(struct operation *operation, scheduler_done done)
 
 	if (!text)
 		return false;
-	r = check(operation, text, &err);
-	if (r == 0)
-		entry = state_key(scheduler_state(scheduler), operation->key->id);
+	r = find(operation, text, &entry, &err);
 	if (r == 0 && !entry)
 		return false;
 	if (r == 0) {

@@ -8,6 +8,7 @@
 
 #include "lib/clock.h"
 #include "lib/log.h"
+#include "lib/utf8.h"
 #include "schedd/confirm.h"
 #include "schedd/scheduler_private.h"
 
@@ -292,6 +293,7 @@ static int step(const struct run *run, struct environment_entry *entry)
 		if (r < 0)
 			return r;
 	}
+	utf8_mend(decision.reason); /* others' words, cut to what a row takes */
 	for (size_t i = 0; i < entry->n_ports; i++) {
 		r = edit_port(run, entry->ports[i], &decision.ports[i]);
 		if (r < 0)

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "lib/utf8.h"
 #include "schedd/state_private.h"
 
 int state_link_host(struct environment_entry *environment, struct host_entry *host,
@@ -92,6 +93,7 @@ void state_audit(struct state *state, const struct entry *entry, const char *act
 	va_start(arguments, format);
 	(void)vsnprintf(audit->message, sizeof(audit->message), format, arguments);
 	va_end(arguments);
+	utf8_mend(audit->message);
 }
 
 void batch_clear(struct batch *batch)

@@ -143,6 +143,32 @@ waits_for_lock() { # N: sessions
 	call DELETE /v1/environments/small -f >/dev/null
 }
 
+# What a host says ends up in rows, cut to what they take: not amid a character, for which the database would refuse the
+# whole batch, and all that comes after it.
+@test "no words of a host stop a commit, whatever language they are in" {
+	local id long pad report
+	call POST /v1/hosts -f -d "$host" >/dev/null
+	call POST /v1/environments -f -d '{"name":"words","image":"x","cpu_milli":50,"memory_bytes":16777216}' >/dev/null
+	lab_wait 10 eval '[ "$(call GET /v1/environments/words | jq -r .host)" = h1 ]'
+	id=$(call GET /v1/environments/words | jq -r .id)
+	long=$(printf '\303\251%.0s\360\237\230\200%.0s' {1..300})
+	for pad in a ab abc abcd; do
+		report=$(call GET /v1/hosts | jq -c --arg id "$id" --arg reason "$pad$long" --argjson epoch "$(sql "SELECT epoch FROM leader")" \
+			'{epoch: $epoch, revision, capacity: .items[0].capacity, containers: [{environment: $id, revision, state: "failed",
+			reason: $reason[:1000]}]}')
+		call POST /v1/hosts/h1/status -f -d "$report" >/dev/null
+		lab_wait 10 eval '[[ $(call GET /v1/environments/words | jq -r .reason) == "'"$pad"'é"* ]]'
+		call POST /v1/customers -f -d "{\"name\":\"$pad\"}" >/dev/null
+	done
+	call GET /v1/environments | jq -e '.items | length > 0'
+	call GET "/v1/events?subject=$id&action=failed" | jq -e '.items[0].message | startswith("a\u00e9")'
+	run ! grep 'refused a commit' "$lab_dir/log/schedd"
+	call DELETE /v1/environments/words -f >/dev/null
+	report=$(jq -c '.containers = [] | .revision += 1000' <<<"$report")
+	call POST /v1/hosts/h1/status -f -d "$(jq -c --argjson now "$(call GET /v1/hosts | jq .revision)" '.revision = $now' <<<"$report")" >/dev/null
+	lab_wait 10 eval '[ "$(call GET /v1/environments/words | jq -r .code)" = not_found ]'
+}
+
 @test "CPU is given away more than once where overcommit says so, by placement and by the database" {
 	local ctl=("$BUILD_DIR/schedctl/schedctl" --server "unix:$lab_dir/schedd.sock") id
 	call POST /v1/hosts -f -d "$host" >/dev/null
@@ -234,6 +260,10 @@ waits_for_lock() { # N: sessions
 	call GET "/v1/events?subject=$(call GET /v1/environments/a | jq -r .id)" | jq -e '.items | length >= 1 and (.[0].message | startswith("name=a "))'
 	call GET '/v1/events?subject=%27%3B+DROP+TABLE+events' | jq -e '.items == []'
 	[ "$(call GET '/v1/events?limit=0' | jq -r .code)" = out_of_range ]
+	for first in subject kind actor action customer; do
+		[ "$(call GET "/v1/events?$first=a%ff" | jq -r '.code, .message' | paste -sd ' ')" = "invalid $first: is not UTF-8" ]
+	done
+	[ "$(call GET '/v1/usage?customer=%c3' | jq -r .details.field)" = customer ]
 	[ "$(call GET '/v1/events?after=x' | jq -r .details.field)" = after ]
 	[ "$(call GET '/v1/events?since=1' | jq -r .code)" = unknown_field ]
 }

@@ -8,6 +8,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "lib/utf8.h"
+
 static const struct log_session session = { .id = "abc234",
 					    .environment = "env-xyz",
 					    .follow = true,
@@ -230,6 +232,6 @@ Test(log_line, a_text_is_cut_between_characters)
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++)
-		cr_assert_eq(log_whole_length(cases[i].text, strlen(cases[i].text)), cases[i].whole,
+		cr_assert_eq(utf8_whole_length(cases[i].text, strlen(cases[i].text)), cases[i].whole,
 			     "case %zu", i);
 }
