@@ -268,7 +268,7 @@ static int fail_status(struct exchange *exchange, const struct http_response *re
 				 message);
 	if (response->status == 403)
 		code = "forbidden";
-	if (field && *field && !strstr(message, field))
+	if (field && *field && errnum != -ENOENT && !strstr(message, field))
 		return error_set(exchange->err, errnum, code, field, "%s: %s", field, message);
 	return error_set(exchange->err, errnum, code, field, "%s", message);
 }

@@ -7,9 +7,9 @@
 #include <inttypes.h>
 #include <string.h>
 
-#include "lib/address.h"
 #include "proto/mapping.h"
 #include "schedctl/command.h"
+#include "schedctl/place.h"
 #include "schedctl/port_why.h"
 #include "schedctl/show.h"
 #include "schedctl/text.h"
@@ -90,48 +90,64 @@ static int run_list(struct context *context, const struct args *args, struct err
 	return output_list(&context->output, local ? &mappings : &ports, answer, err);
 }
 
-/* The key that the command line names. */
-struct port_key {
-	uint16_t port;
-	const char *protocol, *address; /* address NULL: the gateway's first */
-};
-
-static int parse_key(const struct args *args, struct port_key *ret, struct error *err)
+/* What an option says beside the port's own text: it fills in, and does not contradict. */
+static int add_protocol(const struct args *args, struct place *place, struct error *err)
 {
-	const char *text = args->positional[0];
-	const char *protocol = args_text(args, "protocol");
-	struct address address;
+	const char *text = args_text(args, "protocol");
+	enum protocol protocol = text ? protocol_parse(text) : PROTOCOL_TCP;
 
-	*ret = (struct port_key){ .protocol = protocol ? protocol : "tcp",
-				  .address = args_text(args, "address") };
-	if (port_parse(text, &ret->port) < 0)
-		return error_set(err, -EINVAL, "usage", "port", "port \"%s\" is not in 1…65535",
-				 text);
-	if (protocol_parse(ret->protocol) == PROTOCOL_INVALID)
+	if (protocol == PROTOCOL_INVALID)
 		return error_set(err, -EINVAL, "usage", "protocol",
-				 "--protocol \"%s\" is not tcp or udp", protocol);
-	if (ret->address && address_parse(ret->address, &address) < 0)
-		return error_set(err, -EINVAL, "usage", "address",
-				 "--address \"%s\" is not an IP address", ret->address);
+				 "--protocol \"%s\" is not tcp or udp", text);
+	if (text && place->protocol != PROTOCOL_INVALID && place->protocol != protocol)
+		return error_set(err, -EINVAL, "usage", "protocol",
+				 "--protocol %s is not what \"%s\" says", text,
+				 args->positional[0]);
+	if (place->protocol == PROTOCOL_INVALID)
+		place->protocol = protocol;
 	return 0;
 }
 
-static bool is_key(const json_t *mapping, const struct port_key *key)
+static int add_address(const struct args *args, struct place *place, struct error *err)
 {
-	struct address wanted, have;
+	const char *text = args_text(args, "address");
+	struct address address;
 
-	if (number_field(mapping, "port") != key->port ||
-	    strcmp(text_field(mapping, "protocol"), key->protocol) != 0)
-		return false;
-	if (!key->address)
-		return true;
-	return address_parse(key->address, &wanted) == 0 &&
-	       address_parse(text_field(mapping, "address"), &have) == 0 &&
-	       address_equal(&wanted, &have);
+	if (!text)
+		return 0;
+	if (address_parse(text, &address) < 0)
+		return error_set(err, -EINVAL, "usage", "address",
+				 "--address \"%s\" is not an IP address", text);
+	if (place->address.family != AF_UNSPEC && !address_equal(&place->address, &address))
+		return error_set(err, -EINVAL, "usage", "address",
+				 "--address %s is not what \"%s\" says", text, args->positional[0]);
+	place->address = address;
+	return 0;
 }
 
-/* All mappings of that key, which may be several where no address is named. */
-static int find_mappings(struct context *context, const struct port_key *key, json_t **ret,
+static int parse_place(const struct args *args, struct place *ret, struct error *err)
+{
+	int r = place_parse(args->positional[0], ret, err);
+
+	if (r == 0)
+		r = add_protocol(args, ret, err);
+	return r < 0 ? r : add_address(args, ret, err);
+}
+
+static bool is_at(const json_t *mapping, const struct place *place)
+{
+	struct address address;
+
+	if (number_field(mapping, "port") != place->port ||
+	    protocol_parse(text_field(mapping, "protocol")) != place->protocol)
+		return false;
+	return place->address.family == AF_UNSPEC ||
+	       (address_parse(text_field(mapping, "address"), &address) == 0 &&
+		address_equal(&place->address, &address));
+}
+
+/* All mappings there, which may be several where no address is named. */
+static int find_mappings(struct context *context, const struct place *place, json_t **ret,
 			 struct error *err)
 {
 	_cleanup_json_ json_t *answer = NULL, *found = json_array();
@@ -140,12 +156,12 @@ static int find_mappings(struct context *context, const struct port_key *key, js
 	size_t i;
 	int r;
 
-	(void)snprintf(path, sizeof(path), MAPPINGS "?port=%u", key->port);
+	(void)snprintf(path, sizeof(path), MAPPINGS "?port=%u", place->port);
 	r = client_call(context->client, "GET", path, NULL, &answer, err);
 	if (r < 0)
 		return r;
 	json_array_foreach (json_object_get(answer, "items"), i, mapping) {
-		if (is_key(mapping, key) && json_array_append(found, mapping) < 0)
+		if (is_at(mapping, place) && json_array_append(found, mapping) < 0)
 			return -ENOMEM;
 	}
 	*ret = TAKE_PTR(found);
@@ -172,7 +188,7 @@ static bool has_target(const json_t *mapping, const struct endpoint *target)
 }
 
 /* "put" would silently take the port away from whoever has it. */
-static int refuse_taken(struct context *context, const struct port_key *key,
+static int refuse_taken(struct context *context, const struct place *place,
 			const struct endpoint *target, struct error *err)
 {
 	_cleanup_json_ json_t *found = NULL;
@@ -180,7 +196,7 @@ static int refuse_taken(struct context *context, const struct port_key *key,
 	size_t i;
 	int r;
 
-	r = find_mappings(context, key, &found, err);
+	r = find_mappings(context, place, &found, err);
 	if (r < 0)
 		return r;
 	json_array_foreach (found, i, mapping) {
@@ -190,22 +206,22 @@ static int refuse_taken(struct context *context, const struct port_key *key,
 			return error_set(err, -EPERM, "refused", "port",
 					 "port %u/%s already leads to %s port %" PRIu64
 					 "; close it first or add --replace",
-					 key->port, key->protocol, text_field(have, "address"),
-					 number_field(have, "port"));
+					 place->port, protocol_name(place->protocol),
+					 text_field(have, "address"), number_field(have, "port"));
 	}
 	return 0;
 }
 
 static int run_open(struct context *context, const struct args *args, struct error *err)
 {
-	char address[ADDRESS_STRING_MAX];
+	char address[ADDRESS_STRING_MAX], public[ADDRESS_STRING_MAX];
 	struct endpoint target;
-	struct port_key key;
+	struct place place;
 	_cleanup_json_ json_t *answer = NULL;
 	json_t *mapping;
 	int r;
 
-	r = parse_key(args, &key, err);
+	r = parse_place(args, &place, err);
 	if (r < 0)
 		return r;
 	if (endpoint_parse(args->positional[1], &target) < 0)
@@ -213,49 +229,53 @@ static int run_open(struct context *context, const struct args *args, struct err
 				 "target \"%s\" is not ADDRESS:PORT, as in 10.0.0.5:22",
 				 args->positional[1]);
 	if (!args_flag(args, "replace"))
-		r = refuse_taken(context, &key, &target, err);
+		r = refuse_taken(context, &place, &target, err);
 	if (r < 0)
 		return r;
-	mapping = json_pack("{s:i, s:s, s:s*, s:{s:s, s:i}}", "port", (int)key.port, "protocol",
-			    key.protocol, "address", key.address, "target", "address",
-			    address_format(&target.address, address), "port", (int)target.port);
+	mapping = json_pack(
+		"{s:i, s:s, s:s*, s:{s:s, s:i}}", "port", (int)place.port, "protocol",
+		protocol_name(place.protocol), "address",
+		place.address.family == AF_UNSPEC ? NULL : address_format(&place.address, public),
+		"target", "address", address_format(&target.address, address), "port",
+		(int)target.port);
 	r = apply(context,
 		  json_pack("{s:s, s:o, s:b}", "op", "put", "mapping", mapping, "force",
 			    (int)args_flag(args, "force")),
 		  &answer, err);
 	return r < 0 ? r
 		     : output_done(&context->output, answer, args->positional[0],
-				   "port %u/%s leads to %s", key.port, key.protocol,
-				   args->positional[1]);
+				   "port %u/%s leads to %s", place.port,
+				   protocol_name(place.protocol), args->positional[1]);
 }
 
 static int run_close(struct context *context, const struct args *args, struct error *err)
 {
 	_cleanup_json_ json_t *found = NULL, *answer = NULL;
-	struct port_key key;
+	struct place place;
 	int r;
 
-	r = parse_key(args, &key, err);
+	r = parse_place(args, &place, err);
 	if (r == 0)
-		r = find_mappings(context, &key, &found, err);
+		r = find_mappings(context, &place, &found, err);
 	if (r < 0)
 		return r;
 	if (json_array_size(found) == 0)
 		return error_set(err, -ENOENT, "not_found", "port",
 				 "port %u/%s is not open; schedctl port list shows what is",
-				 key.port, key.protocol);
+				 place.port, protocol_name(place.protocol));
 	if (json_array_size(found) > 1)
 		return error_set(err, -EPERM, "refused", "address",
 				 "port %u/%s is open on %zu addresses; say which with --address",
-				 key.port, key.protocol, json_array_size(found));
+				 place.port, protocol_name(place.protocol), json_array_size(found));
 	r = apply(context,
 		  json_pack("{s:s, s:s, s:s, s:i}", "op", "delete", "address",
 			    text_field(json_array_get(found, 0), "address"), "protocol",
-			    key.protocol, "port", (int)key.port),
+			    protocol_name(place.protocol), "port", (int)place.port),
 		  &answer, err);
 	return r < 0 ? r
 		     : output_done(&context->output, answer, args->positional[0],
-				   "port %u/%s is closed", key.port, key.protocol);
+				   "port %u/%s is closed", place.port,
+				   protocol_name(place.protocol));
 }
 
 static const struct args_option open_options[] = {

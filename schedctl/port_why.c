@@ -6,10 +6,8 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "lib/address.h"
+#include "schedctl/place.h"
 #include "schedctl/text.h"
-
-#define PROTOCOL_TEXT_MAX 8
 
 static const struct args_option options[] = {
 	{ .name = "source",
@@ -25,43 +23,6 @@ static const struct table_column columns[] = {
 	{ .title = "WHAT" },
 	{ .title = "REMEDY" },
 };
-
-/* What the command line names: address is AF_UNSPEC where it names a port only. */
-struct place {
-	struct address address;
-	uint16_t port;
-	char protocol[PROTOCOL_TEXT_MAX];
-};
-
-/* "30001", "30001/udp", "203.0.113.10:30001", "[2001:db8::10]:30001/udp". */
-static int parse_place(const char *text, struct place *ret, struct error *err)
-{
-	char rest[ENDPOINT_STRING_MAX];
-	const char *slash = strrchr(text, '/');
-	size_t length = slash ? (size_t)(slash - text) : strlen(text);
-	struct endpoint endpoint;
-
-	*ret = (struct place){ .protocol = "tcp" };
-	if (slash)
-		(void)snprintf(ret->protocol, sizeof(ret->protocol), "%s", slash + 1);
-	if (protocol_parse(ret->protocol) == PROTOCOL_INVALID)
-		return error_set(err, -EINVAL, "usage", "port",
-				 "port \"%s\": the protocol is neither tcp nor udp", text);
-	if (length < sizeof(rest)) {
-		memcpy(rest, text, length);
-		rest[length] = '\0';
-		if (port_parse(rest, &ret->port) == 0)
-			return 0;
-		if (endpoint_parse(rest, &endpoint) == 0) {
-			ret->address = endpoint.address;
-			ret->port = endpoint.port;
-			return 0;
-		}
-	}
-	return error_set(err, -EINVAL, "usage", "port",
-			 "port \"%s\" is not PORT or ADDRESS:PORT, as in 203.0.113.10:30001/tcp",
-			 text);
-}
 
 /* The only mapping of that port and protocol, or the gateway's first address where there is none:
  * the gateway then says that it is not mapped. */
@@ -79,7 +40,7 @@ static int find_address(struct context *context, struct place *place, struct err
 	if (r < 0)
 		return r;
 	json_array_foreach (json_object_get(answer, "items"), i, mapping) {
-		if (strcmp(text_field(mapping, "protocol"), place->protocol) != 0)
+		if (strcmp(text_field(mapping, "protocol"), protocol_name(place->protocol)) != 0)
 			continue;
 		found = text_field(mapping, "address");
 		n++;
@@ -88,9 +49,10 @@ static int find_address(struct context *context, struct place *place, struct err
 		return error_set(err, -EPERM, "refused", "port",
 				 "port %u/%s is open on %zu addresses; say which, as in "
 				 "%s%s%s:%u/%s",
-				 place->port, place->protocol, n, strchr(found, ':') ? "[" : "",
-				 found, strchr(found, ':') ? "]" : "", place->port,
-				 place->protocol);
+				 place->port, protocol_name(place->protocol), n,
+				 strchr(found, ':') ? "[" : "", found,
+				 strchr(found, ':') ? "]" : "", place->port,
+				 protocol_name(place->protocol));
 	if (n == 0) {
 		r = client_call(context->client, "GET", "/v1/status", NULL, &status, err);
 		if (r < 0)
@@ -101,7 +63,7 @@ static int find_address(struct context *context, struct place *place, struct err
 		return error_set(err, -ENOENT, "not_found", "port",
 				 "the gateway has no public address: name one, as in "
 				 "ADDRESS:%u/%s",
-				 place->port, place->protocol);
+				 place->port, protocol_name(place->protocol));
 	return 0;
 }
 
@@ -111,8 +73,8 @@ static int ask(struct context *context, const struct place *place, const char *s
 	char path[CLIENT_PATH_MAX], address[ADDRESS_STRING_MAX];
 
 	(void)snprintf(path, sizeof(path), "/v1/mappings/%s/%s/%u:why%s%s",
-		       address_format(&place->address, address), place->protocol, place->port,
-		       source ? "?source=" : "", source ? source : "");
+		       address_format(&place->address, address), protocol_name(place->protocol),
+		       place->port, source ? "?source=" : "", source ? source : "");
 	return client_call(context->client, "GET", path, NULL, ret, err);
 }
 
@@ -177,12 +139,14 @@ int port_why_run(struct context *context, const struct args *args, struct error 
 	struct place place;
 	int r;
 
-	r = parse_place(args->positional[0], &place, err);
+	r = place_parse(args->positional[0], &place, err);
 	if (r < 0)
 		return r;
 	if (source && address_parse(source, &address) < 0)
 		return error_set(err, -EINVAL, "usage", "source",
 				 "--source \"%s\" is not an IP address", source);
+	if (place.protocol == PROTOCOL_INVALID)
+		place.protocol = PROTOCOL_TCP;
 	if (place.address.family == AF_UNSPEC)
 		r = find_address(context, &place, err);
 	if (r == 0)
@@ -195,6 +159,6 @@ int port_why_run(struct context *context, const struct args *args, struct error 
 	if (!*broken)
 		return 0;
 	return error_set(err, -EIO, "broken", NULL, "port %u/%s is broken at \"%s\": %s",
-			 place.port, place.protocol, broken,
+			 place.port, protocol_name(place.protocol), broken,
 			 text_field(find_step(answer, broken), "message"));
 }

@@ -56,6 +56,10 @@ status_field() {
 	api GET /v1/status | jq -r "$1"
 }
 
+ctl() {
+	"$BUILD_DIR/schedctl/schedctl" --gateway "$SOCKET" "$@"
+}
+
 table() {
 	lab_exec gateway nft list table inet portico
 }
@@ -129,6 +133,28 @@ refused() {
 	[ "$(api GET '/v1/mappings?port=30002' | jq -c '[.items[].environment]')" = '["env-b"]' ]
 	[ "$(api GET '/v1/mappings?environment=env-a' | jq -c '.items | map(with_entries(select(.key | test("^(revision|connections|(bytes|packets).*)$") | not)))')" = \
 		'[{"address":"203.0.113.10","protocol":"tcp","port":30001,"target":{"address":"10.0.1.2","port":7001},"environment":"env-a","service":"ssh","on_remove":"drain"}]' ]
+}
+
+@test "schedctl opens and closes ports by the names that it lists" {
+	ctl port open 30001 10.0.1.2:7001
+	ctl port open "$lab_public:30002/udp" 10.0.1.2:7001
+	ctl port open 30003/udp 10.0.1.2:7001
+	[ "$(ctl -o name port list | xargs)" = \
+		"$lab_public:30001/tcp $lab_public:30002/udp $lab_public:30003/udp" ]
+	run ctl port open "$lab_public:30001/tcp" 10.0.1.3:7001
+	[ "$status" -eq 4 ]
+	[[ $output == *'port 30001/tcp already leads to 10.0.1.2 port 7001'* ]]
+	run ctl port close 30002/tcp
+	[ "$status" -eq 3 ]
+	run ctl port close 30002/udp --protocol tcp
+	[ "$status" -eq 2 ]
+	[[ $output == *'--protocol tcp is not what "30002/udp" says'* ]]
+	run ctl port close "$lab_public:30002/udp" --address 203.0.113.11
+	[ "$status" -eq 2 ]
+	run ctl port close "203.0.113.11:30002/udp"
+	[ "$status" -eq 3 ]
+	ctl -o name port list | while read -r name; do ctl port close "$name"; done
+	[ -z "$(ctl -o name port list)" ]
 }
 
 @test "a replacement names all that stays" {

@@ -94,7 +94,7 @@ ids() { # ids [OPTION...]
 	says two open
 	run ! says two ended
 	run -3 schedctl session end "$id"
-	[[ $output == *"there is no session \"$id\""* ]]
+	[[ $output == "schedctl: there is no session \"$id\"" ]]
 	run -3 schedctl session end no-such-id
 }
 
