@@ -156,6 +156,16 @@ static void handle_remove(struct http_request *request, void *userdata)
 	remove_source(request, userdata, http_request_param(request, "source"));
 }
 
+/* A network as it is written, its slash not encoded. */
+static void handle_remove_network(struct http_request *request, void *userdata)
+{
+	char text[PREFIX_STRING_MAX + 1];
+
+	(void)snprintf(text, sizeof(text), "%s/%s", http_request_param(request, "address"),
+		       http_request_param(request, "length"));
+	remove_source(request, userdata, text);
+}
+
 static void handle_remove_by_query(struct http_request *request, void *userdata)
 {
 	remove_source(request, userdata, http_request_query(request, "source"));
@@ -168,6 +178,7 @@ int api_bans_routes(struct http_server *server, struct reconciler *reconciler)
 		{ HTTP_PUT, "/v1/bans", handle_put },
 		{ HTTP_DELETE, "/v1/bans", handle_remove_by_query },
 		{ HTTP_DELETE, "/v1/bans/{source}", handle_remove },
+		{ HTTP_DELETE, "/v1/bans/{address}/{length}", handle_remove_network },
 	};
 
 	return http_server_routes(server, routes, ARRAY_SIZE(routes), reconciler);

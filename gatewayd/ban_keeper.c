@@ -116,6 +116,7 @@ static void forget_ended(struct members *members, int64_t now)
 
 static int apply(struct ban_request *request, struct bans *bans)
 {
+	char source[PREFIX_STRING_MAX];
 	int r = 0;
 
 	switch (request->action) {
@@ -129,8 +130,8 @@ static int apply(struct ban_request *request, struct bans *bans)
 	case BAN_REMOVE:
 		r = bans_remove(bans, &request->source);
 		if (r == -ENOENT)
-			error_set(&request->error, r, "not_found", "source",
-				  "source: none of it is banned");
+			error_set(&request->error, r, "not_found", "source", "%s is not banned",
+				  prefix_format(&request->source, source));
 		return r;
 	}
 	return r;

@@ -213,6 +213,17 @@ sources() {
 	served 198.51.100.2
 }
 
+@test "a ban is ended by its source in the path, also a network's as it is written" {
+	local path
+	for path in /192.0.2.1 /192.0.2.0/24 /192.0.2.0%2F24 /2001:db8::/32 '?source=192.0.2.0/24'; do
+		api PUT /v1/bans '{"bans":[{"source":"192.0.2.1"},{"source":"2001:db8:1::/48"},{"source":"198.51.100.9"}]}'
+		run api DELETE "/v1/bans$path"
+		echo "$path -> $output"
+		[ "$(jq .bans <<<"$output")" = 2 ]
+	done
+	[ "$(api DELETE /v1/bans/192.0.2.0/33 | jq -r .code)" = invalid ]
+}
+
 # ---- schedctl, and what is refused ----
 
 @test "schedctl adds, lists and removes" {
@@ -226,6 +237,7 @@ sources() {
 	served 198.51.100.2
 	run schedctl ban remove 198.51.100.0/24
 	[ "$status" -eq 3 ]
+	[ "$output" = "schedctl: 198.51.100.0/24 is not banned" ]
 	run schedctl ban add 198.51.100.1/24
 	[ "$status" -eq 2 ]
 	[[ $output == *"neither an address nor a network"* ]]
