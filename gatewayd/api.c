@@ -12,6 +12,7 @@
 #include "gatewayd/api_decode.h"
 #include "gatewayd/api_encode.h"
 #include "gatewayd/api_mappings.h"
+#include "gatewayd/api_query.h"
 #include "gatewayd/api_sessions.h"
 #include "gatewayd/api_why.h"
 #include "gatewayd/api_top.h"
@@ -78,10 +79,12 @@ static int refuse_taken(struct api *api, const struct changeset *changeset, stru
 static int read_force(const struct http_request *request, struct changeset *changeset,
 		      struct error *err)
 {
+	static const char *const known[] = { "force", NULL };
 	const char *force = http_request_query(request, "force");
+	int r = api_check_query(request, known, err);
 
-	if (!force || strcmp(force, "0") == 0)
-		return 0;
+	if (r < 0 || !force || strcmp(force, "0") == 0)
+		return r;
 	if (!changeset->replace || strcmp(force, "1") != 0)
 		return error_set(err, -EINVAL, "invalid", "force",
 				 changeset->replace
@@ -176,6 +179,7 @@ static void handle_why(struct http_request *request, void *userdata)
 static void handle_status(struct http_request *request, void *userdata)
 {
 	struct api *api = userdata;
+	struct error err = ERROR_INIT;
 	const struct status_view view = {
 		.name = api->config.name,
 		.addresses = api->config.addresses,
@@ -186,7 +190,10 @@ static void handle_status(struct http_request *request, void *userdata)
 		.upstream = api->config.upstream,
 	};
 
-	reply_or_fail(request, encode_status(&view));
+	if (api_check_query(request, NULL, &err) < 0)
+		http_reply_error(request, &err);
+	else
+		reply_or_fail(request, encode_status(&view));
 }
 
 static int next_metrics(struct evbuffer *out, void *userdata)

@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "gatewayd/api_query.h"
 #include "lib/clock.h"
 
 static void fail(struct http_request *request, struct error *err, int r)
@@ -51,12 +52,13 @@ static json_t *encode_list(const struct reconciler *reconciler)
 static void handle_list(struct http_request *request, void *userdata)
 {
 	struct error err = ERROR_INIT;
-	json_t *body = encode_list(userdata);
+	int r = api_check_query(request, NULL, &err);
+	json_t *body = r == 0 ? encode_list(userdata) : NULL;
 
 	if (body)
 		http_reply_json(request, 200, body);
 	else
-		fail(request, &err, -ENOMEM);
+		fail(request, &err, r < 0 ? r : -ENOMEM);
 }
 
 /* ---- changes ---- */
@@ -116,7 +118,9 @@ static void handle_put(struct http_request *request, void *userdata)
 	struct error err = ERROR_INIT;
 	int r;
 
-	r = http_request_json(request, &body, &err);
+	r = api_check_query(request, NULL, &err);
+	if (r == 0)
+		r = http_request_json(request, &body, &err);
 	if (r == 0)
 		r = decode_put(body, &change, &err);
 	if (r < 0)
@@ -128,15 +132,16 @@ static void handle_put(struct http_request *request, void *userdata)
 static void remove_source(struct http_request *request, struct reconciler *reconciler,
 			  const char *text)
 {
+	static const char *const known[] = { "source", NULL };
 	struct ban_request *change = NULL;
 	struct error err = ERROR_INIT;
 	struct prefix source;
-	int r = 0;
+	int r = api_check_query(request, known, &err);
 
-	if (!text)
+	if (r == 0 && !text)
 		r = error_set(&err, -EINVAL, "missing", "source",
 			      "source: say which, as in /v1/bans?source=198.51.100.0/24");
-	else if (prefix_parse(text, &source) < 0)
+	else if (r == 0 && prefix_parse(text, &source) < 0)
 		r = error_set(&err, -EINVAL, "invalid", "source",
 			      "source: \"%s\" is neither an address nor a network such as "
 			      "198.51.100.0/24",

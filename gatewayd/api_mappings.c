@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "gatewayd/api_query.h"
 #include "gatewayd/entry_mapping.h"
 #include "gatewayd/restrictions.h"
 #include "lib/http_pieces.h"
@@ -152,13 +153,13 @@ static int next(struct evbuffer *out, void *userdata)
 static int read_filter(const struct http_request *request, struct mapping_filter *ret,
 		       struct error *err)
 {
-	const char *port = http_request_query(request, "port");
+	static const char *const known[] = { "port", "environment", NULL };
+	int r = api_check_query(request, known, err);
 
-	*ret = (struct mapping_filter){ .environment = http_request_query(request, "environment") };
-	if (port && port_parse(port, &ret->port) < 0)
-		return error_set(err, -EINVAL, "invalid", "port",
-				 "port: \"%s\" is not in 1 to 65535", port);
-	return 0;
+	*ret = (struct mapping_filter){ 0 };
+	if (r == 0)
+		r = api_read_port(request, &ret->port, err);
+	return r < 0 ? r : api_read_environment(request, &ret->environment, err);
 }
 
 void api_mappings(struct http_request *request, const struct mapping_view *view)

@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "gatewayd/api_query.h"
 #include "gatewayd/sessions.h"
 #include "lib/clock.h"
 #include "lib/number.h"
@@ -94,26 +95,20 @@ static int read_filter(const struct http_request *request, struct session_filter
 {
 	static const char *const known[] = { "port",  "environment", "source",
 					     "limit", "cursor",      NULL };
-	const char *unknown = http_request_unknown_query(request, known);
-	const char *port = http_request_query(request, "port"),
-		   *source = http_request_query(request, "source"),
+	const char *source = http_request_query(request, "source"),
 		   *limit = http_request_query(request, "limit"),
 		   *cursor = http_request_query(request, "cursor");
-	int r = 0;
+	int r = api_check_query(request, known, err);
 
 	*filter = (struct session_filter){ .limit = SESSIONS_LIMIT_DEFAULT };
-	filter->environment = http_request_query(request, "environment");
-	if (unknown)
-		return error_set(err, -EINVAL, "unknown_field", unknown,
-				 "%s: sessions are chosen by port, environment and source",
-				 unknown);
-	if (port && port_parse(port, &filter->port) < 0)
-		return error_set(err, -EINVAL, "invalid", "port",
-				 "port: \"%s\" is not in 1 to 65535", port);
-	if (cursor && session_id_parse(cursor, &filter->after) < 0)
+	if (r == 0)
+		r = api_read_port(request, &filter->port, err);
+	if (r == 0)
+		r = api_read_environment(request, &filter->environment, err);
+	if (r == 0 && cursor && session_id_parse(cursor, &filter->after) < 0)
 		return error_set(err, -EINVAL, "invalid", "cursor",
 				 "cursor: \"%s\" is not one that was answered", cursor);
-	if (source)
+	if (r == 0 && source)
 		r = read_source(source, filter, err);
 	if (r == 0 && limit)
 		r = read_limit(limit, filter, err);

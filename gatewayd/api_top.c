@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "gatewayd/api_query.h"
 #include "gatewayd/entry_mapping.h"
 #include "gatewayd/sessions.h"
 #include "lib/json.h"
@@ -121,14 +122,13 @@ static json_t *encode_answer(const struct top_view *view, const struct busy *bus
 static int read_query(const struct http_request *request, struct query *ret, struct error *err)
 {
 	static const char *const known[] = { "by", "limit", NULL };
-	const char *unknown = http_request_unknown_query(request, known),
-		   *by = http_request_query(request, "by"),
+	const char *by = http_request_query(request, "by"),
 		   *limit = http_request_query(request, "limit");
 	uint64_t number = LIMIT_DEFAULT;
+	int r = api_check_query(request, known, err);
 
-	if (unknown)
-		return error_set(err, -EINVAL, "unknown_field", unknown,
-				 "%s: what is busy is asked for with by and limit", unknown);
+	if (r < 0)
+		return r;
 	if (by && strcmp(by, "bytes") != 0 && strcmp(by, "connections") != 0)
 		return error_set(err, -EINVAL, "invalid", "by",
 				 "by: \"%s\" is neither bytes nor connections", by);

@@ -6,6 +6,7 @@
 
 #include <errno.h>
 
+#include "gatewayd/api_query.h"
 static int read_address(const char *text, const char *field, struct address *ret, struct error *err)
 {
 	if (text && address_parse(text, ret) == 0)
@@ -63,12 +64,15 @@ static void on_walked(json_t *answer, const struct error *err, void *userdata)
 
 void api_why(struct http_request *request, struct why *why)
 {
+	static const char *const known[] = { "source", NULL };
 	struct mapping_key key = { 0 };
 	struct address source = { 0 };
 	struct error err = ERROR_INIT;
 	int r;
 
-	r = read_key(request, &key, &err);
+	r = api_check_query(request, known, &err);
+	if (r == 0)
+		r = read_key(request, &key, &err);
 	if (r == 0)
 		r = read_source(request, &key, &source, &err);
 	if (r < 0) {

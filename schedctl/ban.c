@@ -33,7 +33,10 @@ static const struct output_list list = {
 
 static int run_list(struct context *context, const struct args *args, struct error *err)
 {
-	return show_list(context, COLLECTION, &list, err);
+	_cleanup_json_ json_t *answer = NULL;
+	int r = client_call(context->client, "GET", COLLECTION, NULL, &answer, err);
+
+	return r < 0 ? r : output_list(&context->output, &list, answer, err);
 }
 
 static int check_source(const char *text, struct error *err)

@@ -366,6 +366,23 @@ bad() {
 	refused 404 not_found '' '' GET /v1/nowhere ''
 	refused 405 method_not_allowed '' '' DELETE /v1/mappings ''
 	refused 400 invalid port 70000 GET '/v1/mappings?port=70000' ''
+	refused 400 invalid environment empty GET '/v1/mappings?environment=' ''
+	refused 400 invalid environment empty GET '/v1/sessions?environment=' ''
+	local method path body
+	while read -r method path body; do
+		refused 400 unknown_field colour 'no parameter colour' "$method" "$path?colour=red" "$body"
+	done <<-END
+		GET /v1/mappings
+		PUT /v1/mappings []
+		POST /v1/mappings:apply {"changes":[]}
+		GET /v1/mappings/$lab_public/tcp/1:why
+		GET /v1/sessions
+		GET /v1/top
+		GET /v1/status
+		GET /v1/bans
+		PUT /v1/bans {"bans":[]}
+		DELETE /v1/bans
+	END
 }
 
 @test "a body over the limit is refused and the gateway goes on" {
