@@ -81,6 +81,8 @@ void state_fail(struct state *state, const char *what, int errnum)
 	state->failing = true;
 	metric_set(state->failing_metric, NULL, 1);
 	mark_behind(state, true);
+	/* What was noted may not be so any more when a new file is begun, which reads what is. */
+	state->lines.length = state->lines.n = 0;
 	close_file(state);
 }
 

@@ -117,12 +117,19 @@ static int walk(struct state *state)
 	return r < 0 ? r : 1;
 }
 
+/* What is noted and not written yet counts as well: where the kernel did not take a change, that
+ * takes back what this file has of it. It is written to its place besides, when its time comes. */
 static int finish(struct state *state)
 {
 	struct rewrite *rewrite = &state->rewrite;
+	struct line_buffer noted = state->lines;
 	int r;
 
-	r = state_add_commit(state, &rewrite->lines);
+	r = flush(rewrite);
+	if (r == 0)
+		r = state_write(rewrite->fd, &noted, &rewrite->extent);
+	if (r == 0)
+		r = state_add_commit(state, &rewrite->lines);
 	if (r == 0)
 		r = flush(rewrite);
 	if (r == 0)

@@ -15,7 +15,7 @@
 #include <sys/resource.h>
 #include <sys/stat.h>
 
-#include "gatewayd/state.h"
+#include "gatewayd/state_private.h"
 #include "lib/file.h"
 #include "lib/log.h"
 #include "tests/unit/gatewayd/make.h"
@@ -195,6 +195,14 @@ static void close_all(void)
 }
 
 TestSuite(state, .init = open_all, .fini = close_all, .timeout = 120);
+
+static struct state_status status_now(void)
+{
+	struct state_status status;
+
+	state_status(state, &status);
+	return status;
+}
 
 /* ---- what is kept ---- */
 
@@ -470,6 +478,44 @@ Test(state, written_anew_while_it_changes)
 	cr_expect_eq(state_revision(state), commits);
 }
 
+/* The kernel did not take a change that a new file has already, and the file is finished before
+ * anything else is written. */
+Test(state, written_anew_without_what_was_taken_back)
+{
+	start(false);
+	change(1, 5);
+	change(2, 5);
+	state_commit(state, 1);
+	rewrite_start(state);
+	change(1, 6);
+	change(3, 6);
+	state_intend(state);
+	change(1, 5);
+	change(3, 0);
+	while (status_now().rewrites == 1)
+		cr_assert_eq(event_base_loop(base, EVLOOP_ONCE), 0);
+	reopen();
+	cr_expect_not(state_behind(state));
+	cr_expect(same(&model, &read_back));
+}
+
+/* What was noted when the file failed may be of the past when another one is begun. */
+Test(state, a_failure_forgets_what_was_noted)
+{
+	start(false);
+	change(1, 5);
+	state_commit(state, 1);
+	change(1, 6);
+	state_fail(state, "written", -ENOMEM);
+	change(1, 7);
+	rewrite_start(state);
+	while (status_now().failing)
+		cr_assert_eq(event_base_loop(base, EVLOOP_ONCE), 0);
+	state_commit(state, 2);
+	reopen();
+	cr_expect(same(&model, &read_back));
+}
+
 Test(state, every_port_of_an_address)
 {
 	start(false);
@@ -484,14 +530,6 @@ Test(state, every_port_of_an_address)
 }
 
 /* ---- done without ---- */
-
-static struct state_status status_now(void)
-{
-	struct state_status status;
-
-	state_status(state, &status);
-	return status;
-}
 
 static void limit_files(rlim_t bytes)
 {
