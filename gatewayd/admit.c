@@ -7,10 +7,8 @@
 #include <errno.h>
 #include <stdio.h>
 
+#include "gatewayd/shape_set.h"
 #include "lib/clock.h"
-
-/* The kernel counts a timeout up to 584 years. */
-#define EXPIRY_MAX_S (INT64_C(500) * 365 * 24 * 3600)
 
 static int fail(struct error *err, const char *code, const char *path, const char *field,
 		const char *message)
@@ -46,7 +44,7 @@ static int check_end(const struct mapping *mapping, const char *path, struct err
 		(void)snprintf(message, sizeof(message), "%s is in the past", when);
 		return fail(err, "invalid", path, "expires_at", message);
 	}
-	if (mapping->expires_at - now > EXPIRY_MAX_S) {
+	if (mapping->expires_at - now > SHAPE_TIMEOUT_MAX_S) {
 		(void)snprintf(message, sizeof(message),
 			       "%s is more than 500 years away: leave it out for never", when);
 		return fail(err, "invalid", path, "expires_at", message);

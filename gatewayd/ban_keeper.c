@@ -53,9 +53,9 @@ void ban_keeper_submit(struct ban_keeper *keeper, struct ban_request *request)
 
 /* ---- the table's members ---- */
 
-static bool is_own(const struct member *member)
+static bool is_own(const struct member_key *key)
 {
-	return OWN_SETS & SHAPE_BIT(member->key.set);
+	return OWN_SETS & SHAPE_BIT(key->set);
 }
 
 /* Desires exactly the bans of the list. What has no room in memory is left as it was. */
@@ -78,7 +78,7 @@ static int desire(const struct bans *bans, struct members *members)
 			member->flags |= MEMBER_MARKED;
 	}
 	for (struct member *member = members->all; member; member = member->hh.next) {
-		if (r == 0 && is_own(member) && !(member->flags & MEMBER_MARKED))
+		if (r == 0 && is_own(&member->key) && !(member->flags & MEMBER_MARKED))
 			members_undesire(members, member);
 		member->flags &= (uint8_t)~MEMBER_MARKED;
 	}
@@ -94,7 +94,7 @@ int ban_keeper_adopt(struct ban_keeper *keeper, struct members *members)
 		struct ban ban;
 
 		/* An interval that is no prefix is somebody else's, and goes. */
-		if (is_own(member) && (member->flags & MEMBER_INSTALLED) &&
+		if (is_own(&member->key) && (member->flags & MEMBER_INSTALLED) &&
 		    ban_of_member(&member->key, &member->installed, &ban) == 0)
 			r = bans_put(bans, &ban, NULL);
 	}
@@ -105,7 +105,7 @@ int ban_keeper_adopt(struct ban_keeper *keeper, struct members *members)
 static void forget_ended(struct members *members, int64_t now)
 {
 	for (struct member *member = members->all; member; member = member->hh.next)
-		if (is_own(member) && (member->flags & MEMBER_DESIRED) &&
+		if (is_own(&member->key) && (member->flags & MEMBER_DESIRED) &&
 		    member->desired.expires_at != 0 && member->desired.expires_at <= now) {
 			members_undesire(members, member);
 			members_uninstall(members, member);
@@ -183,6 +183,40 @@ void ban_keeper_apply(struct ban_keeper *keeper, struct members *members, int64_
 	keeper->applied = r == 0;
 	if (r < 0)
 		take_back(keeper, members);
+}
+
+/* Whether the request brings a ban of this source, or of a part of it, or of more. */
+static bool brings(const struct ban_request *request, const struct prefix *source)
+{
+	for (size_t i = 0; i < request->bans.n; i++) {
+		const struct prefix *own = &request->bans.items[i]->source;
+
+		if (prefix_contains(source, own) || prefix_contains(own, source))
+			return true;
+	}
+	return false;
+}
+
+bool ban_keeper_refuse(struct ban_keeper *keeper, const struct member_key *key, int errnum,
+		       const char *reason)
+{
+	const struct member_terms terms = { 0 };
+	char text[PREFIX_STRING_MAX];
+	bool found = false;
+	struct ban ban;
+
+	if (!is_own(key) || ban_of_member(key, &terms, &ban) < 0)
+		return false;
+	for (struct ban_request *request = keeper->queue; request; request = request->next) {
+		if (request->error.errnum != 0 || !brings(request, &ban.source))
+			continue;
+		error_set(&request->error, errnum, "refused", "source", "source: %s: %s",
+			  prefix_format(&ban.source, text), reason);
+		found = true;
+	}
+	if (!found)
+		(void)!bans_remove(&keeper->bans, &ban.source);
+	return found;
 }
 
 void ban_keeper_settle(struct ban_keeper *keeper, struct members *members, const struct error *err)

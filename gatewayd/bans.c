@@ -372,6 +372,16 @@ static void read_source(struct json_reader *reader, struct prefix *ret)
 				 "%s is everybody: remove the mappings instead", text);
 }
 
+/* now 0: of a file, whose bans were judged when they were set. */
+static void check_end(struct json_reader *reader, int64_t expires_at, int64_t now)
+{
+	if (expires_at <= now)
+		json_reader_fail(reader, -EINVAL, "invalid", "expires_at", "has passed already");
+	else if (now != 0 && expires_at - now > SHAPE_TIMEOUT_MAX_S)
+		json_reader_fail(reader, -EINVAL, "invalid", "expires_at",
+				 "is more than 500 years away: leave it out for never");
+}
+
 int ban_decode(json_t *json, const char *path, int64_t now, struct ban *ret, struct error *err)
 {
 	struct ban ban = { 0 };
@@ -386,8 +396,8 @@ int ban_decode(json_t *json, const char *path, int64_t now, struct ban *ret, str
 	if (reason && !is_reason(reason))
 		json_reader_fail(&reader, -EINVAL, "invalid", "reason",
 				 "must be one line without a double quote");
-	if (ban.expires_at != 0 && ban.expires_at <= now)
-		json_reader_fail(&reader, -EINVAL, "invalid", "expires_at", "has passed already");
+	if (ban.expires_at != 0)
+		check_end(&reader, ban.expires_at, now);
 	r = json_reader_finish(&reader);
 	if (r < 0)
 		return r;

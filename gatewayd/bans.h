@@ -53,8 +53,9 @@ void ban_key(const struct prefix *source, struct member_key *ret);
 int ban_of_member(const struct member_key *key, const struct member_terms *terms, struct ban *ret)
 	_must_check_;
 
-/* {"source","expires_at","reason"}: expires_at must lie behind now (Unix seconds) and is absent for
- * a ban without end; the reason is printable and without a double quote. */
+/* {"source","expires_at","reason"}: expires_at must lie behind now (Unix seconds), by at most what
+ * the kernel can count, and is absent for a ban without end; the reason is printable and without a
+ * double quote. With now 0 any end will do. */
 int ban_decode(json_t *json, const char *path, int64_t now, struct ban *ret, struct error *err)
 	_must_check_;
 /* A new object; NULL when out of memory. */

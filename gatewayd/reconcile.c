@@ -146,11 +146,14 @@ static void give_up(struct reconciler *reconciler, const struct apply_refusal *r
 		state_note(reconciler->config.state, &refusal->key);
 }
 
-/* A member that the kernel refuses: nobody waits for it. */
-static void give_up_member(struct reconciler *reconciler, const struct apply_refusal *refusal)
+/* A member that the kernel refuses, and that belongs to no mapping. */
+static void refuse_member(struct reconciler *reconciler, const struct apply_refusal *refusal)
 {
 	struct member *member = members_find(&reconciler->ledger.members, &refusal->member);
 
+	if (ban_keeper_refuse(&reconciler->bans, &refusal->member, refusal->errnum,
+			      refusal->reason))
+		return;
 	log_error(SUBJECT, "an element of set %s is given up: %s",
 		  shape_set_name(refusal->member.set), refusal->reason);
 	if (member)
@@ -164,11 +167,13 @@ static void take_refusals(struct reconciler *reconciler, const struct apply_resu
 		const struct apply_refusal *refusal = &result->refusals[i];
 
 		if (!refusal->of_mapping)
-			give_up_member(reconciler, refusal);
+			refuse_member(reconciler, refusal);
 		else if (!change_queue_refuse(&reconciler->queue, &refusal->key, refusal->errnum,
 					      refusal->reason))
 			give_up(reconciler, refusal);
 	}
+	/* Without the requests that have failed by now. */
+	ban_keeper_apply(&reconciler->bans, &reconciler->ledger.members, clock_unix_seconds());
 }
 
 /* Until the kernel has what the ledger says, or cannot be brought to it for now. */

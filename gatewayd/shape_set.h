@@ -103,6 +103,8 @@ enum shape_set {
 #define SHAPE_LINKS_MAX 1024
 /* Bans; an interval is two elements. */
 #define SHAPE_BANS_MAX 16384
+/* An element may be given so long to live. The kernel counts up to 584 years. */
+#define SHAPE_TIMEOUT_MAX_S (INT64_C(500) * 365 * 24 * 3600)
 /* Sources whose new connections are counted at a time. */
 #define SHAPE_SOURCES_SEEN_MAX 65536
 

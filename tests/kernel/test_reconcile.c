@@ -303,6 +303,56 @@ Test(reconcile, a_mapping_that_is_refused_with_its_limits_leaves_its_port_as_it_
 	cr_assert(kernel_has("30001 : 10.0.0.5 . 7001"));
 }
 
+/* What a ban's sender was told. */
+struct told_of_ban {
+	bool done;
+	int errnum;
+	char message[ERROR_MESSAGE_MAX];
+};
+
+static void on_ban_done(struct ban_request *request, void *userdata)
+{
+	struct told_of_ban *told = userdata;
+
+	cr_assert_not(told->done, "told twice");
+	told->done = true;
+	told->errnum = request->error.errnum;
+	(void)snprintf(told->message, sizeof(told->message), "%s", request->error.message);
+}
+
+static void submit_ban(const char *source, int64_t seconds, struct told_of_ban *told)
+{
+	struct ban ban = { .expires_at = seconds ? clock_unix_seconds() + seconds : 0 };
+	struct ban_request *request;
+
+	memset(told, 0, sizeof(*told));
+	cr_assert_eq(prefix_parse(source, &ban.source), 0);
+	cr_assert_eq(ban_request_new(&request, BAN_PUT), 0);
+	cr_assert_eq(bans_put(&request->bans, &ban, NULL), 0);
+	request->on_done = on_ban_done;
+	request->userdata = told;
+	reconciler_submit_bans(reconciler, request);
+}
+
+Test(reconcile, a_ban_that_the_kernel_refuses_is_refused_and_no_other)
+{
+	struct told_of_ban good, bad;
+	_cleanup_free_ char *listing = NULL;
+
+	submit_ban("198.51.100.7", 0, &good);
+	/* Longer than the kernel can count. */
+	submit_ban("192.0.2.0/24", INT64_C(600) * 365 * 24 * 3600, &bad);
+	turn_until(&bad.done);
+	cr_assert(good.done);
+	cr_assert_eq(good.errnum, 0, "%s", good.message);
+	cr_assert_eq(bad.errnum, -ERANGE, "%s", bad.message);
+	cr_assert(strstr(bad.message, "source: 192.0.2.0/24: the kernel refuses it"), "%s",
+		  bad.message);
+	cr_assert_eq(reconciler_bans(reconciler)->n, 1);
+	listing = nft("list set inet portico ban4");
+	cr_assert(strstr(listing, "198.51.100.7") && !strstr(listing, "192.0.2"), "%s", listing);
+}
+
 Test(reconcile, a_replacement_is_one_transaction)
 {
 	struct told told;

@@ -125,6 +125,49 @@ Test(ban_keeper, takes_back_what_the_kernel_does_not_take)
 	cr_assert_eq(keeper.bans.n, 1);
 }
 
+static bool refuse(const char *source)
+{
+	const struct prefix prefix = prefix_of(source);
+	struct member_key key;
+
+	ban_key(&prefix, &key);
+	return ban_keeper_refuse(&keeper, &key, -ERANGE, "no");
+}
+
+Test(ban_keeper, fails_the_request_that_brings_what_the_kernel_refuses)
+{
+	submit(BAN_PUT, "198.51.100.1", 0);
+	commit();
+	submit(BAN_PUT, "198.51.100.0/28", NOW + 5); /* in pieces, around the first */
+	submit(BAN_PUT, "192.0.2.1", 0);
+	ban_keeper_apply(&keeper, &members, NOW);
+	cr_assert(desired("198.51.100.8/29"));
+	cr_assert(refuse("198.51.100.8/29"));
+	cr_assert_eq(keeper.queue->error.errnum, -ERANGE);
+	cr_assert_str_eq(keeper.queue->error.message, "source: 198.51.100.8/29: no");
+	cr_assert_eq(keeper.queue->next->error.errnum, 0);
+	ban_keeper_apply(&keeper, &members, NOW);
+	cr_assert(!desired("198.51.100.8/29") && desired("198.51.100.1") && desired("192.0.2.1"));
+	ban_keeper_settle(&keeper, &members, NULL);
+	cr_assert_eq(n_done, 3);
+	cr_assert_eq(keeper.bans.n, 2);
+}
+
+Test(ban_keeper, forgets_what_the_kernel_refuses_and_nobody_waits_for)
+{
+	submit(BAN_PUT, "198.51.100.1", 0);
+	submit(BAN_PUT, "192.0.2.1", 0);
+	commit();
+	submit(BAN_PUT, "192.0.2.2", 0);
+	ban_keeper_apply(&keeper, &members, NOW);
+	cr_assert_not(refuse("198.51.100.1"));
+	ban_keeper_apply(&keeper, &members, NOW);
+	cr_assert(!desired("198.51.100.1") && desired("192.0.2.1") && desired("192.0.2.2"));
+	ban_keeper_settle(&keeper, &members, NULL);
+	cr_assert_eq(keeper.bans.n, 2);
+	cr_assert_eq(last_errnum, 0);
+}
+
 Test(ban_keeper, forgets_what_has_ended_without_an_operation)
 {
 	submit(BAN_PUT, "198.51.100.1", NOW + 5);

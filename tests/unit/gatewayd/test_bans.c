@@ -277,6 +277,8 @@ static const struct bad_row bad_rows[] = {
 	{ "{\"source\":\"0.0.0.0/0\"}", "source", "everybody" },
 	{ "{\"source\":\"198.51.100.1\",\"expires_at\":\"2001-01-01T00:00:00Z\"}", "expires_at",
 	  "passed" },
+	{ "{\"source\":\"198.51.100.1\",\"expires_at\":\"2700-01-01T00:00:00Z\"}", "expires_at",
+	  "500 years" },
 	{ "{\"source\":\"198.51.100.1\",\"reason\":\"a\\\"b\"}", "reason", "double quote" },
 	{ "{\"source\":\"198.51.100.1\",\"reason\":\"a\\nb\"}", "reason", "one line" },
 	{ "{\"source\":\"198.51.100.1\",\"until\":1}", "until", "not a known field" },
