@@ -332,6 +332,13 @@ static void on_retry(evutil_socket_t fd, short what, void *userdata)
 		log_info(SUBJECT, "in sync again changes=%zu", result.n_changes);
 }
 
+/* Whether there is something to do that was asked for, or has come to its end. */
+static bool has_own_work(const struct reconciler *reconciler)
+{
+	return event_pending(&reconciler->commit, EV_TIMEOUT, NULL) ||
+	       ledger_due(&reconciler->ledger, clock_unix_seconds());
+}
+
 /* Level-triggered: the table is read and compared whether or not anybody said that it changed. */
 static void on_audit(evutil_socket_t fd, short what, void *userdata)
 {
@@ -339,6 +346,9 @@ static void on_audit(evutil_socket_t fd, short what, void *userdata)
 	struct apply_result result;
 	enum resync_reason why;
 
+	/* What is done now is not of someone else's making. */
+	if (reconciler->applier.current && has_own_work(reconciler))
+		(void)run(reconciler, &result);
 	applier_doubt(&reconciler->applier, RESYNC_AUDIT);
 	why = reconciler->applier.why;
 	if (run(reconciler, &result) && (result.n_changes > 0 || result.restructured))

@@ -4,8 +4,10 @@
  */
 #include <criterion/criterion.h>
 #include <errno.h>
+#include <event2/event_struct.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 
 #include "gatewayd/monitor.h"
@@ -23,6 +25,7 @@ static struct metrics *metrics;
 static struct address public_address;
 static struct reconciler *reconciler;
 static struct monitor *monitor;
+static uint64_t audit_ms = 3600000;
 
 static void open_reconciler(void)
 {
@@ -30,7 +33,7 @@ static void open_reconciler(void)
 		.shape = { .map_size = 1000 },
 		.addresses = &public_address,
 		.n_addresses = 1,
-		.audit_ms = 3600000,
+		.audit_ms = audit_ms,
 	};
 	struct error err = ERROR_INIT;
 
@@ -433,6 +436,52 @@ Test(reconcile, a_foreign_flush_is_heard_and_repaired_and_own_commits_are_not)
 	cr_assert(heard);
 	cr_assert(kernel_has("30001 : 10.0.0.5 . 7001"));
 	cr_assert(timely);
+}
+
+static void submit_put(evutil_socket_t fd, short what, void *userdata)
+{
+	reconciler_submit(reconciler,
+			  fill(new_changeset(1, true, userdata), 0, 30001, HOST_A, false));
+}
+
+/* What is logged while the loop turns until *done. The caller frees it. */
+static char *log_until(const bool *done)
+{
+	int before = dup(STDERR_FILENO), file = memfd_create("log", MFD_CLOEXEC);
+	char *text = calloc(1, 4096);
+
+	cr_assert(before >= 0 && file >= 0 && text);
+	cr_assert_geq(dup2(file, STDERR_FILENO), 0);
+	turn_until(done);
+	cr_assert_geq(dup2(before, STDERR_FILENO), 0);
+	cr_assert_geq(pread(file, text, 4095, 0), 0);
+	close(before);
+	close(file);
+	return text;
+}
+
+/* A request is read in the turn in which the table is due to be looked through, and before that. */
+Test(reconcile, nobody_is_blamed_for_what_is_asked_for_during_an_audit)
+{
+	const struct timeval before_audit = { .tv_usec = 40000 };
+	_cleanup_free_ char *log = NULL;
+	struct reconciler_status status;
+	struct event submit;
+	struct told told = { 0 };
+	uint64_t end;
+
+	close_reconciler();
+	audit_ms = 50;
+	open_reconciler();
+	(void)evtimer_assign(&submit, base, submit_put, &told);
+	cr_assert_eq(evtimer_add(&submit, &before_audit), 0);
+	for (end = clock_monotonic_ms() + 60; clock_monotonic_ms() < end;)
+		; /* both are due when the loop turns */
+	log = log_until(&told.done);
+	cr_assert_eq(told.errnum, 0, "%s", told.message);
+	reconciler_status(reconciler, &status);
+	cr_assert_eq(status.applier.resyncs[RESYNC_AUDIT], 1, "they were not in one turn");
+	cr_assert_not(strstr(log, "changed by someone else"), "%s", log);
 }
 
 Test(reconcile, a_change_of_another_table_is_not_heard)
