@@ -41,6 +41,7 @@ struct reconciler {
 	uint64_t revision;
 	bool intended; /* the journal's keys are noted in the state file */
 	bool in_sync;
+	bool looks_soon; /* the audit comes in a moment, as somebody changed the table */
 	char reason[ERROR_MESSAGE_MAX];
 	struct event commit, audit, retry, expiry;
 	struct backoff backoff;
@@ -349,6 +350,7 @@ static void on_audit(evutil_socket_t fd, short what, void *userdata)
 	/* What is done now is not of someone else's making. */
 	if (reconciler->applier.current && has_own_work(reconciler))
 		(void)run(reconciler, &result);
+	reconciler->looks_soon = false;
 	applier_doubt(&reconciler->applier, RESYNC_AUDIT);
 	why = reconciler->applier.why;
 	if (run(reconciler, &result) && (result.n_changes > 0 || result.restructured))
@@ -397,7 +399,10 @@ void reconciler_set_devices(struct reconciler *reconciler, const struct shape_de
 void reconciler_doubt(struct reconciler *reconciler)
 {
 	applier_doubt(&reconciler->applier, RESYNC_FOREIGN);
-	(void)loop_timer_arm(&reconciler->audit, DOUBT_DELAY_MS);
+	/* Whoever goes on and on does not put it off. */
+	if (!reconciler->looks_soon)
+		(void)loop_timer_arm(&reconciler->audit, DOUBT_DELAY_MS);
+	reconciler->looks_soon = true;
 }
 
 /* ---- start ---- */

@@ -438,6 +438,28 @@ Test(reconcile, a_foreign_flush_is_heard_and_repaired_and_own_commits_are_not)
 	cr_assert(timely);
 }
 
+static void doubt_again(evutil_socket_t fd, short what, void *userdata)
+{
+	reconciler_doubt(reconciler);
+}
+
+Test(reconcile, a_change_is_repaired_while_somebody_goes_on_changing)
+{
+	const struct timeval often = { .tv_usec = 5000 };
+	uint64_t deadline;
+	struct event again;
+
+	put_one(30001, HOST_A, false);
+	do_nft("flush map inet portico mapping4");
+	(void)event_assign(&again, base, -1, EV_PERSIST, doubt_again, NULL);
+	cr_assert_eq(event_add(&again, &often), 0);
+	deadline = clock_monotonic_ms() + PATIENCE_MS;
+	while (!kernel_has("30001") && clock_monotonic_ms() < deadline)
+		(void)event_base_loop(base, EVLOOP_ONCE);
+	event_del(&again);
+	cr_assert(kernel_has("30001"));
+}
+
 static void submit_put(evutil_socket_t fd, short what, void *userdata)
 {
 	reconciler_submit(reconciler,
