@@ -8,6 +8,7 @@
 #include <errno.h>
 
 #include "gatewayd/lookup.h"
+#include "lib/clock.h"
 #include "lib/loop.h"
 
 /* A turn asks for so many elements at most, about 2 µs each, so that a gateway with many limits has
@@ -75,10 +76,13 @@ static int add_key(struct refusals *refusals, const struct member_key *key)
 	return r;
 }
 
-static bool counts(const struct member *member)
+/* What has ended the kernel has dropped by itself: asked for, it would hide those that are asked
+ * for behind it. */
+static bool counts(const struct member *member, int64_t now)
 {
 	return (member->flags & MEMBER_INSTALLED) &&
-	       shape_set_statement(member->key.set) != SHAPE_NO_STATEMENT;
+	       shape_set_statement(member->key.set) != SHAPE_NO_STATEMENT &&
+	       (member->installed.expires_at == 0 || member->installed.expires_at > now);
 }
 
 /* The members behind those of the last turn. */
@@ -87,13 +91,14 @@ static int read_members(struct refusals *refusals)
 	const struct members *members = &refusals->ledger->members;
 	const struct member *last = members_find(members, &refusals->last);
 	const struct member *member = last && last->hh.next ? last->hh.next : members->all;
+	const int64_t now = clock_unix_seconds();
 	size_t seen = 0, asked = 0;
 	int r = 0;
 
 	for (; r == 0 && member && seen < MEMBERS_PER_TURN && asked < ELEMENTS_PER_TURN;
 	     member = member->hh.next, seen++) {
 		refusals->last = member->key;
-		if (!counts(member))
+		if (!counts(member, now))
 			continue;
 		r = add_key(refusals, &member->key);
 		asked++;

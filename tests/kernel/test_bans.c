@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "gatewayd/ban_keeper.h"
+#include "gatewayd/refusals.h"
 #include "lib/clock.h"
 #include "tests/kernel/kernel.h"
 
@@ -191,6 +192,47 @@ Test(bans, of_others_making_that_are_no_prefix_are_removed)
 	cr_assert_eq(apply_all(&applier).n_changes, 1);
 	expect_listing("192.0.2", false);
 	expect_listing("198.51.100.7", true);
+}
+
+/* Whether the kernel has this ban still. */
+static bool kernel_has(const char *source)
+{
+	_cleanup_free_ char *listing = nft("list set inet portico ban4");
+
+	return strstr(listing, source) != NULL;
+}
+
+static uint64_t packets_of(const char *source)
+{
+	struct prefix prefix;
+	struct member_key key;
+	const struct member *member;
+
+	cr_assert_eq(prefix_parse(source, &prefix), 0);
+	ban_key(&prefix, &key);
+	member = members_find(&ledger.members, &key);
+	cr_assert_not_null(member);
+	return member->packets;
+}
+
+Test(bans, are_counted_behind_one_that_has_ended)
+{
+	struct event_base *base = event_base_new();
+	struct refusals *refusals;
+
+	submit(BAN_PUT, "198.51.100.7", clock_unix_seconds() + 1, NULL);
+	commit();
+	submit(BAN_PUT, "198.51.100.9", 0, NULL);
+	commit();
+	do_nft("delete element inet portico ban4 { 198.51.100.9 }; "
+	       "add element inet portico ban4 { 198.51.100.9 counter packets 7 bytes 420 }");
+	while (kernel_has("198.51.100.7"))
+		;
+	cr_assert_eq(refusals_new(&refusals, base, &applier.shape, &ledger), 0);
+	refusals_read(refusals);
+	cr_assert_eq(packets_of("198.51.100.9"), 7);
+	refusals_free(refusals);
+	event_base_free(base);
 }
 
 Test(bans, leave_nothing_behind)
