@@ -565,6 +565,7 @@ enum apply_outcome applier_run(struct applier *applier, struct apply_result *ret
 	struct attempt attempt = { 0 };
 
 	memset(ret, 0, sizeof(*ret));
+	attempt.result.outcome = TRANSACT_UNKNOWN;
 	for (unsigned i = 0; i < ATTEMPTS_MAX; i++) {
 		enum verdict verdict = run_once(applier, &attempt, ret, err);
 

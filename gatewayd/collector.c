@@ -163,7 +163,7 @@ static int take_part(struct collector *collector)
 	if (r < 0)
 		return r == -ETIMEDOUT ? 1 : r;
 	collector->hooks.on_part(collector->hooks.userdata);
-	for (left = (int)length; mnl_nlmsg_ok(message, left);
+	for (left = (int)length; netlink_message_ok(message, left);
 	     message = mnl_nlmsg_next(message, &left)) {
 		r = take_message(collector, message);
 		if (r <= 0)

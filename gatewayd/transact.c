@@ -142,7 +142,7 @@ int transact(struct netlink *netlink, const struct batch *batch, bool receipt, u
 	size_t wanted = (size_t)batch->n_sequences * ANSWER_BYTES;
 	int r;
 
-	memset(ret, 0, sizeof(*ret));
+	*ret = (struct transact_result){ .outcome = TRANSACT_UNKNOWN };
 	if (wanted > netlink->receive_bytes)
 		netlink_grow_receive(netlink, MIN(wanted, RECEIVE_BYTES_MAX));
 	r = netlink_send(netlink, batch->data, batch->length, err);
