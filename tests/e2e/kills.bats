@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 # shellcheck disable=SC2317,SC2154,SC2119,SC2016 # bats calls the tests; variables come from the lab
 # schedd is killed with SIGKILL after each of its commits, all the way through the life of an environment: made,
-# stopped, started, restarted, moved, drained, deleted. The end is the same as if nothing had happened.
+# stopped, started, restarted, moved, drained, deleted; in a crash loop and out of it; up to its deadline and after it.
+# The end is the same as if nothing had happened.
 #
 # A trigger of the test's own, in the database, lets one commit through for each permit; the program knows
 # nothing of it.
@@ -13,6 +14,12 @@ load fleet
 setup_file() {
 	fleet_load
 	fleet_up || { fleet_logs; return 1; }
+	local host
+	for host in host1 host2; do
+		# It ends until a file says that it may run.
+		fleet_image "$host" fragile \
+			'["/bin/sh", "-c", "[ ! -e /gemini/code/well ] || exec /usr/sbin/sshd -D -e; exit 3"]'
+	done
 }
 
 teardown_file() {
@@ -81,9 +88,11 @@ kill_at_each_commit() {
 	done
 }
 
-# At most one copy runs; and where a port leads somewhere, that somewhere is its own container.
+# At most one copy runs, and no port leads to what keeps ending.
 look_for_violations() {
 	local id running
+	fleet_sql "SELECT 'port ' || port || ' of a crash loop is published' FROM port_mappings p JOIN environments e
+		ON e.id = p.environment WHERE e.stage = 'crash-loop' AND p.state = 'published'" >>"$lab_dir/violations"
 	for id in $(fleet_sql "SELECT id FROM environments"); do
 		running=$({
 			lab_docker host1 ps -q --filter "name=$id"
@@ -132,8 +141,8 @@ there_is() { # NAME
 	[ -n "$(place "$1")" ]
 }
 
-create_once() { # NAME: an answer that was lost makes the name a taken one
-	there_is "$1" || lab_schedctl env create --name "$1" --image portico/dev:latest --cpu 250m --memory 128Mi \
+create_once() { # NAME [IMAGE]: an answer that was lost makes the name a taken one
+	there_is "$1" || lab_schedctl env create --name "$1" --image "portico/${2:-dev}:latest" --cpu 250m --memory 128Mi \
 		--ssh-key "$lab_dir/key.pub" --volume code=shared || there_is "$1"
 }
 
@@ -195,6 +204,42 @@ restarted() { # NAME STARTED
 	[ "$status" -ne 0 ]
 	run lab_docker host2 inspect "$id"
 	[ "$status" -ne 0 ]
+	fleet_no_orphans
+}
+
+crash_loops() { # NAME: it has ended three times and more
+	[ "$(fleet_sql "SELECT count(*) FROM environments WHERE name = '$1' AND phase = 'creating' AND stage = 'crash-loop'
+		AND crashes >= 3")" = 1 ]
+}
+
+runs_well() { # NAME: nothing is held against it any more
+	row_is "$1" running && [ "$(fleet_sql "SELECT crashes FROM environments WHERE name = '$1' AND phase <> 'deleted'")" = 0 ]
+}
+
+@test "the same into a crash loop, out of it, and past a deadline" {
+	local first killer facts id
+	start_killing
+	lab_wait 120 create_once loop fragile
+	facts=$(facts loop)
+	id=${facts%%|*}
+	lab_wait 200 crash_loops loop
+	touch "$lab_data/shared/environments/$id/code/well"
+	lab_wait 300 runs_well loop
+	[ "$(facts loop)" = "$facts" ]
+	ask env extend loop --until "$(date -u -d '+5 seconds' +%FT%TZ)"
+	lab_wait 200 row_is loop stopped
+	ask env extend loop --by 1h
+	ask env start loop
+	lab_wait 200 row_is loop running
+	[ "$(facts loop)" = "$facts" ]
+	stop_killing
+	lab_wait 60 fleet_phase_is loop running
+	[ "$(fleet_ssh loop whoami)" = developer ]
+	[ ! -s "$lab_dir/violations" ]
+	grep -q 'creating/crash-loop/running' "$lab_dir/kills"
+	[ "$(awk '$2 != $1 + 1' "$lab_dir/kills" | wc -l)" = 0 ]
+	fleet_no_orphans
+	lab_schedctl env delete loop --wait --timeout 60s
 	fleet_no_orphans
 }
 
