@@ -17,7 +17,7 @@ setup_file() {
 	fleet_image host1 clock '["/bin/sh", "-c", "i=0; while :; do i=$((i + 1)); echo tick $i; sleep 0.2; done"]'
 	fleet_image host1 flood '["/bin/sh", "-c", "yes 0123456789012345678901234567890123456789012345678901234567890123456789 | head -c 10485760; echo end; exec sleep 3600"]'
 	fleet_image host1 brief '["/bin/sh", "-c", "echo brief; exit 0"]'
-	fleet_schedd --token-logs 3 --logs-timeout 6s
+	fleet_schedd --token-logs 3 --max-logs 4 --logs-timeout 6s
 	fleet_agentd host1
 	lab_wait 20 lab_host_online host1
 	lab_schedctl customer create alice
@@ -211,7 +211,12 @@ read_slowly() {
 	[ "$status" -eq 5 ]
 	[[ $output == *'token-logs'* ]]
 	[ "$(logs talker --tail 1)" = last ] # with another token
-	for n in 1 2 3; do
+	reading reader4 talker --follow
+	lab_wait 15 eval '[ "$(metric portico_sched_log_sessions)" = 4 ]'
+	run logs talker # for which there is room, but not in all
+	[ "$status" -eq 5 ]
+	[[ $output == *'max-logs'* ]]
+	for n in 1 2 3 4; do
 		lab_stop "reader$n"
 	done
 	lab_wait 3 all_free
@@ -331,7 +336,7 @@ at_standby() {
 	lab_stop schedd
 	lab_wait 10 fleet_gone orphan
 	has orphan 'schedctl: the log was cut off: '
-	fleet_schedd --token-logs 3 --logs-timeout 6s
+	fleet_schedd --token-logs 3 --max-logs 4 --logs-timeout 6s
 	lab_wait 20 lab_host_online host1
 	lab_wait 20 eval '[ "$(logs talker --tail 1)" = last ]'
 	lab_wait 20 all_free

@@ -115,6 +115,36 @@ reach_again() {
 	fleet_no_orphans
 }
 
+log_sessions() { # COUNT: so many logs are being read
+	[ "$(lab_curl -s /metrics | awk '$1 == "portico_sched_log_sessions" { print $2 }')" = "$1" ]
+}
+
+@test "a log that is followed ends with the move, without an error, and is read anew where it runs then" {
+	local from to
+	from=$(host_of one)
+	to=$(other "$from")
+	fleet_ssh one true
+	lab_wait 10 eval 'lab_schedctl env logs one | grep -q "Accepted publickey"'
+	lab_start follower gateway "$BUILD_DIR/schedctl/schedctl" --server "$lab_server" --ca-file "$lab_ca" \
+		--token-file "$lab_dir/tokens/admin" env logs one --follow
+	lab_wait 15 grep -q 'Accepted publickey' "$lab_dir/log/follower"
+	lab_schedctl env move one --wait --timeout 60s
+	is_on one "$to"
+	lab_wait 15 fleet_gone follower
+	run ! grep 'schedctl:' "$lab_dir/log/follower"
+	lab_wait 5 log_sessions 0
+	# The new container has a log of its own.
+	lab_wait 10 eval 'lab_schedctl env logs one | grep -q "Server listening"'
+	run ! eval 'lab_schedctl env logs one | grep "Accepted publickey"'
+	lab_start follower gateway "$BUILD_DIR/schedctl/schedctl" --server "$lab_server" --ca-file "$lab_ca" \
+		--token-file "$lab_dir/tokens/admin" env logs one --follow
+	lab_wait 15 log_sessions 1
+	fleet_ssh one true
+	lab_wait 15 grep -q 'Accepted publickey' "$lab_dir/log/follower"
+	lab_stop follower KILL
+	lab_wait 5 log_sessions 0
+}
+
 @test "a stopped one leaves its host, and is placed when it is started" {
 	lab_schedctl env stop one --wait --timeout 60s
 	lab_schedctl env move one --wait --timeout 60s
