@@ -244,11 +244,21 @@ static int fail_transport(struct exchange *exchange, const struct http_response 
 			 client->hint);
 }
 
+/* The codes that somebody here asks for. */
+static const char *code_of(int status, const json_t *body)
+{
+	const char *code = json_string_value(json_object_get(body, "code"));
+
+	if (status == 403)
+		return "forbidden";
+	return code && strcmp(code, "other_schema") == 0 ? "other_schema" : "refused";
+}
+
 /* The server's own sentence, or what can be said without one. */
 static int fail_status(struct exchange *exchange, const struct http_response *response)
 {
 	_cleanup_json_ json_t *body = NULL;
-	const char *message = NULL, *field = NULL, *code = "refused";
+	const char *message = NULL, *field = NULL, *code;
 	int errnum = errnum_of_status(response->status);
 
 	if (json_decode(response->body, response->length, &body, NULL) == 0) {
@@ -266,8 +276,7 @@ static int fail_status(struct exchange *exchange, const struct http_response *re
 		return error_set(exchange->err, errnum, "unauthenticated", NULL,
 				 "%s; name a file with one by --token-file or PORTICO_TOKEN_FILE",
 				 message);
-	if (response->status == 403)
-		code = "forbidden";
+	code = code_of(response->status, body);
 	if (field && *field && errnum != -ENOENT && !strstr(message, field))
 		return error_set(exchange->err, errnum, code, field, "%s: %s", field, message);
 	return error_set(exchange->err, errnum, code, field, "%s", message);

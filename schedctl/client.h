@@ -37,8 +37,8 @@ int client_action_path(char path[CLIENT_PATH_MAX], const char *collection, const
 
 /* One request. body may be NULL and is borrowed. *ret (may be NULL) gets the answer, owned by the
  * caller. -ENOENT for 404, -EPERM for another 4xx, -ENOTCONN where there is no answer, 429 or
- * 503, -EPROTO for what is not the API's. The error's code is "unauthenticated" for 401 and
- * "forbidden" for 403. */
+ * 503, -EPROTO for what is not the API's. The error's code is "unauthenticated" for 401,
+ * "forbidden" for 403, and "other_schema" where a standby says so. */
 int client_call(struct client *client, const char *method, const char *path, json_t *body,
 		json_t **ret, struct error *err) _must_check_;
 

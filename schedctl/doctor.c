@@ -120,7 +120,11 @@ static void check_database(struct doctor *doctor)
 	struct error err = ERROR_INIT;
 	int r = client_call(doctor->context->client, "GET", "/readyz?standby=1", NULL, NULL, &err);
 
-	if (r < 0)
+	if (r < 0 && strcmp(err.code, "other_schema") == 0)
+		find(doctor, "error", "database",
+		     "install the same version of schedd on all of its machines", "%s",
+		     error_text(&err, r));
+	else if (r < 0)
 		find(doctor, "error", "database",
 		     "start PostgreSQL, and see schedd --check on schedd's machine", "%s",
 		     error_text(&err, r));

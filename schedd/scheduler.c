@@ -10,6 +10,7 @@
 #include "lib/clock.h"
 #include "lib/log.h"
 #include "lib/loop.h"
+#include "schedd/migrations.h"
 #include "schedd/scheduler_private.h"
 
 /* A standby looks several times a second. */
@@ -493,6 +494,11 @@ int scheduler_ready(const struct scheduler *scheduler, struct error *err)
 				 scheduler->down_reason[0] ? scheduler->down_reason
 							   : "not connected yet");
 	case STORE_WAITING:
+		if (store_other_schema(scheduler->store) > 0)
+			return error_set(err, -ENOTCONN, "other_schema", NULL,
+					 "another schedd is the leader, of another version: the "
+					 "schema has version %u and this schedd knows %u",
+					 store_other_schema(scheduler->store), n_migrations);
 		return error_set(err, -ENOTCONN, "unavailable", NULL,
 				 "another schedd is the leader%s%s; this one waits",
 				 scheduler->leader_address[0] ? ", at " : "",
@@ -512,7 +518,8 @@ bool scheduler_loaded(const struct scheduler *scheduler)
 void scheduler_standing(const struct scheduler *scheduler, struct scheduler_standing *ret)
 {
 	bool fresh = scheduler->standby
-			     ? clock_monotonic_ms() - scheduler->heard_ms < STALE_AFTER_MS
+			     ? store_other_schema(scheduler->store) == 0 &&
+				       clock_monotonic_ms() - scheduler->heard_ms < STALE_AFTER_MS
 			     : store_role(scheduler->store) == STORE_READY;
 
 	*ret = (struct scheduler_standing){

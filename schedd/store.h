@@ -71,6 +71,9 @@ int store_set_address(struct store *store, const char *address) _must_check_;
 
 enum store_role store_role(const struct store *store);
 
+/* A standby whose database has another schema than this program: its version; else 0. */
+unsigned store_other_schema(const struct store *store);
+
 /* Writes a closed batch; its entries' flight versions must stay until on_commit. -ENOTCONN where
  * the role is not STORE_READY, -EBUSY while one is on its way, -ENOMEM. */
 int store_commit(struct store *store, uint64_t epoch, const struct batch *batch) _must_check_;

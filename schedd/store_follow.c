@@ -11,7 +11,9 @@
 #include "schedd/migrations.h"
 #include "schedd/store_private.h"
 
-#define MARK "epoch, revision, address, departed_since"
+#define MARK                                        \
+	"epoch, revision, address, departed_since," \
+	" (SELECT max(version) FROM schema_migrations)"
 
 static int send_departed(struct store *store)
 {
@@ -45,6 +47,11 @@ int store_follow_send(struct store *store)
 	return PQsendQuery(store->connection, queries[store->step]);
 }
 
+unsigned store_other_schema(const struct store *store)
+{
+	return store->role == STORE_WAITING ? store->other_version : 0;
+}
+
 /* ---- answers ---- */
 
 static bool is_true(const PGresult *result)
@@ -57,6 +64,28 @@ static void tell(const struct store *store)
 	const struct store_copy *copy = &store->copy;
 
 	store->events->on_copied(store->userdata, copy->epoch, copy->revision, copy->address);
+}
+
+/* Is the schema another than this program's? Where it is, nothing of it is read, and what was read
+ * before is what there is. Said once, and again in the answers of whoever asks. */
+static bool is_other_schema(struct store *store, unsigned version)
+{
+	unsigned before = store->other_version;
+
+	store->other_version = version == n_migrations ? 0 : version;
+	if (store->other_version == 0 || store->other_version == before)
+		return store->other_version > 0;
+	if (version > n_migrations)
+		log_error("standby",
+			  "the schema has version %u and this schedd knows %u: it has no copy and "
+			  "cannot lead; install the leader's version",
+			  version, n_migrations);
+	else
+		log_warning("standby",
+			    "the schema has version %u and this schedd knows %u: it has no copy "
+			    "until it leads and brings the schema up to date",
+			    version, n_migrations);
+	return true;
 }
 
 static int after_leader(struct store *store, const PGresult *result)
@@ -78,6 +107,8 @@ static int after_leader(struct store *store, const PGresult *result)
 			    epoch, store->epoch);
 		return -1;
 	}
+	if (is_other_schema(store, (unsigned)store_number(result, 0, 5)))
+		return STEP_PAUSE;
 	if (!store->copy.loaded || epoch != store->copy.epoch || revision != store->copy.revision ||
 	    strcmp(PQgetvalue(result, 0, 3), store->copy.address) != 0)
 		return STEP_FOLLOW_BEGIN;
@@ -92,6 +123,11 @@ static int after_revision(struct store *store, const PGresult *result)
 
 	if (PQntuples(result) != 1) {
 		store_lost(store, "table leader has %d rows and not one", PQntuples(result));
+		return -1;
+	}
+	/* Migrated since we looked: this transaction ends with the session. */
+	if (is_other_schema(store, (unsigned)store_number(result, 0, 5))) {
+		store_lost(store, "the schema was migrated");
 		return -1;
 	}
 	copy->reading = true;
@@ -152,11 +188,7 @@ static int after_version(struct store *store, const PGresult *result)
 {
 	unsigned version = (unsigned)store_number(result, 0, 0);
 
-	if (version == n_migrations)
-		return STEP_FOLLOW_LEADER;
-	log_debug("database", "the leader's schema has version %u, this schedd knows %u", version,
-		  n_migrations);
-	return STEP_PAUSE;
+	return is_other_schema(store, version) ? STEP_PAUSE : STEP_FOLLOW_LEADER;
 }
 
 static int after_schema(struct store *store, const PGresult *result)

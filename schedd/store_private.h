@@ -96,6 +96,7 @@ struct store {
 	uint64_t forget_ms; /* monotonic: when what is old is looked for next */
 	unsigned questions; /* beside batches, in the pipeline; see store_idle.c */
 	unsigned schema_version;
+	unsigned other_version; /* of the schema that a standby found and does not know; 0: none */
 	size_t prepared;
 	struct store_flight flight;
 };

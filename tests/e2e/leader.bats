@@ -481,6 +481,45 @@ both_up() {
 	lab_wait 10 agree
 }
 
+# What a standby says of the schema: NAME TEXT, how often in its log since the test began.
+said() {
+	tail -n +"$log_before" "$lab_dir/log/$1" | grep -c "$2"
+}
+
+@test "a standby of another version says so once, in its log, and to whoever asks; and follows when it is the same again" {
+	roles
+	local version log_before
+	version=$(sql 'SELECT max(version) FROM schema_migrations')
+	log_before=$(($(wc -l <"$lab_dir/log/$follows") + 1))
+	# With a copy: another one led in between, and migrated.
+	sql "INSERT INTO schema_migrations (version, name) VALUES ($((version + 1)), 'later')"
+	lab_wait 10 said "$follows" "error .*the schema has version $((version + 1)) and this schedd knows $version"
+	lab_wait 10 eval '[ "$(status "$follows" GET "/readyz?standby=1")" = 503 ]'
+	jq -e --argjson knows "$version" '.code == "other_schema" and (.message | contains("schema has version \($knows + 1) and this schedd knows \($knows)"))' "$lab_dir/answer"
+	call "$follows" GET /v1/environments | jq -e .stale_since
+	create "$leads" after-the-migration
+	run ! sees "$follows" after-the-migration
+	run -1 "$BUILD_DIR/schedctl/schedctl" --server "unix:$lab_dir/$follows.sock" doctor
+	[[ $output == *"error"*"database"*"the schema has version $((version + 1))"*"install the same version of schedd"* ]]
+	# Without one.
+	lab_stop "$follows"
+	start "$follows"
+	lab_wait 10 eval '[ "$(status "$follows" GET /v1/environments)" = 503 ]'
+	lab_wait 10 eval '[ "$(status "$follows" GET /readyz)" = 503 ] && [ "$(jq -r .code "$lab_dir/answer")" = other_schema ]'
+	lab_wait 10 said "$follows" "error .*the schema has version"
+	sql "DELETE FROM schema_migrations WHERE version = $((version + 1))"
+	lab_wait 10 is_standby "$follows"
+	lab_wait 10 agree
+	[ "$(said "$follows" 'the schema has version')" = 2 ]
+	# It is newer: its time comes when it leads.
+	sql "UPDATE schema_migrations SET version = 0 WHERE version = $version"
+	lab_wait 10 said "$follows" "warning .*the schema has version $((version - 1)) and this schedd knows $version"
+	[ "$(status "$follows" GET /readyz)" = 503 ]
+	sql "UPDATE schema_migrations SET version = $version WHERE version = 0"
+	lab_wait 10 is_standby "$follows"
+	[ "$(said "$follows" 'the schema has version')" = 3 ]
+}
+
 @test "nothing is wrong with the daemons, to the end" {
 	lab_stop a
 	lab_stop b
