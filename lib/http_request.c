@@ -138,10 +138,16 @@ char *http_error_text(const struct error *err, json_t *details)
 	return body ? json_encode(body) : NULL;
 }
 
+static bool has_header(const struct http_request *request, const char *name)
+{
+	return request->evreq &&
+	       evhttp_find_header(evhttp_request_get_output_headers(request->evreq), name);
+}
+
 void http_reply_error_details(struct http_request *request, int status, const struct error *err,
 			      json_t *details)
 {
-	if (status == 503)
+	if ((status == 503 || status == 429) && !has_header(request, "Retry-After"))
 		http_reply_header(request, "Retry-After", RETRY_AFTER_SECONDS);
 	reply_text(request, status, http_error_text(err, details));
 }

@@ -138,7 +138,7 @@ void http_reply_json(struct http_request *request, int status, json_t *body);
 void http_reply_buffer(struct http_request *request, int status, const char *content_type,
 		       struct evbuffer *body);
 /* {"code","message","details":{"field"}} with the status of http_status_of(err->errnum); with 503
- * goes Retry-After. */
+ * and 429 goes Retry-After, the caller's own where it has set one. */
 void http_reply_error(struct http_request *request, const struct error *err);
 /* The same with a status of the caller's choice and more details (taken over; may be NULL). */
 void http_reply_error_details(struct http_request *request, int status, const struct error *err,

@@ -63,17 +63,38 @@ bool api_can_read(struct api *api, struct http_request *request)
 	return false;
 }
 
-void api_reply_item(struct http_request *request, int status, json_t *item)
+/* A list and what a follower is told have a revision as well, but not of a row. */
+static void add_tag(struct http_request *request, const json_t *item)
 {
 	const json_t *revision = json_object_get(item, "revision");
-	struct error err = ERROR_INIT;
 	char tag[32];
 
-	if (revision && !json_object_get(item, "items")) {
-		(void)snprintf(tag, sizeof(tag), "\"%" JSON_INTEGER_FORMAT "\"",
-			       json_integer_value(revision));
-		http_reply_header(request, "ETag", tag);
-	}
+	if (!revision || json_object_get(item, "items") || json_object_get(item, "epoch"))
+		return;
+	(void)snprintf(tag, sizeof(tag), "\"%" JSON_INTEGER_FORMAT "\"",
+		       json_integer_value(revision));
+	http_reply_header(request, "ETag", tag);
+}
+
+/* What was made is beside its list. */
+static void add_location(struct http_request *request, const json_t *item)
+{
+	const char *id = json_string_value(json_object_get(item, "id"));
+	char location[RECORD_ID_MAX + 64];
+
+	if (!id)
+		return;
+	(void)snprintf(location, sizeof(location), "%s/%s", http_request_path(request), id);
+	http_reply_header(request, "Location", location);
+}
+
+void api_reply_item(struct http_request *request, int status, json_t *item)
+{
+	struct error err = ERROR_INIT;
+
+	add_tag(request, item);
+	if (status == 201)
+		add_location(request, item);
 	if (json_object_get(item, "password") || json_object_get(item, "token"))
 		http_reply_header(request, "Cache-Control", "no-store");
 	if (item) {

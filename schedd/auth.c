@@ -294,6 +294,7 @@ bool auth_takes_watch(struct http_request *request)
 		return true;
 	if (was_revoked(ticket)) {
 		reject(&err, "the token was revoked");
+		http_reply_header(request, "WWW-Authenticate", "Bearer");
 		http_reply_error(request, &err);
 		return false;
 	}
