@@ -24,11 +24,16 @@
 #define RECEIVE_BYTES (1 << 20)
 #define RETRY_MS 1000
 
-struct network {
-	struct event_base *base;
+/* What is known, as of when it was opened and of what was heard since. */
+struct caches {
 	struct nl_sock *socket;
 	struct nl_cache_mngr *manager;
 	struct nl_cache *links, *addresses; /* the manager's */
+};
+
+struct network {
+	struct event_base *base;
+	struct caches caches;
 	struct event readable, settled, retry;
 	unsigned changed; /* enum network_change, not told yet */
 	void (*on_change)(unsigned what, void *userdata);
@@ -82,69 +87,77 @@ static int errno_of(int error)
 	return error == -NLE_NOMEM ? -ENOMEM : -EIO;
 }
 
-static void close_caches(struct network *network)
+static void close_caches(struct caches *caches)
 {
-	if (network->base && event_initialized(&network->readable))
-		event_del(&network->readable);
-	if (network->manager)
-		nl_cache_mngr_free(network->manager);
-	nl_socket_free(network->socket);
-	network->manager = NULL;
-	network->socket = NULL;
-	network->links = NULL;
-	network->addresses = NULL;
+	if (caches->manager)
+		nl_cache_mngr_free(caches->manager);
+	nl_socket_free(caches->socket);
+	*caches = (struct caches){ 0 };
 }
 
-static int fill_caches(struct network *network)
+static int fill_caches(struct caches *caches, struct network *network)
 {
 	int r;
 
-	r = nl_cache_mngr_alloc(network->socket, NETLINK_ROUTE, NL_AUTO_PROVIDE, &network->manager);
+	r = nl_cache_mngr_alloc(caches->socket, NETLINK_ROUTE, NL_AUTO_PROVIDE, &caches->manager);
 	if (r == 0)
-		r = nl_cache_mngr_add(network->manager, "route/link", on_link, network,
-				      &network->links);
+		r = nl_cache_mngr_add(caches->manager, "route/link", on_link, network,
+				      &caches->links);
 	if (r == 0)
-		r = nl_cache_mngr_add(network->manager, "route/addr", on_address, network,
-				      &network->addresses);
+		r = nl_cache_mngr_add(caches->manager, "route/addr", on_address, network,
+				      &caches->addresses);
 	if (r == 0)
-		r = nl_socket_add_memberships(network->socket, RTNLGRP_IPV4_ROUTE,
+		r = nl_socket_add_memberships(caches->socket, RTNLGRP_IPV4_ROUTE,
 					      RTNLGRP_IPV6_ROUTE, 0);
 	if (r == 0)
-		r = nl_socket_modify_cb(network->socket, NL_CB_MSG_IN, NL_CB_CUSTOM, on_message,
+		r = nl_socket_modify_cb(caches->socket, NL_CB_MSG_IN, NL_CB_CUSTOM, on_message,
 					network);
 	/* A larger buffer is welcome and not needed: what is lost is read again. */
 	if (r == 0)
-		(void)nl_socket_set_buffer_size(network->socket, RECEIVE_BYTES, 0);
+		(void)nl_socket_set_buffer_size(caches->socket, RECEIVE_BYTES, 0);
 	return errno_of(r);
 }
 
 static void on_readable(evutil_socket_t fd, short what, void *userdata);
 
+static void stop_reading(struct network *network)
+{
+	if (network->base && event_initialized(&network->readable))
+		event_del(&network->readable);
+}
+
+/* In the place of those that are there, which stay where it fails; nothing is read then. */
 static int open_caches(struct network *network)
 {
+	struct caches caches = { .socket = nl_socket_alloc() };
 	int r;
 
-	network->socket = nl_socket_alloc();
-	if (!network->socket)
+	stop_reading(network);
+	if (!caches.socket)
 		return -ENOMEM;
-	r = fill_caches(network);
+	r = fill_caches(&caches, network);
 	if (r == 0 && network->base &&
-	    (event_assign(&network->readable, network->base, nl_cache_mngr_get_fd(network->manager),
+	    (event_assign(&network->readable, network->base, nl_cache_mngr_get_fd(caches.manager),
 			  EV_READ | EV_PERSIST, on_readable, network) < 0 ||
 	     event_add(&network->readable, NULL) < 0))
 		r = -ENOMEM;
-	if (r < 0)
-		close_caches(network);
-	return r;
+	if (r < 0) {
+		close_caches(&caches);
+		return r;
+	}
+	close_caches(&network->caches);
+	network->caches = caches;
+	return 0;
 }
 
-/* Messages were lost: everything may have changed. */
+/* Messages were lost: everything may have changed. While it cannot be read again, what was known
+ * last is the best guess. */
 static void reopen(struct network *network)
 {
-	close_caches(network);
 	if (open_caches(network) < 0)
 		(void)loop_timer_arm(&network->retry, RETRY_MS);
-	note_change(network, NETWORK_LINKS | NETWORK_ADDRESSES | NETWORK_ROUTES);
+	else
+		note_change(network, NETWORK_LINKS | NETWORK_ADDRESSES | NETWORK_ROUTES);
 }
 
 static void on_retry(evutil_socket_t fd, short what, void *userdata)
@@ -156,7 +169,7 @@ static void on_readable(evutil_socket_t fd, short what, void *userdata)
 {
 	struct network *network = userdata;
 
-	if (nl_cache_mngr_data_ready(network->manager) < 0)
+	if (nl_cache_mngr_data_ready(network->caches.manager) < 0)
 		reopen(network);
 }
 
@@ -187,7 +200,8 @@ void network_free(struct network *network)
 {
 	if (!network)
 		return;
-	close_caches(network);
+	stop_reading(network);
+	close_caches(&network->caches);
 	if (network->base) {
 		event_del(&network->settled);
 		event_del(&network->retry);
@@ -219,7 +233,7 @@ static int compare_links(const void *a, const void *b)
 
 size_t network_links(const struct network *network, struct network_link *ret, size_t max)
 {
-	struct nl_object *object = network->links ? nl_cache_get_first(network->links) : NULL;
+	struct nl_object *object = nl_cache_get_first(network->caches.links);
 	size_t n = 0;
 
 	for (; object && n < max; object = nl_cache_get_next(object)) {
@@ -235,7 +249,7 @@ size_t network_links(const struct network *network, struct network_link *ret, si
 
 bool network_find_link(const struct network *network, int index, struct network_link *ret)
 {
-	struct rtnl_link *link = network->links ? rtnl_link_get(network->links, index) : NULL;
+	struct rtnl_link *link = rtnl_link_get(network->caches.links, index);
 
 	if (!link)
 		return false;
@@ -269,8 +283,7 @@ static bool read_address(struct rtnl_addr *object, struct network_address *ret)
 
 size_t network_addresses(const struct network *network, struct network_address *ret, size_t max)
 {
-	struct nl_object *object =
-		network->addresses ? nl_cache_get_first(network->addresses) : NULL;
+	struct nl_object *object = nl_cache_get_first(network->caches.addresses);
 	size_t n = 0;
 
 	for (; object && n < max; object = nl_cache_get_next(object))
@@ -280,8 +293,7 @@ size_t network_addresses(const struct network *network, struct network_address *
 
 int network_link_of(const struct network *network, const struct address *address)
 {
-	struct nl_object *object =
-		network->addresses ? nl_cache_get_first(network->addresses) : NULL;
+	struct nl_object *object = nl_cache_get_first(network->caches.addresses);
 	struct network_address found;
 
 	for (; object; object = nl_cache_get_next(object))

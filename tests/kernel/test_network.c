@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/resource.h>
 
 #include "gatewayd/network.h"
 #include "gatewayd/public_addresses.h"
@@ -127,9 +128,9 @@ Test(network, follows_addresses)
 	cr_assert_eq(link_of("203.0.113.10:1"), 0);
 }
 
-Test(network, reads_all_again_when_messages_were_lost)
+/* More than the socket holds, while nobody reads. */
+static void lose_messages(void)
 {
-	/* More than the socket holds, while nobody reads. */
 	const char *const argv[] = {
 		"sh", "-c",
 		"for i in $(seq 1 40); do for j in $(seq 1 250); do echo address add 10.$i.$j.1/32 dev "
@@ -138,10 +139,45 @@ Test(network, reads_all_again_when_messages_were_lost)
 	};
 
 	free(run(argv));
+}
+
+Test(network, reads_all_again_when_messages_were_lost)
+{
+	lose_messages();
 	do_ip("address add 203.0.113.10/32 dev up0");
 	await(NETWORK_ADDRESSES);
 	while (link_of("203.0.113.10:1") == 0)
 		await(NETWORK_ADDRESSES);
+}
+
+/* Those that are open stay. */
+static void allow_descriptors(rlim_t n)
+{
+	struct rlimit limit;
+
+	cr_assert_eq(getrlimit(RLIMIT_NOFILE, &limit), 0);
+	limit.rlim_cur = MIN(n, limit.rlim_max);
+	cr_assert_eq(setrlimit(RLIMIT_NOFILE, &limit), 0);
+}
+
+Test(network, keeps_what_it_knew_while_it_cannot_read_again)
+{
+	int known, new;
+
+	do_ip("address add 203.0.113.10/32 dev up0");
+	await(NETWORK_ADDRESSES);
+	lose_messages();
+	do_ip("address add 203.0.113.11/32 dev up0");
+	allow_descriptors(0);
+	cr_assert_eq(event_base_loop(base, EVLOOP_ONCE), 0);
+	known = link_of("203.0.113.10:1");
+	new = link_of("203.0.113.11:1");
+	allow_descriptors(1024);
+	cr_assert_neq(known, 0);
+	cr_assert_eq(new, 0, "nothing was lost");
+	while (link_of("203.0.113.11:1") == 0)
+		await(NETWORK_ADDRESSES);
+	cr_assert_neq(link_of("203.0.113.10:1"), 0);
 }
 
 Test(network, tells_of_routes)
