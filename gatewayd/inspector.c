@@ -36,6 +36,7 @@ struct inspector {
 	struct survey *survey;    /* NULL: no mappings are known */
 	size_t route_index;       /* the next of its targets whose route is looked up */
 	struct event timer, step; /* a look is due; its survey goes on */
+	bool doubted;             /* the timer says soon */
 	struct metric *count;
 };
 
@@ -144,15 +145,19 @@ static void on_timer(evutil_socket_t fd, short what, void *userdata)
 {
 	struct inspector *inspector = userdata;
 
+	inspector->doubted = false;
 	if (inspector->survey)
 		(void)!survey_begin(inspector->survey);
 	inspector->route_index = 0;
 	(void)loop_timer_arm(&inspector->step, 0);
 }
 
+/* Routes that never come to rest do not put it off. */
 void inspector_doubt(struct inspector *inspector)
 {
-	(void)loop_timer_arm(&inspector->timer, DOUBT_DELAY_MS);
+	if (!inspector->doubted)
+		(void)loop_timer_arm(&inspector->timer, DOUBT_DELAY_MS);
+	inspector->doubted = true;
 }
 
 const struct findings *inspector_findings(struct inspector *inspector)

@@ -3,6 +3,7 @@
  * found, mended by their own command, and not found any more.
  */
 #include <criterion/criterion.h>
+#include <event2/event_struct.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -10,6 +11,7 @@
 #include "gatewayd/forward_chains.h"
 #include "gatewayd/host_setting.h"
 #include "gatewayd/inspector.h"
+#include "lib/clock.h"
 #include "lib/log.h"
 #include "tests/kernel/kernel.h"
 
@@ -400,4 +402,38 @@ Test(findings, lead_to_host_settings_only_where_that_is_asked_for)
 {
 	inspect(false, "portico_gateway_findings{level=\"error\"} 1\n");
 	inspect(true, "portico_gateway_findings{level=\"error\"} 0\n");
+}
+
+static void doubt_again(evutil_socket_t fd, short what, void *userdata)
+{
+	inspector_doubt(userdata);
+}
+
+/* As where routes change all the time. */
+Test(findings, are_looked_for_while_there_is_always_something_new)
+{
+	static const char *const line = "portico_gateway_findings{level=\"error\"} 1\n";
+	const struct timeval often = { .tv_usec = 20000 };
+	uint64_t deadline = clock_monotonic_ms() + 5000;
+	struct event_base *base = event_base_new();
+	struct inspector_config config = { 0 };
+	struct inspector *inspector;
+	struct metrics *metrics;
+	struct event again;
+
+	look();
+	config.view = view;
+	cr_assert_eq(metrics_new(&metrics), 0);
+	cr_assert_eq(inspector_new(&inspector, base, &config, metrics), 0);
+	cr_assert_not(metric_has(metrics, line));
+	set("net.ipv4.ip_forward", "0");
+	(void)event_assign(&again, base, -1, EV_PERSIST, doubt_again, inspector);
+	cr_assert_eq(event_add(&again, &often), 0);
+	while (!metric_has(metrics, line) && clock_monotonic_ms() < deadline)
+		cr_assert_eq(event_base_loop(base, EVLOOP_ONCE), 0);
+	cr_assert(metric_has(metrics, line));
+	event_del(&again);
+	inspector_free(inspector);
+	metrics_free(metrics);
+	event_base_free(base);
 }
