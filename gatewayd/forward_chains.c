@@ -112,7 +112,7 @@ bool forward_has_legacy(void)
 
 static bool is_watched(uint8_t family, const char *table)
 {
-	if (family == NFPROTO_INET && strcmp(table, SHAPE_TABLE) == 0)
+	if (shape_is_table(table, family))
 		return false;
 	return family == NFPROTO_INET || family == NFPROTO_IPV4 || family == NFPROTO_IPV6;
 }
