@@ -17,9 +17,10 @@
 /* Batches of one turn of the event loop. */
 #define BATCHES_MAX 8
 
+/* A mapping that a plan changes, and where it led before; port 0: nowhere. */
 struct note {
 	struct mapping_key key;
-	bool repointed;
+	struct endpoint led;
 };
 
 struct waiter {
@@ -177,8 +178,10 @@ int accounting_refresh(struct accounting *accounting, void (*done)(int error, vo
 
 /* ---- the reconciler's hooks ---- */
 
-static void add_note(struct accounting *accounting, const struct mapping_key *key, bool repointed)
+static void add_note(struct accounting *accounting, const struct entry *entry)
 {
+	struct note note = { .key = entry->key };
+
 	if (accounting->n_notes == accounting->n_notes_allocated) {
 		size_t wanted = accounting->n_notes_allocated ? 2 * accounting->n_notes : 16;
 		struct note *grown = reallocarray(accounting->notes, wanted, sizeof(*grown));
@@ -190,7 +193,9 @@ static void add_note(struct accounting *accounting, const struct mapping_key *ke
 		accounting->notes = grown;
 		accounting->n_notes_allocated = wanted;
 	}
-	accounting->notes[accounting->n_notes++] = (struct note){ *key, repointed };
+	if (entry->flags & ENTRY_INSTALLED)
+		note.led = entry->installed;
+	accounting->notes[accounting->n_notes++] = note;
 }
 
 void accounting_note(struct accounting *accounting, const struct plan *plan)
@@ -207,14 +212,39 @@ void accounting_note(struct accounting *accounting, const struct plan *plan)
 		repointed = (entry->flags & ENTRY_INSTALLED) && (entry->flags & ENTRY_DESIRED) &&
 			    endpoint_compare(&entry->target, &entry->installed) != 0;
 		if (repointed || flow_table_has_account(&accounting->table, &entry->key))
-			add_note(accounting, &entry->key, repointed);
+			add_note(accounting, entry);
 	}
 }
 
+static int compare_notes(const void *a, const void *b)
+{
+	const struct note *left = a, *right = b;
+	int order = mapping_key_compare(&left->key, &right->key);
+
+	return order != 0 ? order : endpoint_compare(&left->led, &right->led);
+}
+
+/* Each once, however often it is tried. */
 void accounting_forget(struct accounting *accounting)
 {
-	if (accounting)
-		accounting->n_notes = 0;
+	size_t kept = 0;
+
+	if (!accounting || accounting->n_notes == 0)
+		return;
+	qsort(accounting->notes, accounting->n_notes, sizeof(*accounting->notes), compare_notes);
+	for (size_t i = 0; i < accounting->n_notes; i++)
+		if (i == 0 ||
+		    compare_notes(&accounting->notes[kept - 1], &accounting->notes[i]) != 0)
+			accounting->notes[kept++] = accounting->notes[i];
+	accounting->n_notes = kept;
+}
+
+static bool leads_elsewhere(const struct ledger *ledger, const struct note *note)
+{
+	const struct entry *entry = ledger_find(ledger, &note->key);
+
+	return note->led.port > 0 && entry && (entry->flags & ENTRY_INSTALLED) &&
+	       endpoint_compare(&entry->installed, &note->led) != 0;
 }
 
 static void start(struct accounting *accounting, const struct ledger *ledger)
@@ -237,7 +267,7 @@ void accounting_run(struct accounting *accounting, const struct ledger *ledger)
 		start(accounting, ledger);
 	for (size_t i = 0; i < accounting->n_notes; i++)
 		flow_table_mapping_changed(&accounting->table, &accounting->notes[i].key,
-					   accounting->notes[i].repointed);
+					   leads_elsewhere(ledger, &accounting->notes[i]));
 	accounting->n_notes = 0;
 }
 

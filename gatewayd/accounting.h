@@ -25,7 +25,7 @@ void accounting_free(struct accounting *accounting); /* NULL is fine */
 
 /* Before a transaction: what has ended until now is counted for the mappings as they are. */
 void accounting_note(struct accounting *accounting, const struct plan *plan);
-/* The plans were not done after all. */
+/* The plans may not have been done: what they change is judged all the same, with the next ones. */
 void accounting_forget(struct accounting *accounting);
 /* The plans are done. The first call begins the counting, with a ledger that is complete. */
 void accounting_run(struct accounting *accounting, const struct ledger *ledger);

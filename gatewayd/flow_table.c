@@ -406,6 +406,17 @@ void flow_table_close(struct flow_table *table)
 	memset(table, 0, sizeof(*table));
 }
 
+/* Its mapping was led elsewhere, and the process that did it was killed before it said so. */
+static void note_repointed(struct flow_table *table, const struct flow *flow)
+{
+	struct account *account = &table->store.accounts[flow->account];
+	const struct entry *mapping = ledger_find(table->ledger, &account->key);
+
+	if (account->state == ACCOUNT_OPEN && mapping && (mapping->flags & ENTRY_INSTALLED) &&
+	    !endpoint_equal(&mapping->installed, &flow->target))
+		account->flags |= ACCOUNT_REPOINTED;
+}
+
 void flow_table_start(struct flow_table *table, const struct ledger *ledger, uint64_t now)
 {
 	table->ledger = ledger;
@@ -417,4 +428,7 @@ void flow_table_start(struct flow_table *table, const struct ledger *ledger, uin
 		if (table->store.accounts[i].state == ACCOUNT_OPEN)
 			flow_table_mapping_changed(table, &key, false);
 	}
+	for (uint32_t i = 0; i < table->store.flow_pool.used; i++)
+		if (table->store.flows[i].state == FLOW_LIVE)
+			note_repointed(table, &table->store.flows[i]);
 }

@@ -186,6 +186,22 @@ Test(flow_table, goes_on_counting_where_the_mapping_is_led_elsewhere)
 	EXPECT(215, 3);
 }
 
+/* Whose process was killed before it said so. */
+Test(flow_table, goes_on_counting_where_the_mapping_was_led_elsewhere_before_the_start)
+{
+	begin();
+	see(1, TARGET, 100);
+	finish();
+	install(&ledger, KEY, OTHER_TARGET, "env-a ssh");
+	flow_table_start(&table, &ledger, NOW);
+	begin();
+	see(1, TARGET, 200);
+	see(2, TARGET, 10); /* began just before the change */
+	see(3, OTHER_TARGET, 5);
+	finish();
+	EXPECT(215, 3);
+}
+
 Test(flow_table, begins_anew_with_another_environment)
 {
 	begin();
