@@ -10,44 +10,6 @@
 
 #define TIMEOUT_MS 10000
 
-static int compare_sweeps(const void *a, const void *b)
-{
-	return mapping_key_compare(&((const struct sweep *)a)->key,
-				   &((const struct sweep *)b)->key);
-}
-
-size_t sweeps_sort(struct sweep *sweeps, size_t n)
-{
-	size_t kept = 0;
-
-	if (n > 0)
-		qsort(sweeps, n, sizeof(*sweeps), compare_sweeps);
-	for (size_t i = 0; i < n; i++)
-		if (i == 0 || compare_sweeps(&sweeps[kept - 1], &sweeps[i]) != 0)
-			sweeps[kept++] = sweeps[i];
-	return kept;
-}
-
-const struct sweep *sweeps_find(const struct sweep *sweeps, size_t n, const struct mapping_key *key)
-{
-	const struct sweep wanted = { .key = *key };
-
-	return n > 0 ? bsearch(&wanted, sweeps, n, sizeof(wanted), compare_sweeps) : NULL;
-}
-
-bool sweeps_hit(const struct sweep *sweeps, size_t n, const struct ct_entry *entry)
-{
-	const struct mapping_key key = ct_entry_key(entry);
-	const struct sweep *found = sweeps_find(sweeps, n, &key);
-
-	if (!found)
-		return false;
-	if (!ct_entry_is_translated(entry))
-		return found->key.protocol == PROTOCOL_UDP;
-	/* The reply comes from where the connection was led to. */
-	return !found->mapped || endpoint_compare(&entry->reply.source, &found->target) != 0;
-}
-
 void ct_entries_clear(struct ct_entries *entries)
 {
 	free(entries->items);
@@ -70,8 +32,7 @@ static int add_entry(struct ct_entries *entries, const struct ct_entry *entry)
 }
 
 struct listing {
-	const struct sweep *sweeps;
-	size_t n;
+	const struct sweep_list *sweeps;
 	struct ct_entries *entries;
 };
 
@@ -80,7 +41,7 @@ static int on_entry(const struct nlmsghdr *message, void *userdata)
 	struct listing *listing = userdata;
 	struct ct_entry entry;
 
-	if (ct_entry_parse(message, &entry) < 0 || !sweeps_hit(listing->sweeps, listing->n, &entry))
+	if (ct_entry_parse(message, &entry) < 0 || !sweep_list_hits(listing->sweeps, &entry))
 		return 0;
 	return add_entry(listing->entries, &entry);
 }
@@ -91,25 +52,25 @@ static int list_family(struct netlink *netlink, struct listing *listing, uint8_t
 	struct nlmsghdr *request;
 
 	/* The kernel chooses the entries of one mapping; of several it is done here. */
-	if (listing->n == 1)
-		request = ct_request_of_key(buffer, &listing->sweeps[0].key);
+	if (listing->sweeps->n == 1)
+		request = ct_request_of_key(buffer, &listing->sweeps->items[0].key);
 	else
 		request = ct_request_of_family(buffer, family);
 	return netlink_request(netlink, request, TIMEOUT_MS, on_entry, listing);
 }
 
-int conntrack_list(struct netlink *netlink, const struct sweep *sweeps, size_t n,
+int conntrack_list(struct netlink *netlink, const struct sweep_list *sweeps,
 		   struct ct_entries *entries)
 {
 	static const uint8_t families[] = { AF_INET, AF_INET6 };
-	struct listing listing = { .sweeps = sweeps, .n = n, .entries = entries };
+	struct listing listing = { .sweeps = sweeps, .entries = entries };
 	int r = 0;
 
 	for (size_t f = 0; f < ARRAY_SIZE(families) && r == 0; f++) {
 		bool any = false;
 
-		for (size_t i = 0; i < n && !any; i++)
-			any = sweeps[i].key.address.family == families[f];
+		for (size_t i = 0; i < sweeps->n && !any; i++)
+			any = sweeps->items[i].key.address.family == families[f];
 		if (any)
 			r = list_family(netlink, &listing, families[f]);
 	}

@@ -63,9 +63,9 @@ static void intend(struct reconciler *reconciler)
 {
 	struct state *state = reconciler->config.state;
 
-	if (!state || reconciler->intended)
+	if (!state)
 		return;
-	for (size_t i = 0; i < reconciler->journal.n; i++)
+	for (size_t i = 0; !reconciler->intended && i < reconciler->journal.n; i++)
 		state_note(state, journal_key(&reconciler->journal, i));
 	state_intend(state);
 	reconciler->intended = true;
@@ -86,8 +86,8 @@ static void on_plan(const struct plan *plan, void *userdata)
 {
 	struct reconciler *reconciler = userdata;
 
-	intend(reconciler);
 	sweeper_note(reconciler->sweeper, plan);
+	intend(reconciler);
 	accounting_note(reconciler->config.accounting, plan);
 }
 
@@ -112,6 +112,32 @@ static void on_socket(uint32_t port_id, void *userdata)
 
 	if (reconciler->on_socket)
 		reconciler->on_socket(port_id, reconciler->on_socket_userdata);
+}
+
+/* ---- the sweeper's keeper ---- */
+
+static void on_sweep(const struct mapping_key *key, const struct endpoint *led, void *userdata)
+{
+	state_note_sweep(userdata, key, led);
+}
+
+static void on_spare(const struct mapping_key *key, void *userdata)
+{
+	state_note_spare(userdata, key);
+}
+
+static void on_swept(void *userdata)
+{
+	state_swept(userdata);
+}
+
+static void keep_sweeps(struct reconciler *reconciler)
+{
+	const struct sweep_keeper keeper = { on_sweep, on_spare, on_swept,
+					     reconciler->config.state };
+
+	if (reconciler->config.state)
+		sweeper_keep(reconciler->sweeper, &keeper);
 }
 
 /* ---- running ---- */
@@ -258,6 +284,8 @@ static void expire(struct reconciler *reconciler)
 		int64_t end = entry_desired_end(entry);
 
 		ledger_undesire(&reconciler->ledger, entry);
+		if (!(entry->flags & ENTRY_INSTALLED)) /* no plan will say it */
+			sweeper_note_ended(reconciler->sweeper, entry);
 		if (reconciler->config.state)
 			state_note(reconciler->config.state, &entry->key);
 		if (reconciler->config.on_expired)
@@ -416,6 +444,14 @@ static size_t write_mapping(const struct mapping_key *key, char buffer[MAPPING_T
 	return entry && (entry->flags & ENTRY_DESIRED) ? entry_write(entry, buffer) : 0;
 }
 
+static int each_sweep(int (*take)(const struct sweep *sweep, void *userdata), void *take_userdata,
+		      void *userdata)
+{
+	const struct reconciler *reconciler = userdata;
+
+	return sweeper_each(reconciler->sweeper, take, take_userdata);
+}
+
 static size_t count_desired(void *userdata)
 {
 	const struct reconciler *reconciler = userdata;
@@ -440,6 +476,7 @@ static int restore_bans(struct reconciler *reconciler)
 
 static int restore(struct reconciler *reconciler, struct restore_result *ret, struct error *err)
 {
+	struct sweep_list sweeps = { 0 };
 	const struct restore_config config = {
 		.applier = &reconciler->applier,
 		.ledger = &reconciler->ledger,
@@ -447,13 +484,17 @@ static int restore(struct reconciler *reconciler, struct restore_result *ret, st
 		.n_addresses = reconciler->config.n_addresses,
 		.map_size = reconciler->config.shape.map_size,
 		.state = reconciler->config.state,
+		.sweeps = &sweeps,
 	};
 	const struct state_source source = { .write_mapping = write_mapping,
 					     .count = count_desired,
+					     .each_sweep = each_sweep,
 					     .userdata = reconciler };
 	int r;
 
 	r = restore_run(&config, ret, err);
+	sweeper_note_kept(reconciler->sweeper, &sweeps);
+	sweep_list_clear(&sweeps);
 	if (r < 0)
 		return r;
 	r = restore_bans(reconciler);
@@ -536,6 +577,7 @@ int reconciler_new(struct reconciler **ret, struct event_base *base,
 		return error_set(err, r, "kernel", NULL, "cannot open a conntrack socket: %s",
 				 strerror(-r));
 	sweeper_on_looked(reconciler->sweeper, on_looked, reconciler);
+	keep_sweeps(reconciler);
 	sweeper_observe(reconciler->sweeper, accounting_observer(config->accounting));
 	r = refusals_new(&reconciler->refusals, base, &reconciler->config.shape,
 			 &reconciler->ledger);

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "gatewayd/changeset.h"
+#include "gatewayd/sweep_replay.h"
 #include "lib/clock.h"
 #include "lib/log.h"
 
@@ -13,6 +14,8 @@ struct restore {
 	const struct restore_config *config;
 	struct restore_result *result;
 	struct ledger *ledger; /* what the file is read into */
+	bool pending;          /* lines that may or may not have become true */
+	struct sweep_replay sweeps;
 	int64_t now;
 };
 
@@ -78,8 +81,6 @@ static const char *refuse(const struct restore *restore, const struct mapping *m
 	size_t n = mapping->key.address.family == AF_INET6 ? ledger->n_desired6
 							   : ledger->n_desired - ledger->n_desired6;
 
-	if (mapping->expires_at != 0 && mapping->expires_at <= restore->now)
-		return "it has expired";
 	if (!is_ours(restore, &mapping->key.address))
 		return "not an address of this gateway";
 	if (n >= restore->config->map_size && !is_desired(ledger_find(ledger, &mapping->key)))
@@ -121,6 +122,40 @@ static int on_delete(const struct mapping_key *key, void *userdata)
 	return 0;
 }
 
+static int on_sweep(const struct mapping_key *key, const struct endpoint *led, void *userdata)
+{
+	struct restore *restore = userdata;
+
+	return sweep_replay_add(&restore->sweeps, key, led);
+}
+
+/* Whether a mapping is in the kernel's table as the committed lines have it. */
+static bool is_as_before(const struct restore *restore, const struct mapping_key *key)
+{
+	const struct entry *kept = ledger_find(restore->ledger, key);
+	const struct entry *entry = ledger_find(restore->config->ledger, key);
+
+	return is_desired(kept) && is_desired(entry) &&
+	       endpoint_compare(&kept->target, &entry->target) == 0;
+}
+
+/* It drains only once what it was written for has been done. */
+static int on_spare(const struct mapping_key *key, void *userdata)
+{
+	struct restore *restore = userdata;
+
+	if (restore->pending && is_as_before(restore, key))
+		return 0;
+	return sweep_replay_spare(&restore->sweeps, key);
+}
+
+static void on_swept(void *userdata)
+{
+	struct restore *restore = userdata;
+
+	sweep_replay_done(&restore->sweeps);
+}
+
 static void on_unreadable(const char *text, const struct error *err, void *userdata)
 {
 	struct restore *restore = userdata;
@@ -134,11 +169,15 @@ static int read_file(struct restore *restore, bool pending, struct error *err)
 	const struct state_handlers handlers = {
 		.on_put = on_put,
 		.on_delete = on_delete,
+		.on_sweep = on_sweep,
+		.on_spare = on_spare,
+		.on_swept = on_swept,
 		.on_unreadable = on_unreadable,
 		.userdata = restore,
 	};
 	int r;
 
+	restore->pending = pending;
 	r = state_replay(restore->config->state, pending, &handlers);
 	return r == 0 ? 0
 		      : error_set(err, r, "internal", NULL, "cannot read the state file: %s",
@@ -164,6 +203,24 @@ static int merge(const struct ledger *file, struct ledger *ledger)
 	return r;
 }
 
+/* What has expired meanwhile is no longer in the table, and still has to be ended as it says. */
+static int take_expired(const struct restore *restore)
+{
+	const struct entry *kept;
+	size_t index = 0;
+	int r = 0;
+
+	while (r == 0 && (kept = ledger_next(restore->ledger, &index))) {
+		int64_t end = entry_desired_end(kept);
+
+		if (is_desired(kept) && end != 0 && end <= restore->now &&
+		    !is_desired(ledger_find(restore->config->ledger, &kept->key)))
+			r = ledger_desire(restore->config->ledger, &kept->key, &kept->target,
+					  kept->label, entry_policy(kept), kept->revision, NULL);
+	}
+	return r;
+}
+
 /* The table, where there is one, knows better than the file what there is. What the mappings are
  * beyond that, the newest lines that fit it say. */
 static int read_behind(struct restore *restore, struct error *err)
@@ -184,6 +241,8 @@ static int read_behind(struct restore *restore, struct error *err)
 		r = read_file(restore, true, err);
 	if (r == 0)
 		r = merge(&file, restore->config->ledger);
+	if (r == 0)
+		r = take_expired(restore);
 	ledger_clear(&file);
 	return r == 0 ? 0 : error_set(err, r, "internal", NULL, "out of memory");
 }
@@ -218,6 +277,9 @@ int restore_run(const struct restore_config *config, struct restore_result *ret,
 		if (r == 0)
 			r = read_table(&restore, err);
 	}
+	if (r == 0 && sweep_replay_finish(&restore.sweeps, config->sweeps) < 0)
+		r = error_set(err, -ENOMEM, "internal", NULL, "out of memory");
+	sweep_replay_clear(&restore.sweeps);
 	if (r < 0)
 		return r;
 	note_addresses(&restore);

@@ -299,6 +299,7 @@ static int open_to_append(struct state *state)
 	state->extent =
 		(struct extent){ .bytes = state->summary.size, .lines = state->summary.n_lines };
 	state->committed_revision = state->revision;
+	state->sweeps = state->summary.sweeps;
 	return 0;
 }
 
@@ -355,16 +356,33 @@ int state_add_key(struct state *state, struct line_buffer *lines, const struct m
 	return length > 0;
 }
 
-static int add_deletion(struct line_buffer *lines, const struct mapping_key *key)
+static int add_key_line(struct line_buffer *lines, const char *verb, const struct mapping_key *key)
 {
+	size_t length = strlen(verb);
 	char *at;
 	int r;
 
 	r = line_open(lines, &at);
 	if (r < 0)
 		return r;
-	memcpy(at, STATE_DELETE, strlen(STATE_DELETE));
-	line_close(lines, strlen(STATE_DELETE) + mapping_key_write(key, at + strlen(STATE_DELETE)));
+	memcpy(at, verb, length);
+	line_close(lines, length + mapping_key_write(key, at + length));
+	return 0;
+}
+
+int state_add_sweep(struct line_buffer *lines, const struct mapping_key *key,
+		    const struct endpoint *led)
+{
+	const struct mapping mapping = { .key = *key, .target = *led };
+	size_t length = strlen(STATE_SWEEP);
+	char *at;
+	int r;
+
+	r = line_open(lines, &at);
+	if (r < 0)
+		return r;
+	memcpy(at, STATE_SWEEP, length);
+	line_close(lines, length + mapping_write(&mapping, at + length));
 	return 0;
 }
 
@@ -403,6 +421,15 @@ static void flush(struct state *state)
 		rewrite_start(state);
 }
 
+/* r: what adding a line came to. */
+static void added(struct state *state, int r)
+{
+	if (r < 0)
+		state_fail(state, "written", r);
+	else if (state->lines.length > WRITE_BYTES)
+		flush(state);
+}
+
 void state_note(struct state *state, const struct mapping_key *key)
 {
 	int r;
@@ -414,11 +441,8 @@ void state_note(struct state *state, const struct mapping_key *key)
 		return;
 	r = state_add_key(state, &state->lines, key);
 	if (r == 0)
-		r = add_deletion(&state->lines, key);
-	if (r < 0)
-		state_fail(state, "written", r);
-	else if (state->lines.length > WRITE_BYTES)
-		flush(state);
+		r = add_key_line(&state->lines, STATE_DELETE, key);
+	added(state, r);
 }
 
 void state_intend(struct state *state)
@@ -455,6 +479,37 @@ void state_note_epoch(struct state *state, uint64_t epoch)
 		return;
 	state->epoch = epoch;
 	commit(state);
+}
+
+/* ---- what is to be looked through ---- */
+
+void state_note_sweep(struct state *state, const struct mapping_key *key,
+		      const struct endpoint *led)
+{
+	if (!is_wanted(state))
+		return;
+	state->sweeps = true;
+	added(state, state_add_sweep(&state->lines, key, led));
+}
+
+void state_note_spare(struct state *state, const struct mapping_key *key)
+{
+	if (is_wanted(state) && state->sweeps)
+		added(state, add_key_line(&state->lines, STATE_SPARE, key));
+}
+
+void state_swept(struct state *state)
+{
+	int r;
+
+	if (!is_wanted(state) || !state->sweeps)
+		return;
+	state->sweeps = false;
+	r = line_add(&state->lines, STATE_SWEPT, strlen(STATE_SWEPT));
+	if (r < 0)
+		state_fail(state, "written", r);
+	else
+		commit(state);
 }
 
 /* ---- bans ---- */

@@ -10,6 +10,7 @@
 
 #include "gatewayd/finding.h"
 #include "gatewayd/state_file.h"
+#include "gatewayd/sweep_list.h"
 #include "lib/metrics.h"
 
 struct state;
@@ -46,6 +47,9 @@ struct state_source {
 	size_t (*write_mapping)(const struct mapping_key *key, char buffer[MAPPING_TEXT_MAX],
 				void *userdata);
 	size_t (*count)(void *userdata); /* mappings that are desired */
+	/* Hands out what is to be looked through still; see sweeper.h. NULL: never anything. */
+	int (*each_sweep)(int (*on_sweep)(const struct sweep *sweep, void *userdata),
+			  void *sweep_userdata, void *userdata);
 	void *userdata;
 };
 
@@ -61,6 +65,12 @@ void state_start(struct state *state, const struct state_source *source, bool re
 /* What is desired for this key may have changed, and is written with the next call of those below.
  */
 void state_note(struct state *state, const struct mapping_key *key);
+/* The same for what has to be looked through; see struct sweep_keeper. */
+void state_note_sweep(struct state *state, const struct mapping_key *key,
+		      const struct endpoint *led);
+void state_note_spare(struct state *state, const struct mapping_key *key);
+/* All of it has been looked through. Written at once. */
+void state_swept(struct state *state);
 /* What was noted is on its way to the kernel. If it does not get there, its keys must be noted
  * anew. */
 void state_intend(struct state *state);

@@ -17,7 +17,8 @@ static const char *after(const char *text, const char *verb)
 static bool is_change(const char *text)
 {
 	return after(text, STATE_PUT) || after(text, STATE_DELETE) || after(text, STATE_BAN) ||
-	       after(text, STATE_UNBAN);
+	       after(text, STATE_UNBAN) || after(text, STATE_SWEEP) || after(text, STATE_SPARE) ||
+	       strcmp(text, STATE_SWEPT) == 0;
 }
 
 static int read_commit(const char *text, uint64_t *ret_revision, uint64_t *ret_epoch)
@@ -54,8 +55,13 @@ static int examine_line(const char *text, size_t length, uint64_t end, void *use
 		summary->committed = end;
 		return examination->known ? 0 : -EPROTO;
 	}
-	if (is_change(text))
+	if (is_change(text)) {
+		if (after(text, STATE_SWEEP))
+			summary->sweeps = true;
+		else if (strcmp(text, STATE_SWEPT) == 0)
+			summary->sweeps = false;
 		return 0;
+	}
 	if (!commit || read_commit(commit, &revision, &epoch) < 0)
 		return -EPROTO;
 	summary->revision = revision;
@@ -116,6 +122,36 @@ static int replay_delete(const struct state_handlers *handlers, const char *text
 	return r < 0 ? r : handlers->on_delete(&key, handlers->userdata);
 }
 
+static int replay_sweep(const struct state_handlers *handlers, const char *text, struct error *err)
+{
+	struct mapping mapping = { 0 };
+	int r;
+
+	r = mapping_read(text, &mapping, err);
+	if (r < 0)
+		return r;
+	if (handlers->on_sweep)
+		r = handlers->on_sweep(&mapping.key, &mapping.target, handlers->userdata);
+	mapping_clear(&mapping);
+	return r;
+}
+
+static int replay_spare(const struct state_handlers *handlers, const char *text, struct error *err)
+{
+	struct mapping_key key;
+	int r;
+
+	r = mapping_key_read(text, &key, err);
+	return r < 0 || !handlers->on_spare ? r : handlers->on_spare(&key, handlers->userdata);
+}
+
+static int replay_swept(const struct state_handlers *handlers)
+{
+	if (handlers->on_swept)
+		handlers->on_swept(handlers->userdata);
+	return 0;
+}
+
 static int replay_ban(const struct state_handlers *handlers, const char *text, struct error *err)
 {
 	const char *ban = after(text, STATE_BAN);
@@ -132,6 +168,7 @@ static int replay_ban(const struct state_handlers *handlers, const char *text, s
 static int replay_change(const struct state_handlers *handlers, const char *text)
 {
 	const char *put = after(text, STATE_PUT), *deletion = after(text, STATE_DELETE);
+	const char *sweep = after(text, STATE_SWEEP), *spare = after(text, STATE_SPARE);
 	struct error err = ERROR_INIT;
 	int r;
 
@@ -139,6 +176,12 @@ static int replay_change(const struct state_handlers *handlers, const char *text
 		r = replay_put(handlers, put, &err);
 	else if (deletion)
 		r = replay_delete(handlers, deletion, &err);
+	else if (sweep)
+		r = replay_sweep(handlers, sweep, &err);
+	else if (spare)
+		r = replay_spare(handlers, spare, &err);
+	else if (strcmp(text, STATE_SWEPT) == 0)
+		r = replay_swept(handlers);
 	else
 		r = replay_ban(handlers, text, &err);
 	if (r == 0 || err.errnum == 0 || r == -ENOMEM)

@@ -8,6 +8,9 @@
  *	put {MAPPING}                 a mapping that should be, with all its fields
  *	delete {KEY}                  a mapping that should be no longer
  *	ban {BAN}, unban {BAN}        the same for banned sources
+ *	sweep {MAPPING}               connections of this key to this target are to be ended
+ *	spare {KEY}                   those of this key drain: the sweeps before count no longer
+ *	swept {}                      all sweeps before are done
  *	commit {"revision":N,"epoch":N}   all before it is done
  *
  * Later lines win over earlier ones. Changes are written before they are sent to the kernel, and
@@ -25,6 +28,9 @@
 #define STATE_DELETE "delete "
 #define STATE_BAN "ban "
 #define STATE_UNBAN "unban "
+#define STATE_SWEEP "sweep "
+#define STATE_SPARE "spare "
+#define STATE_SWEPT "swept {}"
 #define STATE_COMMIT "commit "
 
 enum state_condition {
@@ -42,6 +48,7 @@ struct state_summary {
 	uint64_t good;      /* bytes up to the first bad line */
 	uint64_t size;      /* bytes in all */
 	uint64_t n_lines;   /* up to the last commit */
+	bool sweeps;        /* some are behind the last swept */
 	uint64_t revision;
 	uint64_t epoch; /* the highest, also where the file is garbled: it only ever refuses more */
 };
@@ -54,6 +61,10 @@ struct state_handlers {
 	int (*on_put)(struct mapping *mapping, void *userdata);
 	int (*on_delete)(const struct mapping_key *key, void *userdata);
 	int (*on_ban)(json_t *ban, bool lifted, void *userdata);
+	/* These may be NULL. */
+	int (*on_sweep)(const struct mapping_key *key, const struct endpoint *led, void *userdata);
+	int (*on_spare)(const struct mapping_key *key, void *userdata);
+	void (*on_swept)(void *userdata);
 	/* A line that this version cannot read; the rest goes on. */
 	void (*on_unreadable)(const char *text, const struct error *err, void *userdata);
 	void *userdata;

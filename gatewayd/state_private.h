@@ -14,6 +14,7 @@
 
 enum rewrite_phase {
 	REWRITE_NONE,
+	REWRITE_DUE,  /* with the next turn, when no transaction is half done */
 	REWRITE_WALK, /* keys are gone through, a slice a turn */
 	REWRITE_SYNC, /* all is written, and made durable before it gets the file's name */
 };
@@ -49,6 +50,7 @@ struct state {
 	uint64_t committed_revision; /* as the file has it */
 	bool started;
 	bool pending; /* lines are written that no commit follows yet */
+	bool sweeps;  /* and such of sweeps, that no swept follows */
 	struct line_buffer lines;
 	struct address *addresses; /* owned: all that mappings were noted of */
 	size_t n_addresses;
@@ -79,6 +81,8 @@ void state_mend(struct state *state);
 /* Adds a key's mapping to lines. 1 where it is desired, 0 where not. */
 int state_add_key(struct state *state, struct line_buffer *lines, const struct mapping_key *key)
 	_must_check_;
+int state_add_sweep(struct line_buffer *lines, const struct mapping_key *key,
+		    const struct endpoint *led) _must_check_;
 int state_add_commit(struct state *state, struct line_buffer *lines) _must_check_;
 /* Writes lines out and empties them. After a failure the file is as long as extent says. */
 int state_write(int fd, struct line_buffer *lines, struct extent *extent) _must_check_;

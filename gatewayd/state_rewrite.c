@@ -67,6 +67,21 @@ static int add_bans(struct state *state)
 	return r;
 }
 
+static int add_sweep(const struct sweep *sweep, void *userdata)
+{
+	struct state *state = userdata;
+
+	state->sweeps = true;
+	return state_add_sweep(&state->rewrite.lines, &sweep->key, &sweep->led);
+}
+
+static int add_sweeps(struct state *state)
+{
+	const struct state_source *source = &state->source;
+
+	return source->each_sweep ? source->each_sweep(add_sweep, state, source->userdata) : 0;
+}
+
 static int begin(struct state *state)
 {
 	struct rewrite *rewrite = &state->rewrite;
@@ -84,7 +99,9 @@ static int begin(struct state *state)
 	if (rewrite->fd < 0)
 		return -errno;
 	r = line_add(&rewrite->lines, STATE_HEADER, strlen(STATE_HEADER));
-	return r < 0 ? r : add_bans(state);
+	if (r == 0)
+		r = add_bans(state);
+	return r < 0 ? r : add_sweeps(state);
 }
 
 /* The next keys. 1: more to come, 0: all done. */
@@ -141,11 +158,12 @@ static void on_turn(evutil_socket_t fd, short what, void *userdata)
 {
 	struct state *state = userdata;
 	uint64_t end = clock_monotonic_us() + SLICE_US;
-	int r;
+	int r = state->rewrite.phase == REWRITE_DUE ? begin(state) : 0;
 
-	do
-		r = walk(state);
-	while (r > 0 && clock_monotonic_us() < end);
+	if (r == 0)
+		do
+			r = walk(state);
+		while (r > 0 && clock_monotonic_us() < end);
 	if (r == 0)
 		r = finish(state);
 	if (r < 0)
@@ -164,15 +182,10 @@ void rewrite_init(struct state *state)
 
 void rewrite_start(struct state *state)
 {
-	int r;
-
 	if (state->rewrite.phase != REWRITE_NONE)
 		return;
-	r = begin(state);
-	if (r < 0)
-		fail(state, r);
-	else
-		(void)loop_timer_arm(&state->rewrite.turn, 0);
+	state->rewrite.phase = REWRITE_DUE;
+	(void)loop_timer_arm(&state->rewrite.turn, 0);
 }
 
 /* ---- the name ---- */
@@ -233,7 +246,7 @@ void rewrite_append(struct state *state, const struct line_buffer *lines)
 	struct line_buffer copy = *lines;
 	int r;
 
-	if (rewrite->phase == REWRITE_NONE)
+	if (rewrite->phase == REWRITE_NONE || rewrite->phase == REWRITE_DUE)
 		return;
 	r = flush(rewrite);
 	if (r == 0)

@@ -32,11 +32,6 @@
 #define REST_FACTOR 10
 #define OUT_OF_MEMORY "out of memory: connections of a changed mapping may go on"
 
-struct sweep_list {
-	struct sweep *items;
-	size_t n, allocated;
-};
-
 struct sweeper {
 	struct worker *worker;
 	struct sweep_list noted;    /* by plans that are not done yet */
@@ -52,6 +47,7 @@ struct sweeper {
 	uint64_t rested_us; /* when the next look may be */
 	struct backoff backoff;
 	const struct sweep_observer *observer; /* NULL: nobody */
+	struct sweep_keeper keeper;
 	uint64_t deleted;
 	int listed;           /* what the listing of the present look came to */
 	uint64_t begun, done; /* first looks */
@@ -67,103 +63,130 @@ struct sweeper {
 
 /* ---- lists ---- */
 
-static void list_clear(struct sweep_list *list)
+static void list_add(struct sweep_list *list, const struct sweep *sweep)
 {
-	free(list->items);
-	memset(list, 0, sizeof(*list));
+	if (sweep_list_add(list, sweep) < 0)
+		log_error("conntrack", OUT_OF_MEMORY);
 }
 
-static int list_add(struct sweep_list *list, const struct mapping_key *key)
-{
-	if (list->n == list->allocated) {
-		size_t wanted = list->allocated ? 2 * list->allocated : 16;
-		struct sweep *grown = reallocarray(list->items, wanted, sizeof(*grown));
-
-		if (!grown)
-			return -ENOMEM;
-		list->items = grown;
-		list->allocated = wanted;
-	}
-	list->items[list->n++] = (struct sweep){ .key = *key };
-	return 0;
-}
-
-/* Moves all of from behind to's. */
 static void list_move(struct sweep_list *to, struct sweep_list *from)
 {
-	int r = 0;
-
-	if (to->n == 0) {
-		struct sweep_list empty = *to;
-
-		*to = *from;
-		*from = empty;
-		return;
-	}
-	for (size_t i = 0; r == 0 && i < from->n; i++)
-		r = list_add(to, &from->items[i].key);
-	if (r < 0)
+	if (sweep_list_move(to, from) < 0)
 		log_error("conntrack", OUT_OF_MEMORY);
-	from->n = 0;
-}
-
-static void list_sort(struct sweep_list *list)
-{
-	list->n = sweeps_sort(list->items, list->n);
-}
-
-static bool list_has(const struct sweep_list *sorted, const struct mapping_key *key)
-{
-	return sweeps_find(sorted->items, sorted->n, key) != NULL;
-}
-
-static void list_remove(struct sweep_list *list, const struct sweep_list *sorted)
-{
-	size_t kept = 0;
-
-	for (size_t i = 0; i < list->n; i++)
-		if (!list_has(sorted, &list->items[i].key))
-			list->items[kept++] = list->items[i];
-	list->n = kept;
 }
 
 /* ---- what plans do ---- */
 
-static bool drains(const struct operation *operation)
+static bool drains(const struct entry *entry)
 {
 	struct shape_label label;
 
-	shape_label_parse(operation->entry->label, &label);
-	return operation->kind == OPERATION_DELETE && label.drain;
+	/* A UDP flow would be led there for as long as its client sends. */
+	if (entry->key.protocol == PROTOCOL_UDP)
+		return false;
+	shape_label_parse(entry->label, &label);
+	return label.drain;
 }
 
-static bool needs_sweep(const struct operation *operation)
+static void note(struct sweeper *sweeper, const struct sweep *sweep)
 {
-	/* New TCP connections start with a SYN, which finds the new mapping by itself. */
-	return operation->entry->key.protocol == PROTOCOL_UDP ||
-	       (operation->kind == OPERATION_DELETE && !drains(operation));
+	const struct sweep_keeper *keeper = &sweeper->keeper;
+
+	list_add(&sweeper->noted, sweep);
+	if (keeper->on_sweep)
+		keeper->on_sweep(&sweep->key, &sweep->led, keeper->userdata);
+}
+
+static void note_draining(struct sweeper *sweeper, const struct mapping_key *key)
+{
+	const struct sweep_keeper *keeper = &sweeper->keeper;
+	const struct sweep sweep = { .key = *key };
+
+	list_add(&sweeper->draining, &sweep);
+	if (keeper->on_spare)
+		keeper->on_spare(key, keeper->userdata);
 }
 
 void sweeper_note(struct sweeper *sweeper, const struct plan *plan)
 {
 	for (size_t i = 0; i < plan->n_operations; i++) {
 		const struct operation *operation = &plan->operations[i];
-		int r = 0;
+		const struct entry *entry = operation->entry;
+		struct sweep sweep;
 
-		if (!operation->entry)
+		/* New TCP connections start with a SYN, which finds the new mapping by itself. */
+		if (!entry ||
+		    (entry->key.protocol != PROTOCOL_UDP && operation->kind != OPERATION_DELETE))
 			continue;
-		if (needs_sweep(operation))
-			r = list_add(&sweeper->noted, &operation->entry->key);
-		else if (operation->kind == OPERATION_DELETE)
-			r = list_add(&sweeper->draining, &operation->entry->key);
-		if (r < 0)
-			log_error("conntrack", OUT_OF_MEMORY);
+		if (drains(entry)) {
+			note_draining(sweeper, &entry->key);
+			continue;
+		}
+		sweep = (struct sweep){ .key = entry->key,
+					.led = entry->flags & ENTRY_INSTALLED ? entry->installed
+									      : entry->target };
+		note(sweeper, &sweep);
 	}
+}
+
+void sweeper_note_ended(struct sweeper *sweeper, const struct entry *entry)
+{
+	const struct sweep sweep = { .key = entry->key, .led = entry->target, .kept = true };
+
+	if (drains(entry))
+		note_draining(sweeper, &entry->key);
+	else
+		note(sweeper, &sweep);
+}
+
+void sweeper_note_kept(struct sweeper *sweeper, struct sweep_list *list)
+{
+	list_move(&sweeper->noted, list);
+}
+
+/* All lists of what is to be looked through. */
+enum { LISTS = 5 };
+
+static const struct sweep_list *list_at(const struct sweeper *sweeper, unsigned i)
+{
+	const struct sweep_list *const lists[LISTS] = { &sweeper->noted, &sweeper->pending,
+							&sweeper->running, &sweeper->again,
+							&sweeper->ripe };
+
+	return lists[i];
+}
+
+int sweeper_each(const struct sweeper *sweeper,
+		 int (*on_sweep)(const struct sweep *sweep, void *userdata), void *userdata)
+{
+	int r = 0;
+
+	for (unsigned l = 0; l < LISTS; l++) {
+		const struct sweep_list *list = list_at(sweeper, l);
+
+		for (size_t i = 0; r == 0 && i < list->n; i++)
+			if (list != &sweeper->running ||
+			    !sweep_list_has(&sweeper->spared, &list->items[i].key))
+				r = on_sweep(&list->items[i], userdata);
+	}
+	return r;
+}
+
+/* What is kept was spared too early. */
+static int keep_again(const struct sweep *sweep, void *userdata)
+{
+	const struct sweeper *sweeper = userdata;
+
+	if (sweeper->keeper.on_sweep && sweep_list_has(&sweeper->draining, &sweep->key))
+		sweeper->keeper.on_sweep(&sweep->key, &sweep->led, sweeper->keeper.userdata);
+	return 0;
 }
 
 void sweeper_forget(struct sweeper *sweeper)
 {
-	list_sort(&sweeper->noted); /* each once, however often it is tried */
+	sweep_list_sort(&sweeper->noted); /* each once, however often it is tried */
+	sweep_list_sort(&sweeper->draining);
+	(void)!sweeper_each(sweeper, keep_again, sweeper);
 	sweeper->draining.n = 0;
 }
 
@@ -173,14 +196,14 @@ static void spare_draining(struct sweeper *sweeper)
 {
 	if (sweeper->draining.n == 0)
 		return;
-	list_sort(&sweeper->draining);
-	list_remove(&sweeper->noted, &sweeper->draining);
-	list_remove(&sweeper->pending, &sweeper->draining);
-	list_remove(&sweeper->again, &sweeper->draining);
-	list_remove(&sweeper->ripe, &sweeper->draining);
+	sweep_list_sort(&sweeper->draining);
+	sweep_list_remove(&sweeper->noted, &sweeper->draining);
+	sweep_list_remove(&sweeper->pending, &sweeper->draining);
+	sweep_list_remove(&sweeper->again, &sweeper->draining);
+	sweep_list_remove(&sweeper->ripe, &sweeper->draining);
 	if (worker_busy(sweeper->worker)) {
 		list_move(&sweeper->spared, &sweeper->draining);
-		list_sort(&sweeper->spared);
+		sweep_list_sort(&sweeper->spared);
 	}
 	sweeper->draining.n = 0;
 }
@@ -199,8 +222,7 @@ static int do_list(void *userdata)
 		if (sweeper->netlink.fd < 0)
 			r = netlink_open(&sweeper->netlink, RECEIVE_BYTES);
 		if (r == 0)
-			r = conntrack_list(&sweeper->netlink, sweeper->running.items,
-					   sweeper->running.n, &sweeper->found);
+			r = conntrack_list(&sweeper->netlink, &sweeper->running, &sweeper->found);
 		if (r < 0)
 			netlink_close(&sweeper->netlink);
 	}
@@ -253,6 +275,15 @@ static void looked(struct sweeper *sweeper)
 		sweeper->on_looked(sweeper->userdata);
 }
 
+/* Everything, and for the second time. */
+static bool is_done(const struct sweeper *sweeper)
+{
+	for (unsigned i = 0; i < LISTS; i++)
+		if (list_at(sweeper, i)->n > 0)
+			return false;
+	return true;
+}
+
 static void finish(struct sweeper *sweeper, int r)
 {
 	uint32_t delay;
@@ -263,7 +294,7 @@ static void finish(struct sweeper *sweeper, int r)
 		log_info("conntrack", "connections ended mappings=%zu connections=%zu",
 			 sweeper->running.n, sweeper->n_deleted);
 	if (r < 0) {
-		list_remove(&sweeper->running, &sweeper->spared);
+		sweep_list_remove(&sweeper->running, &sweeper->spared);
 		list_move(&sweeper->pending, &sweeper->running);
 		delay = backoff_next_ms(&sweeper->backoff);
 		log_warning("conntrack",
@@ -275,7 +306,7 @@ static void finish(struct sweeper *sweeper, int r)
 	}
 	backoff_reset(&sweeper->backoff);
 	if (!sweeper->runs_second) {
-		list_remove(&sweeper->running, &sweeper->spared);
+		sweep_list_remove(&sweeper->running, &sweeper->spared);
 		list_move(&sweeper->again, &sweeper->running);
 	}
 	sweeper->running.n = 0;
@@ -283,6 +314,8 @@ static void finish(struct sweeper *sweeper, int r)
 	if (sweeper->again.n > 0 && !evtimer_pending(&sweeper->second, NULL))
 		(void)loop_timer_arm(&sweeper->second, AGAIN_MS);
 	go_on(sweeper);
+	if (is_done(sweeper) && sweeper->keeper.on_swept)
+		sweeper->keeper.on_swept(sweeper->keeper.userdata);
 }
 
 static void on_deleted(int r, void *userdata)
@@ -303,8 +336,8 @@ static void judge(struct sweeper *sweeper)
 	for (size_t i = 0; i < found->n; i++) {
 		const struct mapping_key key = ct_entry_key(&found->items[i]);
 
-		if (sweeps_hit(sweeper->running.items, sweeper->running.n, &found->items[i]) &&
-		    !list_has(&sweeper->spared, &key))
+		if (sweep_list_hits(&sweeper->running, &found->items[i]) &&
+		    !sweep_list_has(&sweeper->spared, &key))
 			found->items[kept++] = found->items[i];
 	}
 	found->n = kept;
@@ -332,7 +365,7 @@ static void on_listed(int r, void *userdata)
 static void take_up(struct sweeper *sweeper, struct sweep_list *list)
 {
 	list_move(&sweeper->running, list);
-	list_sort(&sweeper->running);
+	sweep_list_sort(&sweeper->running);
 	fill_targets(&sweeper->running, sweeper->ledger);
 }
 
@@ -447,7 +480,7 @@ static void look_last(struct sweeper *sweeper)
 {
 	list_move(&sweeper->pending, &sweeper->ripe);
 	list_move(&sweeper->pending, &sweeper->again);
-	list_remove(&sweeper->running, &sweeper->spared);
+	sweep_list_remove(&sweeper->running, &sweeper->spared);
 	take_up(sweeper, &sweeper->pending);
 	if (sweeper->running.n == 0 || do_list(sweeper) < 0)
 		return;
@@ -468,13 +501,13 @@ void sweeper_free(struct sweeper *sweeper)
 	evtimer_del(&sweeper->second);
 	netlink_close(&sweeper->netlink);
 	ct_entries_clear(&sweeper->found);
-	list_clear(&sweeper->noted);
-	list_clear(&sweeper->draining);
-	list_clear(&sweeper->pending);
-	list_clear(&sweeper->again);
-	list_clear(&sweeper->ripe);
-	list_clear(&sweeper->running);
-	list_clear(&sweeper->spared);
+	sweep_list_clear(&sweeper->noted);
+	sweep_list_clear(&sweeper->draining);
+	sweep_list_clear(&sweeper->pending);
+	sweep_list_clear(&sweeper->again);
+	sweep_list_clear(&sweeper->ripe);
+	sweep_list_clear(&sweeper->running);
+	sweep_list_clear(&sweeper->spared);
 	free(sweeper);
 }
 
@@ -487,6 +520,11 @@ void sweeper_on_looked(struct sweeper *sweeper, void (*on_looked)(void *userdata
 {
 	sweeper->on_looked = on_looked;
 	sweeper->userdata = userdata;
+}
+
+void sweeper_keep(struct sweeper *sweeper, const struct sweep_keeper *keeper)
+{
+	sweeper->keeper = *keeper;
 }
 
 uint64_t sweeper_looks(const struct sweeper *sweeper)

@@ -15,6 +15,28 @@ struct sweeper;
 int sweeper_new(struct sweeper **ret, struct event_base *base) _must_check_;
 void sweeper_free(struct sweeper *sweeper); /* NULL is fine */
 
+/* Who keeps what has to be looked through while we are dead. */
+struct sweep_keeper {
+	/* Connections of this mapping that lead to led are to be looked through; while its plan is
+	 * not done yet. */
+	void (*on_sweep)(const struct mapping_key *key, const struct endpoint *led, void *userdata);
+	/* Connections of this mapping drain, once its plan is done: none is looked through for what
+	 * was said before. */
+	void (*on_spare)(const struct mapping_key *key, void *userdata);
+	/* All that was said before has been looked through. */
+	void (*on_swept)(void *userdata);
+	void *userdata;
+};
+void sweeper_keep(struct sweeper *sweeper, const struct sweep_keeper *keeper); /* copied */
+/* Hands out what is to be looked through still; an error of on_sweep ends it. */
+int sweeper_each(const struct sweeper *sweeper,
+		 int (*on_sweep)(const struct sweep *sweep, void *userdata), void *userdata)
+	_must_check_;
+
+/* What an earlier process had not looked through, which is emptied: with the next plans. */
+void sweeper_note_kept(struct sweeper *sweeper, struct sweep_list *list);
+/* A mapping that has ended without a plan of ours. */
+void sweeper_note_ended(struct sweeper *sweeper, const struct entry *entry);
 /* Notes the mappings of a plan whose connections may lead to a wrong place once it is done: every
  * UDP port that is put, changed or removed, and TCP ports that are removed unless their mapping
  * says drain. */

@@ -52,6 +52,12 @@ static int on_ban(json_t *ban, bool lifted, void *userdata)
 	return 0;
 }
 
+static int on_sweep(const struct mapping_key *key, const struct endpoint *led, void *userdata)
+{
+	fuzz_require(led->port > 0);
+	return on_delete(key, userdata);
+}
+
 static void on_unreadable(const char *text, const struct error *err, void *userdata)
 {
 	fuzz_refused(err->errnum, err);
@@ -74,6 +80,8 @@ static void examine(int fd)
 	static const struct state_handlers handlers = { .on_put = on_put,
 							.on_delete = on_delete,
 							.on_ban = on_ban,
+							.on_sweep = on_sweep,
+							.on_spare = on_delete,
 							.on_unreadable = on_unreadable };
 	struct state_summary summary;
 

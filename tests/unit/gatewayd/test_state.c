@@ -312,6 +312,117 @@ Test(state, a_new_file_has_the_bans_of_its_source)
 	cr_expect_eq(read_back.bans, 1);
 }
 
+/* ---- what is to be looked through ---- */
+
+static char sweeps[1024]; /* as they are read */
+
+static int on_sweep(const struct mapping_key *key, const struct endpoint *led, void *userdata)
+{
+	size_t n = strlen(sweeps);
+	char text[ENDPOINT_STRING_MAX];
+
+	(void)snprintf(sweeps + n, sizeof(sweeps) - n, "sweep %u %s\n", key->port,
+		       endpoint_format(led, text));
+	return 0;
+}
+
+static int on_spare(const struct mapping_key *key, void *userdata)
+{
+	size_t n = strlen(sweeps);
+
+	(void)snprintf(sweeps + n, sizeof(sweeps) - n, "spare %u\n", key->port);
+	return 0;
+}
+
+static void on_swept(void *userdata)
+{
+	(void)strncat(sweeps, "swept\n", sizeof(sweeps) - strlen(sweeps) - 1);
+}
+
+static const char *read_sweeps(void)
+{
+	const struct state_handlers handlers = {
+		.on_put = on_put,
+		.on_delete = on_delete,
+		.on_sweep = on_sweep,
+		.on_spare = on_spare,
+		.on_swept = on_swept,
+		.on_unreadable = on_unreadable,
+		.userdata = &read_back,
+	};
+
+	sweeps[0] = '\0';
+	cr_assert_eq(state_replay(state, false, &handlers), 0);
+	return sweeps;
+}
+
+static void sweep(uint16_t port, const char *led)
+{
+	const struct mapping_key key = key_at(port);
+	const struct endpoint endpoint = endpoint_of(led);
+
+	state_note_sweep(state, &key, &endpoint);
+}
+
+static void spare(uint16_t port)
+{
+	const struct mapping_key key = key_at(port);
+
+	state_note_spare(state, &key);
+}
+
+Test(state, what_is_to_be_looked_through_is_kept_in_its_order)
+{
+	start(false);
+	spare(9); /* of nothing: it is not written */
+	sweep(1, "10.0.0.1:22");
+	state_commit(state, 1);
+	spare(1);
+	sweep(2, "10.0.0.2:22");
+	state_commit(state, 2);
+	reopen();
+	cr_expect_str_eq(read_sweeps(), "sweep 1 10.0.0.1:22\nspare 1\nsweep 2 10.0.0.2:22\n");
+	cr_expect_eq(read_back.unreadable, 0);
+}
+
+Test(state, that_all_was_looked_through_is_written_once)
+{
+	start(false);
+	sweep(1, "10.0.0.1:22");
+	state_commit(state, 1);
+	reopen();
+	start(false);
+	state_swept(state);
+	state_swept(state);
+	reopen();
+	cr_expect_not(state_behind(state));
+	cr_expect_str_eq(read_sweeps(), "sweep 1 10.0.0.1:22\nswept\n");
+	start(false);
+	state_swept(state);
+	reopen();
+	cr_expect_str_eq(read_sweeps(), "sweep 1 10.0.0.1:22\nswept\n");
+}
+
+static int one_sweep(int (*take)(const struct sweep *sweep, void *userdata), void *take_userdata,
+		     void *userdata)
+{
+	const struct sweep sweep = { .key = key_at(5), .led = endpoint_of("10.0.0.5:22") };
+
+	return take(&sweep, take_userdata);
+}
+
+Test(state, a_new_file_has_what_is_to_be_looked_through_of_its_source)
+{
+	const struct state_source with_sweep = { .write_mapping = write_mapping,
+						 .count = count,
+						 .each_sweep = one_sweep,
+						 .userdata = &model };
+
+	state_start(state, &with_sweep, true);
+	reopen();
+	cr_expect_str_eq(read_sweeps(), "sweep 5 10.0.0.5:22\n");
+}
+
 /* ---- ends it can meet ---- */
 
 static char *contents;
