@@ -168,17 +168,26 @@ int file_write_atomic(const char *path, const void *data, size_t length, mode_t 
 	return r < 0 ? fail(err, r, "sync the folder of", path) : 0;
 }
 
-int folder_make(const char *path, mode_t mode)
+int folder_make_parents(const char *path)
 {
 	_cleanup_free_ char *copy = strdup(path);
 
-	if (!copy)
-		return -ENOMEM;
+	if (!copy || !*copy)
+		return copy ? 0 : -ENOMEM;
 	for (char *slash = strchr(copy + 1, '/'); slash; slash = strchr(slash + 1, '/')) {
 		*slash = '\0';
 		if (mkdir(copy, PARENT_MODE) < 0 && errno != EEXIST)
 			return -errno;
 		*slash = '/';
 	}
-	return mkdir(copy, mode) < 0 && errno != EEXIST ? -errno : 0;
+	return 0;
+}
+
+int folder_make(const char *path, mode_t mode)
+{
+	int r = folder_make_parents(path);
+
+	if (r < 0)
+		return r;
+	return mkdir(path, mode) < 0 && errno != EEXIST ? -errno : 0;
 }

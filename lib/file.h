@@ -26,5 +26,7 @@ int file_write_atomic(const char *path, const void *data, size_t length, mode_t 
 /* Writes all of data, also past EINTR and short writes. */
 int write_all(int fd, const void *data, size_t length) _must_check_;
 
+/* Makes the folders above path, as far as they are missing. mkdir(2)'s errors, -ENOMEM. */
+int folder_make_parents(const char *path) _must_check_;
 /* Makes a folder and those above it, as far as they are missing. mkdir(2)'s errors, -ENOMEM. */
 int folder_make(const char *path, mode_t mode) _must_check_;

@@ -20,6 +20,7 @@
 #include <systemd/sd-daemon.h>
 
 #include "lib/address.h"
+#include "lib/file.h"
 #include "lib/http_server_private.h"
 
 /* A refused client gets this long to read the answer and to stop sending. */
@@ -397,7 +398,8 @@ static struct evhttp *new_evhttp(struct http_server *server,
 	evhttp_set_max_headers_size(evhttp, (ev_ssize_t)server->limits.header_bytes);
 	evhttp_set_allowed_methods(evhttp, EVHTTP_REQ_GET | EVHTTP_REQ_POST | EVHTTP_REQ_PUT |
 						   EVHTTP_REQ_DELETE | EVHTTP_REQ_PATCH |
-						   EVHTTP_REQ_HEAD);
+						   EVHTTP_REQ_HEAD | EVHTTP_REQ_OPTIONS |
+						   EVHTTP_REQ_TRACE);
 	return evhttp;
 }
 
@@ -477,7 +479,9 @@ int http_server_listen_unix(struct http_server *server, const char *path, mode_t
 				 "%s is longer than the %zu bytes of a socket's path", path,
 				 sizeof(address.sun_path) - 1);
 	memcpy(address.sun_path, path, strlen(path));
-	r = bind_unix(&address, mode, &fd);
+	r = folder_make_parents(path);
+	if (r == 0)
+		r = bind_unix(&address, mode, &fd);
 	if (r == 0)
 		r = serve(server, server->evhttp, fd);
 	if (r == 0)

@@ -32,6 +32,7 @@ enum http_method {
 	HTTP_DELETE = 1 << 3,
 	HTTP_PATCH = 1 << 4,
 	HTTP_HEAD = 1 << 5,
+	HTTP_OTHER = 1 << 6, /* OPTIONS and what else HTTP has: no route has it */
 };
 
 struct http_limits {
@@ -83,9 +84,9 @@ int http_server_listen_tcp(struct http_server *server, const char *address, uint
  * within handshake_ms is dropped. */
 int http_server_listen_tls(struct http_server *server, struct http_tls *tls, const char *address,
 			   uint16_t port, uint16_t *ret_port, struct error *err) _must_check_;
-/* Binds a Unix socket, replacing a stale one (a live one, where connect succeeds, is
- * -EADDRINUSE), and removes it when the server is freed. A socket passed by systemd with that
- * path (sd_listen_fds) is used instead. */
+/* Binds a Unix socket in a folder that is made where it is missing, replacing a stale one (a live
+ * one, where connect succeeds, is -EADDRINUSE), and removes it when the server is freed. A socket
+ * passed by systemd with that path (sd_listen_fds) is used instead. */
 int http_server_listen_unix(struct http_server *server, const char *path, mode_t mode,
 			    struct error *err) _must_check_;
 

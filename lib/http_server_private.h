@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* What http_server.c (listeners, connections, limits) and http_request.c (requests, answers,
- * streams) share. */
+/* What http_server.c (listeners, connections, limits), http_dispatch.c (arrival and routing) and
+ * http_request.c (requests, answers, streams) share. */
 #pragma once
 
 #include <event2/bufferevent.h>

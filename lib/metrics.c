@@ -345,9 +345,9 @@ static int put_number(struct evbuffer *out, double value)
 		return put(out, "NaN");
 	if (isinf(value))
 		return put(out, value > 0 ? "+Inf" : "-Inf");
-	/* Counters of bytes stay exact up to 2^53. */
+	/* Counters of bytes stay exact up to 2^53; a fraction as people write it: 0.00025. */
 	snprintf(text, sizeof(text),
-		 fabs(value) < 9007199254740992.0 && value == floor(value) ? "%.0f" : "%.17g",
+		 fabs(value) < 9007199254740992.0 && value == floor(value) ? "%.0f" : "%.15g",
 		 value);
 	return put(out, text);
 }

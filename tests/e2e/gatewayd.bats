@@ -364,7 +364,9 @@ bad() {
 	refused 409 conflict 'changes[1]' '203.0.113.10:30001/tcp' POST /v1/mappings:apply \
 		"{\"changes\":[$(put 30001 10.0.1.2 7001),$(delete 30001)]}"
 	refused 404 not_found '' '' GET /v1/nowhere ''
-	refused 405 method_not_allowed '' '' DELETE /v1/mappings ''
+	refused 405 method_not_allowed '' 'GET, HEAD, PUT' DELETE /v1/mappings ''
+	refused 405 method_not_allowed '' 'POST only' OPTIONS /v1/mappings:apply ''
+	refused 404 not_found '' '' POST /v1/mappings:empty ''
 	refused 400 invalid port 70000 GET '/v1/mappings?port=70000' ''
 	refused 400 invalid environment empty GET '/v1/mappings?environment=' ''
 	refused 400 invalid environment empty GET '/v1/sessions?environment=' ''

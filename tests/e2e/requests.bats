@@ -240,6 +240,33 @@ is_gone() {
 	[ "$(call GET "/v1/environments/$1" -o /dev/null -w '%{http_code}')" = 404 ]
 }
 
+# told STATUS CODE METHOD PATH [ALLOW]: refused as the API refuses everything, in JSON.
+told() {
+	run call "$3" "$4" -D "$lab_dir/head" -w '\n%{http_code}'
+	echo "$3 $4 -> $output"
+	[ "${lines[1]}" = "$1" ]
+	[ "$(jq -r .code <<<"${lines[0]}")" = "$2" ]
+	[[ $(jq -r .message <<<"${lines[0]}") == *"$4"* ]]
+	[ "$(sed -n 's/^Allow: \(.*\)\r$/\1/p' "$lab_dir/head")" = "${5:-}" ]
+}
+
+@test "methods and actions that there are not" {
+	told 405 method_not_allowed OPTIONS /v1/environments "GET, HEAD, POST"
+	told 405 method_not_allowed TRACE /v1/environments "GET, HEAD, POST"
+	told 405 method_not_allowed PUT /v1/environments "GET, HEAD, POST"
+	told 405 method_not_allowed POST /v1/environments/demo "GET, HEAD, DELETE"
+	told 404 not_found POST /v1/environments/demo:fly
+	told 404 not_found OPTIONS /v1/nowhere
+}
+
+@test "a request with two lengths is refused and is not two requests" {
+	run bash -c 'printf "%s\r\n" "POST /v1/environments HTTP/1.1" "Host: x" "Content-Length: 2" "Content-Length: 44" "" \
+		"{}GET /v1/hosts HTTP/1.1" "Host: x" "" | nc -N -U "$1"' - "$lab_dir/schedd.sock"
+	echo "$output"
+	[ "$(grep -c '^HTTP/1.1' <<<"$output")" = 1 ]
+	[[ $output == "HTTP/1.1 400"*'"code":"malformed"'*"more than one Content-Length"* ]]
+}
+
 @test "nothing is wrong with the daemon, to the end" {
 	lab_stop schedd
 	run ! grep -E 'ERROR: (Address|Leak)Sanitizer|runtime error:' "$lab_dir/log/schedd"

@@ -303,6 +303,14 @@ refused() {
 	[[ $output == *$'\nportico_sched_ready 1\n'* ]]
 }
 
+@test "the folder of the socket is made where it is missing" {
+	lab_start alone - "$BUILD_DIR/schedd/schedd" --database "host=$lab_dir/nowhere" --listen "" \
+		--socket "$lab_dir/run/portico/schedd.sock" --port-addresses "$lab_public"
+	lab_wait 10 curl -sf --unix-socket "$lab_dir/run/portico/schedd.sock" http://localhost/healthz
+	[ "$(stat -c %a "$lab_dir/run/portico")" = 755 ]
+	lab_stop alone
+}
+
 @test "wrong options say which and why" {
 	run "$BUILD_DIR/schedd/schedd" --port-range 40000-30000 --port-addresses 203.0.113.10
 	[ "$status" -eq 1 ]

@@ -131,3 +131,29 @@ Test(metrics, a_scrape_may_end_anywhere)
 	cr_assert_eq(owner.released, 1);
 	evbuffer_free(out);
 }
+
+Test(metrics, a_number_is_written_as_people_write_it)
+{
+	static const double bounds[] = { 0.00005, 0.00025, 0.1, 2.5 };
+	_cleanup_(cleanup_metrics) struct metrics *metrics = NULL;
+	struct evbuffer *out = evbuffer_new();
+	struct metric *bytes, *seconds;
+	const char *text;
+
+	cr_assert_eq(metrics_new(&metrics), 0);
+	bytes = metrics_register(metrics, METRIC_COUNTER, "bytes", "Bytes", NULL);
+	seconds = metrics_register_histogram(metrics, "seconds", "Seconds", NULL, bounds,
+					     ARRAY_SIZE(bounds));
+	metric_set(bytes, NULL, 9007199254740991.0);
+	metric_observe(seconds, NULL, 0.1);
+	metric_observe(seconds, NULL, 0.2);
+	cr_assert_eq(metrics_write(metrics, out), 0);
+	text = text_of(out);
+	cr_expect(strstr(text, "\nbytes 9007199254740991\n"), "%s", text);
+	cr_expect(strstr(text, "{le=\"5e-05\"} 0\n"), "%s", text);
+	cr_expect(strstr(text, "{le=\"0.00025\"} 0\n"), "%s", text);
+	cr_expect(strstr(text, "{le=\"0.1\"} 1\n"), "%s", text);
+	cr_expect(strstr(text, "{le=\"2.5\"} 2\n"), "%s", text);
+	cr_expect(strstr(text, "\nseconds_sum 0.3\n"), "%s", text);
+	evbuffer_free(out);
+}
