@@ -138,7 +138,7 @@ waits_for_lock() { # N: sessions
 	session_end
 	for id in "${answers[@]}"; do wait "$id"; done
 	[ "$(sql "SELECT cpu_milli FROM hosts")" = 900 ]
-	[[ $(call GET /v1/environments/small | jq -r .reason) == *"needs 200 milli CPU, 100 free"* ]]
+	lab_wait 10 eval '[[ $(call GET /v1/environments/small | jq -r .reason) == *"needs 200 milli CPU, 100 free"* ]]'
 	run ! grep 'refused a commit' "$lab_dir/log/schedd"
 	call DELETE /v1/environments/small -f >/dev/null
 }
