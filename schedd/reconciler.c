@@ -9,6 +9,7 @@
 #include "lib/clock.h"
 #include "lib/log.h"
 #include "lib/utf8.h"
+#include "schedd/careful.h"
 #include "schedd/confirm.h"
 #include "schedd/scheduler_private.h"
 
@@ -335,8 +336,14 @@ static int take_steps(const struct run *run, struct environment_entry *entry)
 
 static void reconcile(const struct run *run, struct environment_entry *entry)
 {
-	int r = take_steps(run, entry);
+	int r;
 
+	if (careful_waits(run->scheduler, entry, run->now_ms)) {
+		note_recheck(run->scheduler, entry->recheck_ms);
+		return;
+	}
+	r = take_steps(run, entry);
+	careful_decided(run->scheduler, entry);
 	state_set_waiting(&run->scheduler->state, entry, waits_for_gateway(entry));
 	if (r == 0)
 		return;
@@ -439,23 +446,30 @@ bool reconciler_run(struct scheduler *scheduler)
 		mark_due(scheduler, run.now_ms);
 	if (gather_gateways(&run) < 0)
 		return true;
-	for (int i = 0; i < ENVIRONMENTS_PER_RUN && (entry = scheduler->state.dirty); i++) {
+	for (int i = 0; i < ENVIRONMENTS_PER_RUN && (entry = scheduler->state.dirty) &&
+			careful_may_decide(scheduler);
+	     i++) {
 		state_unmark(&scheduler->state, entry);
 		reconcile(&run, entry);
 	}
-	if (scheduler->ports_changed ||
-	    (scheduler->ports_due > 0 && scheduler->ports_due <= run.now)) {
+	if (careful_may_decide(scheduler) &&
+	    (scheduler->ports_changed ||
+	     (scheduler->ports_due > 0 && scheduler->ports_due <= run.now))) {
 		scheduler->ports_changed = false;
 		run_orphans(&run);
 	}
 	free(run.gateways);
-	return scheduler->state.dirty || scheduler->capacity_changed;
+	/* Else the end of the commit that is on its way wakes us. */
+	return (scheduler->state.dirty || scheduler->capacity_changed) &&
+	       (!scheduler->state.in_flight || careful_may_decide(scheduler));
 }
 
 uint64_t reconciler_due_ms(const struct scheduler *scheduler)
 {
 	uint64_t due = scheduler->recheck_ms;
 
+	if (scheduler->state.in_flight && !careful_may_decide(scheduler))
+		return 0; /* its end wakes us */
 	if (due > 0)
 		due = MAX(due, scheduler->rechecked_ms + RECHECK_MS);
 	if (scheduler->ports_due > 0) {

@@ -10,6 +10,7 @@
 #include "lib/clock.h"
 #include "lib/log.h"
 #include "lib/loop.h"
+#include "schedd/careful.h"
 #include "schedd/migrations.h"
 #include "schedd/scheduler_private.h"
 
@@ -163,6 +164,7 @@ static void send_batch(struct scheduler *scheduler)
 		struct error err = ERROR_INIT;
 
 		error_set(&err, -ENOTCONN, "unavailable", NULL, "the database is away");
+		scheduler->suspect[0] = '\0';
 		state_drop_flight(&scheduler->state);
 		look_again(scheduler);
 		waiters_end(&scheduler->flight, &err);
@@ -368,6 +370,7 @@ static void commit_succeeded(struct scheduler *scheduler)
 	scheduler->stats.commit_seconds +=
 		(double)(clock_monotonic_ms() - scheduler->commit_started_ms) / 1000;
 	scheduler->confirmed_ms = scheduler->commit_started_ms;
+	careful_committed(scheduler);
 	state_commit_batch(&scheduler->state);
 	scheduler->events.on_commit(scheduler->userdata, &scheduler->state.flight);
 	state_finish_batch(&scheduler->state);
@@ -383,13 +386,16 @@ static void commit_failed(struct scheduler *scheduler, int result, const char *m
 
 	scheduler->stats.commit_failures++;
 	if (result == -ENOTCONN) {
+		scheduler->suspect[0] = '\0';
 		error_set(&err, -ENOTCONN, "unavailable", NULL, "the database went away: %s",
 			  message);
 	} else {
-		log_error("database", "refused a commit: %s", message);
 		error_set(&err, -EIO, "internal", NULL, "the database refused the change");
-		scheduler->paused = true;
-		(void)loop_timer_arm(&scheduler->turn, PAUSE_MS);
+		if (!careful_refused(scheduler, message)) {
+			log_error("database", "refused a commit: %s", message);
+			scheduler->paused = true;
+			(void)loop_timer_arm(&scheduler->turn, PAUSE_MS);
+		}
 	}
 	waiters_init(&waiters);
 	waiters_move(&scheduler->flight, &waiters);

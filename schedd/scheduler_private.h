@@ -38,12 +38,14 @@ struct scheduler {
 	struct waiters open, flight; /* of the open batch; of the one on its way */
 	struct event turn;           /* work is waiting */
 	struct event timer;          /* something is due by time */
-	bool paused;            /* the database refused a batch: the turn waits for its timer */
-	bool capacity_changed;  /* environments without a host may find one */
-	bool drain_changed;     /* a draining host may be emptied further */
-	bool ports_changed;     /* ports without an environment may go on */
-	bool followers_changed; /* somebody was heard of who is offline in the rows */
-	int64_t ports_due;      /* Unix seconds; 0: no quarantine runs */
+	bool paused;               /* the database refused a batch: the turn waits for its timer */
+	uint64_t careful_until_ms; /* monotonic, since it did: see careful.h */
+	char suspect[RECORD_ID_MAX]; /* whose the commit is then; "": nobody's alone */
+	bool capacity_changed;       /* environments without a host may find one */
+	bool drain_changed;          /* a draining host may be emptied further */
+	bool ports_changed;          /* ports without an environment may go on */
+	bool followers_changed;      /* somebody was heard of who is offline in the rows */
+	int64_t ports_due;           /* Unix seconds; 0: no quarantine runs */
 	uint64_t commit_started_ms;
 	uint64_t confirmed_ms; /* when the last commit was sent that went through as leader */
 	uint64_t liveness_ms;  /* when liveness looked last; 0: not since the load */

@@ -90,6 +90,8 @@ struct environment_entry {
 	uint64_t recheck_ms;       /* monotonic; 0: no need but for events */
 	char *no_room;          /* why no other host takes it from its draining one; may be NULL */
 	uint64_t told_revision; /* of the newest batch in which watchers were told of it */
+	uint64_t refused_until_ms; /* monotonic; see careful.h */
+	uint32_t refused_delay_ms; /* 0: the database takes it */
 };
 
 /* Who did what, for table events. */

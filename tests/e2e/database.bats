@@ -285,3 +285,18 @@ waits_for_lock() { # N: sessions
 	[ "$(jq -s 'map(.id) | . == (sort | unique)' "$lab_dir/log/follower")" = true ]
 	lab_stop follower
 }
+
+@test "what the database refuses of one environment stops no other" {
+	call POST /v1/environments -f -d '{"name":"refused","image":"x","cpu_milli":5000,"memory_bytes":16777216}' >/dev/null
+	sql "CREATE FUNCTION no() RETURNS trigger LANGUAGE plpgsql AS \$\$ BEGIN RAISE EXCEPTION 'not this one'; END \$\$;
+		CREATE TRIGGER no BEFORE UPDATE ON environments FOR EACH ROW
+		WHEN (NEW.name = 'refused' AND NEW.host IS NOT NULL) EXECUTE FUNCTION no()"
+	# Room for it comes with a registration, which shares the first refusal, and is repeated as agents do.
+	lab_wait 20 call POST /v1/hosts -f -d "${host/\"cpu_milli\":1000/\"cpu_milli\":20000}"
+	lab_wait 10 grep -q 'env-.*: the database refuses what is to become of it.*not this one' "$lab_dir/log/schedd"
+	call POST /v1/environments -f -d "$(environment beside)" >/dev/null
+	lab_wait 10 eval '[ "$(call GET /v1/environments/beside | jq -r .host)" = h1 ]'
+	[ "$(call GET /v1/environments/refused | jq -r .phase)" = pending ]
+	sql "DROP TRIGGER no ON environments; DROP FUNCTION no()"
+	lab_wait 30 eval '[ "$(call GET /v1/environments/refused | jq -r .host)" = h1 ]'
+}
