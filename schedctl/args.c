@@ -84,11 +84,8 @@ static int take_long(struct parser *parser, const char *name)
 	if (!option)
 		option = find_in(&parser->grammar->global, name, length);
 	if (!option)
-		return error_set(parser->err, -EINVAL, "usage", NULL, "unknown option --%.*s%s",
-				 (int)length, name,
-				 parser->command.options
-					 ? ""
-					 : "; a command's own options go behind its verb");
+		return error_set(parser->err, -EINVAL, "unknown_option", NULL,
+				 "unknown option --%.*s", (int)length, name);
 	return take_option(parser, option, attached);
 }
 
@@ -101,7 +98,8 @@ static int take_short(struct parser *parser, const char *word)
 	if (!option)
 		option = find_letter(&parser->grammar->global, word[1]);
 	if (!option)
-		return error_set(parser->err, -EINVAL, "usage", NULL, "unknown option %s", word);
+		return error_set(parser->err, -EINVAL, "unknown_option", NULL, "unknown option %s",
+				 word);
 	return take_option(parser, option, word[2] != '\0' ? word + 2 : NULL);
 }
 

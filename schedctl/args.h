@@ -46,8 +46,9 @@ struct args_grammar {
 };
 
 /* Parses argv[1…argc-1]. Long options are "--name value" or "--name=value", never abbreviated; "--"
- * ends the options. -EINVAL with a sentence, -ENOMEM, or on_word's error. *ret is overwritten, also
- * on failure: free it with args_clear. */
+ * ends the options. -EINVAL with a sentence (and the code "unknown_option" where there is none of
+ * that name), -ENOMEM, or on_word's error. *ret is overwritten, also on failure: free it with
+ * args_clear. */
 int args_parse(int argc, char **argv, const struct args_grammar *grammar, struct args *ret,
 	       struct error *err) _must_check_;
 void args_clear(struct args *args);

@@ -14,11 +14,17 @@
 #include "lib/file.h"
 #include "lib/http_client.h"
 #include "lib/loop.h"
+#include "lib/number.h"
+#include "lib/random.h"
 #include "schedctl/client.h"
+#include "schedctl/output.h"
 #include "schedctl/text.h"
 
 #define CALL_TIMEOUT_MS 30000
 #define CONNECT_TIMEOUT_MS 5000
+#define PATIENCE_MS 10000
+#define LATER_MAX_S UINT64_C(3600)
+#define KEY_RANDOM 26 /* characters: 130 bits */
 #define UNIX_PREFIX "unix:"
 
 struct client {
@@ -30,7 +36,9 @@ struct client {
 	char *peer;          /* for sentences: "schedd at http://10.0.0.1:8000" */
 	const char *hint;    /* what to do where it cannot be reached */
 	char *authorization; /* header; NULL: none */
-	bool stopped;        /* by client_stop */
+	uint64_t patience_ms;
+	bool is_gateway;
+	bool stopped; /* by client_stop */
 };
 
 /* One call on its way; lives on the stack of the function that waits for it. */
@@ -41,6 +49,9 @@ struct exchange {
 	int (*sink)(const char *data, size_t length, void *userdata);
 	void *sink_userdata;
 	uint32_t silence_ms; /* of a stream */
+	const char *key;     /* header of a call that is to be done once; NULL: none */
+	uint64_t
+		later_s; /* the server says that it cannot now, and when to come back; 0: neither */
 	bool data_seen, done;
 	int r; /* where the stream's content was wrong */
 	json_t *answer;
@@ -73,6 +84,7 @@ static int set_up_server(struct client *client, const char *server, struct error
 
 static int set_up_gateway(struct client *client, const char *path)
 {
+	client->is_gateway = true;
 	client->hint = "check --gateway, that gatewayd runs, and that you may open its socket";
 	client->unix_socket = strdup(path);
 	client->prefix = strdup("http://localhost");
@@ -113,6 +125,7 @@ int client_new(struct client **ret, const struct client_config *config, struct e
 
 	if (!client)
 		return -ENOMEM;
+	client->patience_ms = PATIENCE_MS;
 	r = config->gateway ? set_up_gateway(client, config->gateway)
 			    : set_up_server(client, config->server, err);
 	if (r == 0 && !config->gateway)
@@ -251,6 +264,8 @@ static const char *code_of(int status, const json_t *body)
 
 	if (status == 403)
 		return "forbidden";
+	if (status == 429)
+		return "rate_limited";
 	return code && strcmp(code, "other_schema") == 0 ? "other_schema" : "refused";
 }
 
@@ -270,8 +285,7 @@ static int fail_status(struct exchange *exchange, const struct http_response *re
 		return error_set(exchange->err, errnum == -ENOENT ? -EPROTO : errnum, "protocol",
 				 NULL, "%s answered HTTP %d without a reason; is it %s?",
 				 exchange->client->peer, response->status,
-				 strncmp(exchange->client->peer, "gatewayd", 8) == 0 ? "gatewayd"
-										     : "schedd");
+				 exchange->client->is_gateway ? "gatewayd" : "schedd");
 	if (response->status == 401)
 		return error_set(exchange->err, errnum, "unauthenticated", NULL,
 				 "%s; name a file with one by --token-file or PORTICO_TOKEN_FILE",
@@ -282,6 +296,18 @@ static int fail_status(struct exchange *exchange, const struct http_response *re
 	return error_set(exchange->err, errnum, code, field, "%s", message);
 }
 
+/* A refusal for now: by "Retry-After: SECONDS". */
+static uint64_t when_later(const struct http_response *response)
+{
+	const char *header = http_response_header(response, "Retry-After");
+	uint64_t seconds;
+
+	if ((response->status != 429 && response->status != 503) || !header ||
+	    number_parse(header, &seconds, NULL) < 0)
+		return 0;
+	return MIN(MAX(seconds, UINT64_C(1)), LATER_MAX_S);
+}
+
 static void on_done(const struct http_response *response, void *userdata)
 {
 	struct exchange *exchange = userdata;
@@ -289,9 +315,10 @@ static void on_done(const struct http_response *response, void *userdata)
 	exchange->done = true;
 	if (exchange->r == 0 && response->error != 0)
 		exchange->r = fail_transport(exchange, response);
-	else if (exchange->r == 0 && (response->status < 200 || response->status > 299))
+	else if (exchange->r == 0 && (response->status < 200 || response->status > 299)) {
 		exchange->r = fail_status(exchange, response);
-	else if (exchange->r == 0 && exchange->silence_ms == 0 && response->length > 0)
+		exchange->later_s = when_later(response);
+	} else if (exchange->r == 0 && exchange->silence_ms == 0 && response->length > 0)
 		exchange->r =
 			json_decode(response->body, response->length, &exchange->answer, NULL);
 	if (exchange->r == -EINVAL)
@@ -334,7 +361,9 @@ static int start(struct exchange *exchange, const char *method, const char *path
 {
 	struct client *client = exchange->client;
 	const char *const headers[] = { "User-Agent: schedctl/" PORTICO_VERSION,
-					client->authorization, NULL };
+					client->authorization ? client->authorization
+							      : exchange->key,
+					client->authorization ? exchange->key : NULL, NULL };
 	bool stream = exchange->silence_ms > 0;
 	_cleanup_free_ char *url = NULL, *text = NULL;
 
@@ -383,28 +412,94 @@ static int run(struct exchange *exchange, uint64_t deadline_ms)
 	return 0;
 }
 
+/* Waits in the loop, so that the deadline and a later client_stop are one mechanism. */
+static int pause_for(struct client *client, uint64_t ms, uint64_t deadline_ms)
+{
+	struct exchange nothing = { .client = client };
+	uint64_t until = clock_monotonic_ms() + ms;
+	int r;
+
+	if (deadline_ms != 0 && deadline_ms < until)
+		until = deadline_ms;
+	r = run(&nothing, until);
+	if (r == -ETIMEDOUT && until != deadline_ms)
+		return 0;
+	return r;
+}
+
+/* One try of a call; *ret_later_s as in struct exchange. */
+static int try_call(struct client *client, const char *method, const char *path, json_t *body,
+		    const char *key, json_t **ret, uint64_t *ret_later_s, struct error *err)
+{
+	struct exchange exchange = { .client = client, .key = key, .err = err };
+	int r;
+
+	r = start(&exchange, method, path, body, NULL);
+	if (r == 0)
+		r = run(&exchange, 0);
+	if (r == 0)
+		r = exchange.r;
+	*ret = exchange.answer;
+	*ret_later_s = exchange.later_s;
+	return r;
+}
+
+static bool repeatable(const char *method, const struct error *err)
+{
+	return strcmp(method, "DELETE") != 0 || strcmp(err->code, "rate_limited") == 0;
+}
+
+/* "Idempotency-Key: …" for what must not be done twice; NULL in *ret for what may. */
+static int make_key(const struct client *client, const char *method, char **ret)
+{
+	char random[KEY_RANDOM + 1];
+	int r = 0;
+
+	*ret = NULL;
+	if (strcmp(method, "POST") != 0 || client->is_gateway)
+		return 0;
+	r = random_text(random, KEY_RANDOM);
+	if (r == 0)
+		*ret = text_format("Idempotency-Key: schedctl-%s", random);
+	return r == 0 && !*ret ? -ENOMEM : r;
+}
+
 int client_call(struct client *client, const char *method, const char *path, json_t *body,
 		json_t **ret, struct error *err)
 {
-	struct exchange exchange = { .client = client, .err = err };
+	uint64_t deadline_ms = clock_monotonic_ms() + client->patience_ms, later_s;
+	_cleanup_json_ json_t *answer = NULL;
+	_cleanup_free_ char *key = NULL;
+	struct error last;
+	bool told = false;
 	int r;
 
 	client->stopped = false;
-	r = start(&exchange, method, path, body, NULL);
-	if (r < 0)
-		return r;
-	r = run(&exchange, 0);
-	if (r == 0)
-		r = exchange.r;
-	if (r == 0 && ret && !exchange.answer)
+	r = make_key(client, method, &key);
+	while (r == 0) {
+		last = ERROR_INIT;
+		r = try_call(client, method, path, body, key, &answer, &later_s, &last);
+		if (r == 0 || later_s == 0 || !repeatable(method, &last) ||
+		    clock_monotonic_ms() + 1000 * later_s > deadline_ms)
+			break;
+		if (!told)
+			note("%s; trying again", error_text(&last, r));
+		told = true;
+		r = pause_for(client, 1000 * later_s, 0);
+	}
+	if (r < 0 && last.errnum < 0 && err && err->errnum == 0)
+		*err = last;
+	if (r == 0 && ret && !answer)
 		r = error_set(err, -EPROTO, "protocol", NULL, "%s gave an empty answer",
 			      client->peer);
-	if (r < 0 || !ret) {
-		json_decref(exchange.answer);
-		return r;
-	}
-	*ret = exchange.answer;
-	return 0;
+	if (r == 0 && ret)
+		*ret = TAKE_PTR(answer);
+	return r;
+}
+
+void client_set_patience(struct client *client, uint64_t ms)
+{
+	client->patience_ms = ms;
 }
 
 void client_stop(struct client *client)
@@ -458,21 +553,6 @@ int client_read(struct client *client, const char *path, uint32_t silence_ms,
 	if (r == 0)
 		r = run(&exchange, 0);
 	return r < 0 ? r : exchange.r;
-}
-
-/* Waits in the loop, so that the deadline and a later client_stop are one mechanism. */
-static int pause_for(struct client *client, uint64_t ms, uint64_t deadline_ms)
-{
-	struct exchange nothing = { .client = client };
-	uint64_t until = clock_monotonic_ms() + ms;
-	int r;
-
-	if (deadline_ms != 0 && deadline_ms < until)
-		until = deadline_ms;
-	r = run(&nothing, until);
-	if (r == -ETIMEDOUT && until != deadline_ms)
-		return 0;
-	return r;
 }
 
 int client_watch(struct client *client, const char *path, const struct watch_events *events,

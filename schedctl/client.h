@@ -38,9 +38,15 @@ int client_action_path(char path[CLIENT_PATH_MAX], const char *collection, const
 /* One request. body may be NULL and is borrowed. *ret (may be NULL) gets the answer, owned by the
  * caller. -ENOENT for 404, -EPERM for another 4xx, -ENOTCONN where there is no answer, 429 or
  * 503, -EPROTO for what is not the API's. The error's code is "unauthenticated" for 401,
- * "forbidden" for 403, and "other_schema" where a standby says so. */
+ * "forbidden" for 403, "rate_limited" for 429, and "other_schema" where a standby says so.
+ * Who is told by 429 or 503 to come back later does so, for as long as client_set_patience says:
+ * what might be done twice (a POST to schedd) carries a key by which schedd does it once, and a
+ * DELETE is repeated after 429 only. */
 int client_call(struct client *client, const char *method, const char *path, json_t *body,
 		json_t **ret, struct error *err) _must_check_;
+
+/* How long a call comes back to a server that cannot serve now; 0: not at all. Default: 10 s. */
+void client_set_patience(struct client *client, uint64_t ms);
 
 /* Follows a watch stream until client_stop is called from an event. A stream that was open and is
  * lost is opened again with back-off; events then start with a snapshot again, and on_lost (may be

@@ -366,6 +366,7 @@ static int run(struct context *context, const struct args *args, struct error *e
 
 	if (!answer)
 		return -ENOMEM;
+	client_set_patience(context->client, 0); /* what cannot serve now is a finding */
 	examine(&doctor);
 	if (doctor.r < 0)
 		return doctor.r;

@@ -103,10 +103,11 @@ static int choose_side(const struct invocation *invocation, const struct setting
 	if (command->sides & side)
 		return 0;
 	if (side == SIDE_SCHEDD)
-		return error_set(err, -EINVAL, "usage", "gateway",
-				 "%s works on one gateway: add --gateway SOCKET, usually "
-				 "/run/portico/gatewayd.sock",
-				 full_name(invocation, name));
+		return error_set(
+			err, -EINVAL, "usage", "gateway",
+			"%s works on one gateway, on its machine: add --gateway SOCKET, usually "
+			"/run/portico/gatewayd.sock",
+			full_name(invocation, name));
 	return error_set(err, -EINVAL, "usage", "gateway",
 			 "%s asks schedd, not a gateway: leave out --gateway",
 			 full_name(invocation, name));
@@ -141,19 +142,41 @@ static int run_command(const struct invocation *invocation, const struct args *a
 	return invocation->command->run(&context, args, err);
 }
 
+/* What is wrong with the words themselves, and where to read which there are. */
+static int parse(int argc, char **argv, struct invocation *invocation, struct args *args,
+		 struct error *err)
+{
+	const struct args_grammar grammar = {
+		.global = command_global_options,
+		.on_word = on_word,
+		.userdata = invocation,
+	};
+	struct error detail = ERROR_INIT;
+	const struct noun *noun;
+	const char *verb, *behind = "";
+	int r = args_parse(argc, argv, &grammar, args, &detail);
+
+	noun = invocation->noun;
+	verb = invocation->command ? invocation->command->verb : "";
+	if (r == -EINVAL && !strstr(detail.message, "--help")) {
+		if (!invocation->command && strcmp(detail.code, "unknown_option") == 0)
+			behind = "; a command's own options go behind its verb";
+		return error_set(err, r, detail.code, detail.field,
+				 "%s%s; see schedctl %s%s%s%s--help", detail.message, behind,
+				 noun ? noun->name : "", noun ? " " : "", verb, *verb ? " " : "");
+	}
+	*err = detail;
+	return r;
+}
+
 static int run(int argc, char **argv, struct error *err)
 {
 	_cleanup_(settings_clear) struct settings settings = { 0 };
 	_cleanup_(args_clear) struct args args = { 0 };
 	struct invocation invocation = { 0 };
-	const struct args_grammar grammar = {
-		.global = command_global_options,
-		.on_word = on_word,
-		.userdata = &invocation,
-	};
 	int r;
 
-	r = args_parse(argc, argv, &grammar, &args, err);
+	r = parse(argc, argv, &invocation, &args, err);
 	if (r < 0)
 		return r;
 	if (args_flag(&args, "help")) {
@@ -173,18 +196,31 @@ static int run(int argc, char **argv, struct error *err)
 	return run_command(&invocation, &args, &settings, err);
 }
 
+/* What reads our output has seen enough, as "head" has: the end that a pipe's writer comes to. */
+static void end_with_reader(void)
+{
+	if (!output_reader_gone())
+		return;
+	(void)signal(SIGPIPE, SIG_DFL);
+	(void)raise(SIGPIPE);
+}
+
 int main(int argc, char **argv)
 {
-	struct error err = ERROR_INIT;
-	int r;
+	struct error err = ERROR_INIT, output_err = ERROR_INIT;
+	int r, r_output;
 
 	/* A server that goes away is an error of the call, not the end of the program. */
 	(void)signal(SIGPIPE, SIG_IGN);
 	r = run(argc, argv, &err);
-	if (r == 0)
-		r = output_finish(&err);
-	else
-		(void)fflush(stdout);
+	r_output = output_finish(&output_err);
+	if (r_output < 0)
+		end_with_reader();
+	/* Where a write failed on the way, only the end knows why. */
+	if (r_output < 0 && (r == 0 || err.errnum == 0)) {
+		r = r_output;
+		err = output_err;
+	}
 	if (r < 0)
 		note_error(error_text(&err, r));
 	return (int)exit_status_of(r);

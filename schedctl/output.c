@@ -2,6 +2,7 @@
 /* Where schedctl's words go. */
 
 #include <errno.h>
+#include <poll.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -37,11 +38,35 @@ struct output output_detect(enum output_format format)
 	};
 }
 
+/* One piece of JSON to stdout. jansson escapes C0 alone: DEL and C1, which a terminal obeys as
+ * well, stand in strings only, and are written as JSON can say them, too. A C1 may come in two
+ * pieces: *userdata has its first byte until the second one is here. */
+static int write_piece(const char *text, size_t length, void *userdata)
+{
+	unsigned char *lead = userdata;
+
+	for (size_t i = 0; i < length; i++) {
+		unsigned char c = (unsigned char)text[i];
+
+		if (*lead && c < 0xa0)
+			(void)printf("\\u%04x", c);
+		else if (*lead)
+			(void)printf("%c%c", *lead, c);
+		else if (c == 0x7f)
+			(void)fputs("\\u007f", stdout);
+		else if (c != 0xc2)
+			(void)fputc(c, stdout);
+		*lead = !*lead && c == 0xc2 ? c : 0;
+	}
+	return ferror(stdout) ? -1 : 0;
+}
+
 int output_json(const json_t *json, bool compact)
 {
 	size_t flags = JSON_ENCODE_ANY | (compact ? JSON_COMPACT : JSON_INDENT(2));
+	unsigned char lead = 0;
 
-	if (json_dumpf(json, stdout, flags) < 0)
+	if (json_dump_callback(json, write_piece, &lead, flags) < 0)
 		return ferror(stdout) ? -EIO : -ENOMEM;
 	return fputc('\n', stdout) == EOF ? -EIO : 0;
 }
@@ -90,10 +115,20 @@ int output_list(const struct output *output, const struct output_list *list, jso
 
 int output_finish(struct error *err)
 {
-	if (fflush(stdout) == 0 && !ferror(stdout))
+	int r = fflush(stdout) == 0 ? 0 : -errno;
+
+	if (r == 0 && !ferror(stdout))
 		return 0;
+	/* What was lost on the way left no reason but that it was lost. */
 	return error_set(err, -EIO, "output", NULL, "cannot write to standard output: %s",
-			 strerror(errno));
+			 r < 0 ? strerror(-r) : "not all of it was taken");
+}
+
+bool output_reader_gone(void)
+{
+	struct pollfd stdout_end = { .fd = STDOUT_FILENO };
+
+	return poll(&stdout_end, 1, 0) == 1 && stdout_end.revents & POLLERR;
 }
 
 static void note_text(const char *prefix, char *text)

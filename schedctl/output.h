@@ -54,6 +54,8 @@ int output_list(const struct output *output, const struct output_list *list, jso
 
 /* Checks that all of stdout was written, as a full disk shows only here. */
 int output_finish(struct error *err) _must_check_;
+/* Stdout is a pipe or a socket that nobody reads any more. */
+bool output_reader_gone(void);
 
 /* One line on stderr, made printable: "schedctl: …" for note_error, bare for note. */
 void note(const char *format, ...) _printf_(1, 2);

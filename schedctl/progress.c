@@ -61,16 +61,6 @@ static unsigned terminal_width(void)
 	return size.ws_col;
 }
 
-/* Cuts text to so many characters, at a boundary of UTF-8. */
-static void cut(char *text, size_t width)
-{
-	for (; *text; text++) {
-		if (((unsigned char)*text & 0xc0) != 0x80 && width-- == 0)
-			break;
-	}
-	*text = '\0';
-}
-
 static void overwrite(struct progress *progress, unsigned permille, const char *line)
 {
 	unsigned filled = permille * BAR_WIDTH / 1000;
@@ -81,7 +71,7 @@ static void overwrite(struct progress *progress, unsigned permille, const char *
 	bar[BAR_WIDTH] = '\0';
 	(void)snprintf(text, sizeof(text), "%s", line);
 	text_make_printable(text);
-	cut(text, terminal_width() - BAR_WIDTH - 4);
+	text_cut(text, terminal_width() - BAR_WIDTH - 4);
 	(void)fprintf(stderr, "\r\033[K[%s] %s", bar, text);
 	(void)fflush(stderr);
 	progress->open = true;

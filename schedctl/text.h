@@ -9,11 +9,15 @@
 #include "lib/json.h"
 #include "lib/util.h"
 
-/* Columns that UTF-8 text takes: one for each character. */
+/* Columns that UTF-8 text takes on a terminal: two for an ideograph, none for a mark on a letter.
+ * What is no UTF-8 counts one for each byte. */
 size_t text_width(const char *text);
+/* Cuts text to so many columns, between characters. */
+void text_cut(char *text, size_t width);
 
 /* Replaces each control character by '?' (C0, DEL, and C1 in its two-byte UTF-8 form), since a
- * terminal would obey it. */
+ * terminal would obey it, and each that turns the direction of writing, which would show text in
+ * another order than it has: a '?' for each byte. */
 void text_make_printable(char *text);
 
 /* printf into a new string; NULL when out of memory. The caller frees it. */

@@ -136,10 +136,12 @@ static int run_create(struct context *context, const struct args *args, struct e
 	if (!path)
 		return print(context, token);
 	r = keep(fd, path, text_field(token, "token"), err);
-	if (r == 0)
-		note("token %s of role %s is in %s", text_field(token, "name"),
-		     text_field(token, "role"), path);
-	return r;
+	if (r < 0)
+		return r;
+	(void)json_object_del(token, "token");
+	return output_done(&context->output, token, text_field(token, "name"),
+			   "token %s of role %s is in %s", text_field(token, "name"),
+			   text_field(token, "role"), path);
 }
 
 /* ---- revoke ---- */

@@ -31,6 +31,14 @@ help_options() {
 	sed -nE 's/^ +(-[a-zA-Z], )?(--[a-z][a-z0-9-]*).*/\2/p'
 }
 
+# --help of a program, and of each of its commands where it has any.
+all_help() { # PROGRAM
+	local program="$BUILD_DIR/$1/$1" noun verb
+	"$program" --help
+	"$program" --help | sed -nE '/^Commands:/,/^Options:/s/^  ([a-z]+) +([a-z]*) +[A-Z].*/\1 \2/p' |
+		while read -r noun verb; do "$program" "$noun" ${verb:+"$verb"} --help; done
+}
+
 # Options that a page explains: those in the first column of a table or at the start of an item.
 page_options() {
 	sed -nE 's/^(\| |- |\* )((`-[a-zA-Z]`, )?`--[^`]*`(, )?)+.*/&/p' "$1" |
@@ -61,12 +69,7 @@ check_daemon_options() {
 
 @test "schedctl's options, of all its commands, are those of its page" {
 	need schedctl
-	local schedctl="$BUILD_DIR/schedctl/schedctl" noun verb
-	{
-		"$schedctl" --help
-		"$schedctl" --help | sed -nE 's/^  ([a-z]+) +([a-z]*) +[A-Z].*/\1 \2/p' |
-			while read -r noun verb; do "$schedctl" "$noun" ${verb:+"$verb"} --help; done
-	} | help_options | sort -u >"$BATS_TEST_TMPDIR/help"
+	all_help schedctl | help_options | sort -u >"$BATS_TEST_TMPDIR/help"
 	page_options docs/schedctl.md | sort -u >"$BATS_TEST_TMPDIR/page"
 	[ -s "$BATS_TEST_TMPDIR/help" ]
 	# delete's are explained in a sentence with create's.
@@ -219,7 +222,7 @@ man_options() {
 		program=${page%.*}
 		need "$program"
 		[ -f "$BUILD_DIR/docs/$page" ]
-		"$BUILD_DIR/$program/$program" --help | help_options | sort -u >"$BATS_TEST_TMPDIR/help"
+		all_help "$program" | help_options | sort -u >"$BATS_TEST_TMPDIR/help"
 		man_options "$BUILD_DIR/docs/$page" >"$BATS_TEST_TMPDIR/man"
 		[ -z "$(comm -23 "$BATS_TEST_TMPDIR/help" "$BATS_TEST_TMPDIR/man")" ] || {
 			echo "$page lacks: $(comm -23 "$BATS_TEST_TMPDIR/help" "$BATS_TEST_TMPDIR/man" | tr '\n' ' ')"

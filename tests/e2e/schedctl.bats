@@ -32,7 +32,7 @@ usage() {
 	usage 'say what to do with env' env
 	usage 'env has no verb "bogus"' env bogus
 	usage 'unknown option --bogus' env list --bogus
-	usage 'unknown option --wait; a command'"'"'s own options go behind its verb' --wait env create
+	usage 'unknown option --wait; a command'"'"'s own options go behind its verb; see schedctl --help' --wait env create
 	usage 'env show needs ENV' env show
 	usage 'env show does not know what to do with "b"' env show a b
 	usage 'output "yaml" is not table, wide, json or name' env list -o yaml
@@ -43,6 +43,20 @@ usage() {
 	usage 'doctor asks schedd, not a gateway' --gateway /nowhere doctor
 	usage 'events does not know what to do with "b"; see schedctl events --help' events b
 	usage '"" is no name' env show ''
+}
+
+@test "every command tells an unknown option from its own, and where to read which it has" {
+	local command n=0
+	usage 'unknown option --bogus; a command'"'"'s own options go behind its verb; see schedctl --help' --bogus
+	usage 'unknown option -x; a command'"'"'s own options go behind its verb; see schedctl env --help' env -x
+	usage '--cpu needs an argument: CORES; see schedctl env create --help' env create --cpu
+	while read -r command; do
+		# shellcheck disable=SC2086 # noun and verb are words
+		usage "unknown option --bogus; see schedctl $command --help" $command --bogus
+		[ "$(wc -l <<<"$stderr")" -eq 1 ]
+		n=$((n + 1))
+	done < <("$SCHEDCTL" --help | sed -nE 's/^  ([a-z]+) +([a-z]*) +[A-Z].*/\1 \2/p' | sed 's/ $//')
+	[ "$n" -gt 40 ]
 }
 
 @test "values are checked before anything is sent" {
@@ -153,8 +167,14 @@ complete_words() {
 		printf "%s\n" "${COMPREPLY[@]}"' - "${BUILD_DIR:-build}/schedctl/schedctl.bash" "$@"
 }
 
+# Every option that help has, long and short, is offered, and nothing else is.
+options_complete() { # NOUN [VERB]
+	diff <("$SCHEDCTL" "$@" --help | sed -nE 's/^ +(-[a-z]), (--[a-z-]+).*/\1\n\2/p; s/^ +(--[a-z-]+).*/\1/p' | sort -u) \
+		<(complete_words schedctl "$@" - | sort -u) || { echo "$*"; return 1; }
+}
+
 @test "completion for bash knows every noun, verb and option" {
-	local nouns noun verb word
+	local nouns noun verb
 	shellcheck -s bash "${BUILD_DIR:-build}/schedctl/schedctl.bash"
 	diff <("$SCHEDCTL" completion) "${BUILD_DIR:-build}/schedctl/schedctl.bash"
 	nouns=$("$SCHEDCTL" --help | sed -nE 's/^  ([a-z]+) .*/\1/p' | sort -u)
@@ -163,10 +183,10 @@ complete_words() {
 	for noun in $nouns; do
 		for verb in $("$SCHEDCTL" "$noun" --help | sed -nE "s/^  $noun +([a-z]+) +[A-Z].*/\1/p"); do
 			complete_words schedctl "$noun" '' | grep -qx "$verb"
-			for word in $("$SCHEDCTL" "$noun" "$verb" --help | sed -nE 's/^ +(-[a-z], )?(--[a-z-]+).*/\2/p'); do
-				complete_words schedctl "$noun" "$verb" -- | grep -qx -- "$word" || { echo "$noun $verb $word"; return 1; }
-			done
+			options_complete "$noun" "$verb"
 		done
+		[ -n "${verb:-}" ] || options_complete "$noun"
+		verb=
 	done
 	# An option's argument is neither noun nor verb.
 	[ "$(complete_words schedctl --server http://127.0.0.1:9 -o json env cr)" = create ]

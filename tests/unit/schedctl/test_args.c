@@ -145,8 +145,7 @@ Test(args, errors_say_what_is_wrong)
 	} samples[] = {
 		{ WORDS("verb", "--bogus"), "unknown option --bogus" },
 		{ WORDS("verb", "--bogus=1"), "unknown option --bogus" },
-		{ WORDS("--wait", "verb"), "unknown option --wait; a command's own options go "
-					   "behind its verb" },
+		{ WORDS("--wait", "verb"), "unknown option --wait" },
 		{ WORDS("verb", "-x"), "unknown option -x" },
 		{ WORDS("verb", "--wai"), "unknown option --wai" },
 		{ WORDS("verb", "--out"), "--out needs an argument: FILE" },
