@@ -232,6 +232,6 @@ Test(log_line, a_text_is_cut_between_characters)
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++)
-		cr_assert_eq(utf8_whole_length(cases[i].text, strlen(cases[i].text)), cases[i].whole,
-			     "case %zu", i);
+		cr_assert_eq(utf8_whole_length(cases[i].text, strlen(cases[i].text)),
+			     cases[i].whole, "case %zu", i);
 }
