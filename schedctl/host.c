@@ -178,7 +178,7 @@ static const struct command commands[] = {
 	{ .verb = "drain",
 	  .arguments = "HOST…",
 	  .summary =
-		  "Empty hosts: what can move does, the rest stays until it is stopped or deleted",
+		  "Empty hosts: what can move does, the rest stays until it is deleted",
 	  .options = &host_drain_options,
 	  .min_arguments = 1,
 	  .max_arguments = SIZE_MAX,

@@ -303,7 +303,7 @@ static void note_draining(const struct lifecycle_input *input, struct lifecycle_
 	if (!environment_spec_is_movable(&input->environment->origin->spec))
 		lifecycle_because(decision,
 				  "host %s is draining, and not all of its volumes are shared: it "
-				  "stays until it is stopped",
+				  "stays until it is deleted",
 				  name);
 	else if (input->no_room)
 		lifecycle_because(decision, "host %s is draining: it waits for room elsewhere: %s",

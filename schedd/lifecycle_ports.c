@@ -32,7 +32,7 @@ static bool withdraw(const struct lifecycle_input *input, size_t i, enum port_st
 	}
 	lifecycle_because(decision, "%s", reason);
 	lifecycle_recheck(decision, LIFECYCLE_RECHECK_MS);
-	return input->now - port->since >= input->limits->withdraw_timeout_s;
+	return input->withdrawing_ms[i] >= (uint64_t)input->limits->withdraw_timeout_s * 1000;
 }
 
 static bool withdraw_all(const struct lifecycle_input *input, enum port_state rest,

@@ -87,6 +87,16 @@ static void gather_host(const struct run *run, const struct environment_entry *e
 					 sizeof(*report->containers), compare_container);
 }
 
+/* A new leader gives it its full time. */
+static uint64_t withdrawing_ms(const struct run *run, struct port_entry *port)
+{
+	if (port_newest(port)->state != PORT_WITHDRAWING)
+		port->withdrawing_since_ms = 0;
+	else if (port->withdrawing_since_ms == 0)
+		port->withdrawing_since_ms = run->now_ms;
+	return port->withdrawing_since_ms ? run->now_ms - port->withdrawing_since_ms : 0;
+}
+
 static void decide(const struct run *run, const struct environment_entry *entry,
 		   struct lifecycle_decision *ret)
 {
@@ -103,8 +113,10 @@ static void decide(const struct run *run, const struct environment_entry *entry,
 		.no_room = entry->no_room,
 	};
 
-	for (size_t i = 0; i < entry->n_ports; i++)
+	for (size_t i = 0; i < entry->n_ports; i++) {
 		ports[i] = port_newest(entry->ports[i]);
+		input.withdrawing_ms[i] = withdrawing_ms(run, entry->ports[i]);
+	}
 	if (entry->host) {
 		gather_host(run, entry, &host);
 		input.host = &host;

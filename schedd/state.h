@@ -47,6 +47,7 @@ struct gateway_entry {
 struct port_entry {
 	struct entry entry;
 	struct environment_entry *environment; /* NULL once that has gone */
+	uint64_t withdrawing_since_ms;         /* monotonic; 0: it is not */
 };
 
 struct customer_entry {

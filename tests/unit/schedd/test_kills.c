@@ -145,6 +145,26 @@ static void life_with_a_gateway_that_is_away(void)
 	course.gateway_away = false;
 }
 
+/* The time of the day neither ends a wait for gateways nor lengthens it. */
+static void life_while_the_clock_is_set(void)
+{
+	uint64_t from;
+
+	come_up(&movable);
+	course.gateway_away = true;
+	ask_for(SCHEDULER_STOP);
+	live_until(phase_is(PHASE_STOPPING));
+	world.step = 3600;
+	live_for(1000);
+	require(one()->assignment == ASSIGNMENT_RUNNING, "%s", "stopped before it was withdrawn");
+	world.step = -3600;
+	from = world.ms;
+	live_until(phase_is(PHASE_STOPPED));
+	require(world.ms - from < 30000, "%s", "it takes too long");
+	course.gateway_away = false;
+	world.step = 0;
+}
+
 static void life_that_is_stopped_while_its_host_is_away(void)
 {
 	come_up(&local);
@@ -376,6 +396,7 @@ static const struct {
 	LIFE(life_that_is_stopped_in_a_crash_loop),
 	LIFE(life_with_stop_and_start),
 	LIFE(life_with_a_gateway_that_is_away),
+	LIFE(life_while_the_clock_is_set),
 	LIFE(life_that_is_stopped_while_its_host_is_away),
 	LIFE(life_that_is_stopped_for_a_moment_of_absence),
 	LIFE(life_on_a_host_that_comes_back),

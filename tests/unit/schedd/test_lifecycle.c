@@ -64,7 +64,7 @@ static void set_port(struct scene *scene, const struct situation *situation)
 	scene->port->target =
 		row_endpoint(situation->elsewhere ? "10.0.1.9:41000" : "10.0.1.2:41000");
 	scene->port->mapping_revision = REVISION;
-	scene->port->since = situation->port == OVERDUE ? NOW - 31 : NOW - 1;
+	scene->port->since = NOW - 1;
 	scene->gateway = row_gateway("gw1", "203.0.113.10");
 	scene->gateway_seen = (struct lifecycle_gateway){ .name = "gw1",
 							  .row = scene->gateway,
@@ -116,6 +116,7 @@ static void scene_make(struct scene *scene, const struct situation *situation)
 		.limits = &scene->limits,
 		.now = NOW,
 		.unready_ms = situation->unready ? 6000 : 0,
+		.withdrawing_ms = { situation->port == OVERDUE ? 31000 : 1000 },
 		.no_room = situation->no_room ? "no host can take demo" : NULL,
 	};
 }

@@ -38,8 +38,10 @@ static enum port_kind port_kind_of(const struct lifecycle_input *input)
 	case PORT_WITHDRAWING:
 		if (confirmed(input))
 			return HELD;
-		return input->now - port->since >= input->limits->withdraw_timeout_s ? OVERDUE
-										     : WITHDRAWING;
+		return input->withdrawing_ms[0] >=
+				       (uint64_t)input->limits->withdraw_timeout_s * 1000
+			       ? OVERDUE
+			       : WITHDRAWING;
 	case PORT_QUARANTINED:
 	case PORT_STATE_MAX:
 	case PORT_STATE_INVALID:

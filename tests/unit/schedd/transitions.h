@@ -353,7 +353,7 @@ static const struct {
 	{ "draining-waits",
 	  { RUNS, READY, .mode = HOST_DRAINING, .local = true },
 	  { PHASE_RUNNING, .assignment = ASSIGNMENT_RUNNING, .port = PORT_PUBLISHED,
-	    .reason = "stays until it is stopped" } },
+	    .reason = "stays until it is deleted" } },
 	{ "maintenance",
 	  { RUNS, READY, .mode = HOST_MAINTENANCE },
 	  { PHASE_RUNNING, .assignment = ASSIGNMENT_RUNNING, .port = PORT_PUBLISHED,
