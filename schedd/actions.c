@@ -89,6 +89,7 @@ static int wish_move(struct scheduler *scheduler, const struct environment_entry
 {
 	const struct environment *environment = environment_newest(entry);
 	const struct host_entry *target = host ? state_host(&scheduler->state, host) : NULL;
+	bool runs = environment->power && !lifecycle_has_ended(environment);
 
 	/* One whose removal is on its way is none any more: room there is not what is missing. */
 	if (host && (!target || host_newest(target)->record.gone))
@@ -105,7 +106,7 @@ static int wish_move(struct scheduler *scheduler, const struct environment_entry
 	if (target == entry->host)
 		return conflict(err, "host", "host: %s is on %s already", name_of(environment),
 				host);
-	if (target && !environment->power)
+	if (target && !runs)
 		return conflict(err, "host",
 				"host: %s is stopped, and finds its host when it is started",
 				name_of(environment));
@@ -114,7 +115,7 @@ static int wish_move(struct scheduler *scheduler, const struct environment_entry
 		return 0;
 	wish->action = ACTION_MOVE;
 	wish->move_to = host ? host : "";
-	return environment->power ? check_room(scheduler, entry, target, err) : 0;
+	return runs ? check_room(scheduler, entry, target, err) : 0;
 }
 
 static int wish_extend(const struct environment *environment, const struct scheduler_action *asked,

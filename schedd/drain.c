@@ -80,8 +80,8 @@ static bool has_room(struct scheduler *scheduler, struct environment_entry *entr
 	const struct environment *environment = environment_newest(entry);
 	const struct candidates_wish wish = { .avoid = entry->host };
 	char reason[REASON_MAX] = "";
-	/* One that is stopped needs no place before it is started. */
-	bool room = !environment->power ||
+	/* What does not run needs no place before it is started. */
+	bool room = !environment->power || lifecycle_has_ended(environment) ||
 		    candidates_try(scheduler, &environment->origin->spec, &wish, reason) == 0;
 
 	note_no_room(scheduler, entry, room ? "" : reason);

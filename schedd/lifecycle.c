@@ -49,13 +49,33 @@ static void start_from_rows(const struct lifecycle_input *input,
 
 /* ---- away from a host ---- */
 
+/* One that is about to be started again is assigned to be stopped so far. */
+bool lifecycle_has_ended(const struct environment *environment)
+{
+	if (!environment->power || environment->assignment == ASSIGNMENT_STOPPED ||
+	    environment->action == ACTION_RESTART)
+		return false;
+	return environment->phase == PHASE_STOPPED ||
+	       (environment->phase == PHASE_FAILED && environment->exit_code > 0);
+}
+
 /* What it was told to leave, or lost, holds it no more. It is placed anew if it is wanted to run.
  */
-static void leave(struct lifecycle_decision *decision)
+static void leave(const struct lifecycle_input *input, struct lifecycle_decision *decision)
 {
+	const struct environment *environment = input->environment;
+
 	decision->assignment = ASSIGNMENT_NONE;
 	decision->action = ACTION_NONE;
 	decision->release = true;
+	if (lifecycle_has_ended(environment)) {
+		decision->phase = environment->phase;
+		decision->power = environment->phase == PHASE_FAILED;
+		if (decision->power)
+			lifecycle_because(decision, "it ended with status %d",
+					  environment->exit_code);
+		return;
+	}
 	decision->place = decision->power;
 	decision->phase = decision->power ? PHASE_PENDING : PHASE_STOPPED;
 	decision->stage = STAGE_NONE;
@@ -65,9 +85,10 @@ static void decide_moving(const struct lifecycle_input *input, struct lifecycle_
 {
 	bool off = lifecycle_withdraw(input, decision);
 
-	decision->phase = PHASE_STOPPING;
+	if (!lifecycle_has_ended(input->environment))
+		decision->phase = PHASE_STOPPING;
 	if (!input->host) {
-		leave(decision);
+		leave(input, decision);
 		return;
 	}
 	if (!off)
@@ -75,7 +96,7 @@ static void decide_moving(const struct lifecycle_input *input, struct lifecycle_
 	decision->assignment = ASSIGNMENT_NONE;
 	if (input->environment->assignment == ASSIGNMENT_NONE &&
 	    lifecycle_is_removed(input, decision))
-		leave(decision);
+		leave(input, decision);
 	else
 		lifecycle_because(decision, "moving away from host %s", input->host->name);
 }
@@ -188,13 +209,19 @@ static void decide_unknown(const struct lifecycle_input *input, struct lifecycle
 }
 
 /* Its host is not heard of. A partition is not a death: what is published stays, until the lease
- * of what can run elsewhere is over. */
+ * of what can run elsewhere is over. What has ended stays as it is, whatever becomes of its host.
+ */
 static void decide_unreachable(const struct lifecycle_input *input,
 			       struct lifecycle_decision *decision)
 {
+	if (lifecycle_has_ended(input->environment) && decision->action == ACTION_NONE) {
+		lifecycle_because(decision, "%s", input->environment->reason);
+		(void)lifecycle_withdraw(input, decision);
+		return;
+	}
 	if (lifecycle_is_lost(input)) {
 		(void)lifecycle_withdraw(input, decision);
-		leave(decision);
+		leave(input, decision);
 		return;
 	}
 	decision->phase = PHASE_UNREACHABLE;

@@ -84,6 +84,10 @@ struct lifecycle_decision {
 
 void lifecycle_decide(const struct lifecycle_input *input, struct lifecycle_decision *ret);
 
+/* It ended by itself, for good: nothing of it runs, and nothing starts it, on whatever host, before
+ * somebody asks for it. */
+bool lifecycle_has_ended(const struct environment *environment);
+
 /* What happens next to a port whose environment is gone: it waits for the gateways, rests, and is
  * free. */
 enum port_fate {

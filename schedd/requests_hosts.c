@@ -78,6 +78,8 @@ static int leave(struct scheduler *scheduler, struct environment_entry *entry, c
 	if (!environment || state_release(state, entry) < 0)
 		return -ENOMEM;
 	kept = runs_by_lease(scheduler, environment);
+	if (kept && environment->phase == PHASE_STOPPED && lifecycle_has_ended(environment))
+		environment->power = false; /* elsewhere it would begin anew */
 	environment->assignment = ASSIGNMENT_NONE;
 	environment->assignment_revision = state_open_revision(state);
 	state_audit(state, &entry->entry, actor, "lost", "host %s was removed%s", host,

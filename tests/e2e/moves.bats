@@ -14,6 +14,10 @@ setup_file() {
 	moves_schedd
 	lab_wait 20 lab_host_online host1
 	lab_wait 20 lab_host_online host2
+	local host
+	for host in host1 host2; do
+		fleet_image "$host" batch '["/bin/sh", "-c", "echo run >>/gemini/code/runs"]'
+	done
 }
 
 teardown_file() {
@@ -196,6 +200,34 @@ log_sessions() { # COUNT: so many logs are being read
 	fleet_no_orphans
 }
 
+runs_of() { # ENVIRONMENT-ID: how often its command has begun
+	wc -l <"$lab_data/shared/environments/$1/code/runs"
+}
+
+@test "what has ended for good begins anew for nobody but who asks: not for a host that is lost, nor for a drain" {
+	local from id
+	fleet_create_image batch portico/batch:latest --restart never --volume code=shared
+	lab_wait 30 fleet_phase_is batch stopped
+	from=$(host_of batch)
+	id=$(fleet_env batch .id)
+	[ "$(runs_of "$id")" = 1 ]
+	lab_stop "agentd-$from" KILL
+	lab_wait 20 status_is "$from" offline
+	lab_wait 40 lease_of_is_over "$from"
+	[ "$(fleet_env batch '[.phase, .host] | join(" ")')" = "stopped $from" ]
+	fleet_agentd "$from"
+	lab_wait 20 lab_host_online "$from"
+	lab_schedctl host drain "$from" --wait --timeout 60s
+	[ "$(fleet_env batch '[.phase, .host] | @json')" = '["stopped",null]' ]
+	lab_schedctl host uncordon "$from"
+	[ "$(runs_of "$id")" = 1 ]
+	lab_schedctl env start batch
+	lab_wait 30 eval '[ "$(runs_of '"$id"')" = 2 ]'
+	lab_wait 30 fleet_phase_is batch stopped
+	lab_schedctl env delete batch --wait --timeout 60s
+	fleet_no_orphans
+}
+
 @test "a host in maintenance may be away: nothing is moved, and its environments say so" {
 	local host
 	host=$(host_of one)
@@ -217,10 +249,14 @@ log_sessions() { # COUNT: so many logs are being read
 	fleet_no_orphans
 }
 
-# Since the host was heard of for the last time, lease and margin have passed.
 lease_would_be_over() {
+	lease_of_is_over "$(host_of one)"
+}
+
+# Since the host was heard of for the last time, lease and margin have passed.
+lease_of_is_over() { # HOST
 	local since
-	since=$(lab_schedctl -o json host show "$(host_of one)" | jq -r .last_heartbeat)
+	since=$(lab_schedctl -o json host show "$1" | jq -r .last_heartbeat)
 	[ $(($(date +%s) - $(date +%s -d "$since"))) -gt 10 ]
 }
 

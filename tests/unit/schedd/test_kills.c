@@ -92,6 +92,37 @@ static void life_that_ends_badly(void)
 	live_until(phase_is(PHASE_FAILED));
 }
 
+/* Elsewhere it would begin anew, and nobody has asked for that. */
+static void lose_and_move_what_has_ended(enum mood mood, enum environment_phase phase)
+{
+	come_up(&movable);
+	course.mood = mood;
+	live_until(phase_is(phase));
+	live_for(1000);
+	go_away(0);
+	live_for(WORLD_LEASE_MS + WORLD_MARGIN_MS + 1000);
+	require(phase_is(phase) && one()->host[0], "it is %s", phase_name(one()->phase));
+	come_back(0);
+	live_for(1000);
+	ask_for(SCHEDULER_MOVE);
+	live_until(!one()->host[0]);
+	live_for(1000);
+	require(phase_is(phase), "it is %s", phase_name(one()->phase));
+}
+
+static void life_that_ends_well_and_is_moved(void)
+{
+	lose_and_move_what_has_ended(ENDED_WELL, PHASE_STOPPED);
+	course.mood = WELL;
+	ask_for(SCHEDULER_START);
+	live_until(phase_is(PHASE_RUNNING));
+}
+
+static void life_that_ends_badly_and_is_moved(void)
+{
+	lose_and_move_what_has_ended(ENDED_BADLY, PHASE_FAILED);
+}
+
 static bool crash_loops(void)
 {
 	return one()->stage == STAGE_CRASH_LOOP &&
@@ -392,6 +423,8 @@ static const struct {
 	LIFE(life_of_one_that_is_given_up),
 	LIFE(life_that_ends_well),
 	LIFE(life_that_ends_badly),
+	LIFE(life_that_ends_well_and_is_moved),
+	LIFE(life_that_ends_badly_and_is_moved),
 	LIFE(life_in_a_crash_loop),
 	LIFE(life_that_is_stopped_in_a_crash_loop),
 	LIFE(life_with_stop_and_start),

@@ -31,6 +31,7 @@ static void set_environment(struct scene *scene, const struct situation *situati
 
 	environment->phase = situation->phase;
 	environment->power = !situation->off;
+	environment->exit_code = situation->exit_code;
 	environment->action = situation->action;
 	environment->assignment = situation->assignment;
 	environment->assignment_revision = REVISION;
