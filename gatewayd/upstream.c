@@ -3,7 +3,8 @@
  * them is reported. It never touches the kernel itself.
  *
  * A mapping that cannot be applied is reported with its reason and its port is closed; the others
- * go on. It is taken up again when schedd sends it anew.
+ * go on. It is taken up again when schedd sends it anew, and one whose port the gateway itself
+ * listens on as soon as that has ended.
  */
 #include "gatewayd/upstream.h"
 
@@ -13,12 +14,16 @@
 
 #include "lib/clock.h"
 #include "lib/log.h"
+#include "lib/loop.h"
 #include "proto/follower.h"
 #include "proto/report.h"
 
 #define SUBJECT "schedd"
 /* Failures that are remembered; what is beyond is logged only. */
 #define FAILED_MAX REPORT_FAILURES_MAX
+/* Mappings that wait for their port, at most FAILED_MAX, are tried again so often: a question to
+ * the kernel for each, or one for many. */
+#define RETRY_MS 5000
 
 struct upstream {
 	struct upstream_config config;
@@ -30,6 +35,9 @@ struct upstream {
 	unsigned in_flight;        /* changesets that the kernel does not have yet */
 	struct refusal failed[FAILED_MAX];
 	size_t n_failed;
+	struct change waiting[FAILED_MAX]; /* whose port the gateway itself listens on */
+	size_t n_waiting;
+	struct event retry;
 	char reason[ERROR_MESSAGE_MAX];
 };
 
@@ -50,12 +58,16 @@ static void forget_failure(struct upstream *upstream, const struct mapping_key *
 		}
 }
 
+/* Said once, however often it is tried. */
 static void note_failure(struct upstream *upstream, const struct mapping_key *key,
 			 const char *reason)
 {
+	const char *before = upstream_failure(upstream, key);
 	char name[MAPPING_STRING_MAX];
 	struct refusal *refusal;
 
+	if (before && strcmp(before, reason) == 0)
+		return;
 	log_warning(mapping_key_format(key, name), "not applied: %s", reason);
 	forget_failure(upstream, key);
 	if (upstream->n_failed == FAILED_MAX)
@@ -63,6 +75,40 @@ static void note_failure(struct upstream *upstream, const struct mapping_key *ke
 	refusal = &upstream->failed[upstream->n_failed++];
 	refusal->key = *key;
 	(void)snprintf(refusal->reason, sizeof(refusal->reason), "%s", reason);
+}
+
+/* ---- mappings that wait for their port ---- */
+
+static void forget_waiting(struct upstream *upstream, const struct mapping_key *key)
+{
+	for (size_t i = 0; i < upstream->n_waiting; i++)
+		if (mapping_key_compare(&upstream->waiting[i].key, key) == 0) {
+			change_clear(&upstream->waiting[i]);
+			upstream->waiting[i] = upstream->waiting[--upstream->n_waiting];
+			return;
+		}
+}
+
+static void forget_all_waiting(struct upstream *upstream)
+{
+	while (upstream->n_waiting > 0)
+		change_clear(&upstream->waiting[--upstream->n_waiting]);
+}
+
+/* Leaves a removal in its place. */
+static void wait_for_port(struct upstream *upstream, struct change *change)
+{
+	const struct mapping_key key = change->key;
+
+	forget_waiting(upstream, &key);
+	if (upstream->n_waiting < FAILED_MAX) {
+		upstream->waiting[upstream->n_waiting++] = *change;
+		*change = (struct change){ 0 };
+		if (!evtimer_pending(&upstream->retry, NULL))
+			(void)loop_timer_arm(&upstream->retry, RETRY_MS);
+	}
+	change_clear(change);
+	change_remove(change, &key);
 }
 
 /* ---- from the stream to the reconciler ---- */
@@ -102,7 +148,7 @@ static bool on_taken(size_t index, const char *reason, void *userdata)
 	struct change *change = &examination->changeset->changes[index];
 
 	note_failure(examination->upstream, &change->key, reason);
-	change->removal = true;
+	wait_for_port(examination->upstream, change);
 	return true;
 }
 
@@ -113,10 +159,9 @@ static void keep_epoch(struct upstream *upstream, uint64_t epoch)
 		state_note_epoch(upstream->config.state, epoch);
 }
 
-static void submit(struct upstream *upstream, struct changeset *changeset, uint64_t epoch,
-		   uint64_t revision)
+static void deliver(struct upstream *upstream, struct changeset *changeset, uint64_t epoch,
+		    uint64_t revision)
 {
-	struct examination examination = { .upstream = upstream, .changeset = changeset };
 	struct delivery *delivery = malloc(sizeof(*delivery));
 
 	if (!delivery) {
@@ -124,8 +169,6 @@ static void submit(struct upstream *upstream, struct changeset *changeset, uint6
 		changeset_free(changeset);
 		return;
 	}
-	guard_examine(upstream->config.guard, changeset, on_taken, &examination);
-	keep_epoch(upstream, epoch);
 	*delivery = (struct delivery){ .upstream = upstream, .epoch = epoch };
 	changeset->revision = revision;
 	changeset->on_done = on_done;
@@ -133,6 +176,74 @@ static void submit(struct upstream *upstream, struct changeset *changeset, uint6
 	upstream->in_flight++;
 	upstream->desired_revision = revision;
 	reconciler_submit(upstream->config.reconciler, changeset);
+}
+
+static void submit(struct upstream *upstream, struct changeset *changeset, uint64_t epoch,
+		   uint64_t revision)
+{
+	struct examination examination = { .upstream = upstream, .changeset = changeset };
+
+	guard_examine(upstream->config.guard, changeset, on_taken, &examination);
+	keep_epoch(upstream, epoch);
+	deliver(upstream, changeset, epoch, revision);
+}
+
+/* Its end may have come while it waited. */
+static bool has_ended(struct upstream *upstream, const struct change *change)
+{
+	int64_t end = change->policy ? change->policy->expires_at : 0;
+
+	if (end == 0 || end > clock_unix_seconds())
+		return false;
+	upstream_expired(upstream, &change->key, end);
+	return true;
+}
+
+/* Keeps the puts whose port is free: the others wait again, or have ended. */
+static void keep_free(struct upstream *upstream, struct changeset *changeset)
+{
+	struct examination examination = { .upstream = upstream, .changeset = changeset };
+	size_t kept = 0;
+
+	guard_examine(upstream->config.guard, changeset, on_taken, &examination);
+	for (size_t i = 0; i < changeset->n_changes; i++) {
+		struct change *change = &changeset->changes[i];
+
+		if (change->removal || has_ended(upstream, change)) {
+			change_clear(change);
+			continue;
+		}
+		forget_failure(upstream, &change->key);
+		if (kept < i)
+			changeset->changes[kept] = *change;
+		kept++;
+	}
+	changeset->n_changes = kept;
+}
+
+static void on_retry(evutil_socket_t fd, short what, void *userdata)
+{
+	struct upstream *upstream = userdata;
+	struct changeset *changeset;
+
+	if (upstream->n_waiting == 0)
+		return;
+	(void)loop_timer_arm(&upstream->retry, RETRY_MS);
+	/* What they would come behind is not in the kernel yet. */
+	if (!upstream->applied || upstream->in_flight > 0 ||
+	    changeset_new(&changeset, upstream->n_waiting) < 0)
+		return;
+	memcpy(changeset->changes, upstream->waiting,
+	       upstream->n_waiting * sizeof(*changeset->changes));
+	changeset->n_changes = upstream->n_waiting;
+	upstream->n_waiting = 0;
+	keep_free(upstream, changeset);
+	if (changeset->n_changes == 0) {
+		changeset_free(changeset);
+		return;
+	}
+	log_info(SUBJECT, "ports have become free mappings=%zu", changeset->n_changes);
+	deliver(upstream, changeset, upstream->epoch, upstream->desired_revision);
 }
 
 /* One mapping of schedd's. One that cannot be applied is noted, and its port closed: it must not go
@@ -158,6 +269,7 @@ static bool take_mapping(struct upstream *upstream, json_t *item, struct change 
 			log_error(SUBJECT, "unreadable mapping: %s", error_text(&err, r));
 			return false;
 		}
+		forget_waiting(upstream, &key);
 		note_failure(upstream, &key, error_text(&err, r));
 		change_remove(change, &key);
 		return true;
@@ -165,6 +277,7 @@ static bool take_mapping(struct upstream *upstream, json_t *item, struct change 
 	r = admit_mapping(upstream->config.admission, &mapping, "", &err);
 	if (r == 0)
 		r = change_put(change, &mapping, "", &err);
+	forget_waiting(upstream, &mapping.key);
 	if (r < 0) {
 		note_failure(upstream, &mapping.key, error_text(&err, r));
 		change_remove(change, &mapping.key);
@@ -204,6 +317,7 @@ static void take_deletions(struct upstream *upstream, json_t *items, struct chan
 			continue;
 		}
 		forget_failure(upstream, &key);
+		forget_waiting(upstream, &key);
 		change_remove(&changeset->changes[(*n)++], &key);
 	}
 }
@@ -220,6 +334,7 @@ static void on_snapshot(void *userdata, uint64_t epoch, uint64_t revision, json_
 		return;
 	}
 	upstream->n_failed = 0;
+	forget_all_waiting(upstream);
 	changeset->replace = true;
 	take_mappings(upstream, items, changeset, &n);
 	changeset->n_changes = n;
@@ -349,6 +464,7 @@ int upstream_new(struct upstream **ret, struct event_base *base, struct http_cli
 	if (!upstream)
 		return -ENOMEM;
 	upstream->config = *config;
+	(void)evtimer_assign(&upstream->retry, base, on_retry, upstream);
 	/* What the kernel has until schedd says more. */
 	if (config->state)
 		upstream->applied_revision = state_revision(config->state);
@@ -363,6 +479,8 @@ void upstream_free(struct upstream *upstream)
 {
 	if (!upstream)
 		return;
+	evtimer_del(&upstream->retry);
+	forget_all_waiting(upstream);
 	follower_free(upstream->follower);
 	free(upstream);
 }

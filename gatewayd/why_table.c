@@ -15,9 +15,10 @@ void why_check_mapping(struct why_subject *subject, struct why_report *report)
 
 	mapping_key_format(&subject->key, name);
 	if (reason)
-		why_remedy(why_add(report, "mapping", WHY_FAIL,
-				   "schedd wants %s, and it cannot be applied: %s", name, reason),
-			   "mend what the reason says; it is applied when schedd sends it again");
+		why_remedy(
+			why_add(report, "mapping", WHY_FAIL,
+				"schedd wants %s, and it cannot be applied: %s", name, reason),
+			"mend what the reason says; it is applied when its port is free or schedd sends it again");
 	else if (!subject->entry)
 		why_remedy(why_add(report, "mapping", WHY_FAIL,
 				   "%s is not mapped: nobody has asked for it, or it has ended",

@@ -85,26 +85,37 @@ greets() {
 	[ "$(greet 2200)" = "7001 10.0.1.1" ]
 }
 
-@test "a mapping of the scheduler's on such a port is left out, and reported with the reason" {
+@test "a mapping of the scheduler's on such a port is reported with the reason, and applied once the port is free" {
 	local server=http://10.0.0.1:8000
-	local reason='the gateway itself listens there, on [::]:2200'
+	local reason='the gateway itself listens there, on [::]:220'
 	lab_start scheduler gateway tests/helpers/host-peer 10.0.0.1 8000
 	lab_wait 5 lab_exec gateway curl -sf "$server/peer/seen"
-	listen 2200
+	listen 2200 2201
 	lab_stop gatewayd
 	gatewayd_start --addresses "$lab_public" --name gw1 --server "$server"
-	lab_exec gateway curl -sf -X PUT "$server/peer/assignments" -d '[
-		{"address":"203.0.113.10","protocol":"tcp","port":2199,"target":{"address":"10.0.1.2","port":7001}},
-		{"address":"203.0.113.10","protocol":"tcp","port":2200,"target":{"address":"10.0.1.2","port":7001}}]'
-	reported() {
-		[[ $(lab_exec gateway curl -sf "$server/peer/report" | jq -r '.failed[] | "\(.port) \(.reason)"') == "2200 $reason"* ]]
+	assign() { # assign PORT...
+		lab_exec gateway curl -sf -X PUT "$server/peer/assignments" -d "$(jq -cn '[$ARGS.positional[] | {
+			address: "203.0.113.10", protocol: "tcp", port: tonumber, target: {address: "10.0.1.2", port: 7001}}]' --args "$@")"
 	}
-	lab_wait 10 reported
+	reported() { # reported PORT...
+		[ "$(lab_exec gateway curl -sf "$server/peer/report" |
+			jq -r --arg reason "$reason" '[.failed[] | select(.reason | startswith($reason)) | .port] | sort | join(" ")')" = "$*" ]
+	}
+	assign 2199 2200 2201
+	lab_wait 10 reported 2200 2201
+	# What schedd takes back meanwhile waits no longer.
+	assign 2199 2200
+	lab_wait 10 reported 2200
 	[ "$(greet 2199)" = "7001 10.0.1.1" ]
 	[ "$(greet 2200)" = "2200 198.51.100.2" ]
 	port why 2200
 	[ "$status" -eq 1 ]
 	[[ $output == *"schedd wants 203.0.113.10:2200/tcp, and it cannot be applied: $reason"* ]]
+	lab_stop listener
+	all_is_applied() { [ "$(lab_exec gateway curl -sf "$server/peer/report" | jq -c '[.mappings, .failed]')" = '[2,[]]' ]; }
+	lab_wait 30 all_is_applied
+	[ "$(greet 2200)" = "7001 10.0.1.1" ]
+	[ "$(grep -c '203.0.113.10:2200/tcp: not applied' "$lab_dir/log/gatewayd")" = 1 ]
 	lab_stop gatewayd
 	lab_stop scheduler
 	gatewayd_start --addresses "$lab_public"
