@@ -398,7 +398,7 @@ static void note_refusal(const struct operation *operation, const struct transac
 			 struct apply_result *ret)
 {
 	const char *field = restrictions_field(operation->set);
-	struct apply_refusal refusal = { .errnum = error->errnum };
+	struct apply_refusal refusal = { 0 };
 
 	if (operation->entry) {
 		refusal.of_mapping = true;

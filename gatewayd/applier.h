@@ -37,7 +37,6 @@ struct apply_refusal {
 	bool of_mapping;          /* else of a member that stands alone */
 	struct mapping_key key;   /* where of_mapping */
 	struct member_key member; /* where not */
-	int errnum;
 	char reason[160];
 };
 

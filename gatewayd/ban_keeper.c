@@ -197,8 +197,7 @@ static bool brings(const struct ban_request *request, const struct prefix *sourc
 	return false;
 }
 
-bool ban_keeper_refuse(struct ban_keeper *keeper, const struct member_key *key, int errnum,
-		       const char *reason)
+bool ban_keeper_refuse(struct ban_keeper *keeper, const struct member_key *key, const char *reason)
 {
 	const struct member_terms terms = { 0 };
 	char text[PREFIX_STRING_MAX];
@@ -210,7 +209,7 @@ bool ban_keeper_refuse(struct ban_keeper *keeper, const struct member_key *key, 
 	for (struct ban_request *request = keeper->queue; request; request = request->next) {
 		if (request->error.errnum != 0 || !brings(request, &ban.source))
 			continue;
-		error_set(&request->error, errnum, "refused", "source", "source: %s: %s",
+		error_set(&request->error, -EINVAL, "refused", "source", "source: %s: %s",
 			  prefix_format(&ban.source, text), reason);
 		found = true;
 	}

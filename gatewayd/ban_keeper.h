@@ -56,8 +56,7 @@ void ban_keeper_apply(struct ban_keeper *keeper, struct members *members, int64_
 
 /* The kernel refuses this member, for this reason: fails the requests that bring it, which is seen
  * with the next ban_keeper_apply. False: nobody waits for it, and it is on the list no more. */
-bool ban_keeper_refuse(struct ban_keeper *keeper, const struct member_key *key, int errnum,
-		       const char *reason);
+bool ban_keeper_refuse(struct ban_keeper *keeper, const struct member_key *key, const char *reason);
 
 /* The kernel has the desired members; or not, for this reason: the list is then what it was. All
  * requests are answered. */

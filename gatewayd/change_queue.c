@@ -27,13 +27,13 @@ void change_queue_apply(struct change_queue *queue, struct ledger *ledger, size_
 			(void)!changeset_apply(c, ledger, map_size, revision, journal);
 }
 
-bool change_queue_refuse(struct change_queue *queue, const struct mapping_key *key, int errnum,
+bool change_queue_refuse(struct change_queue *queue, const struct mapping_key *key,
 			 const char *reason)
 {
 	bool found = false;
 
 	for (struct changeset *c = queue->first; c; c = c->next)
-		found |= changeset_refuse(c, key, errnum, reason);
+		found |= changeset_refuse(c, key, reason);
 	return found;
 }
 

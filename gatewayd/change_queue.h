@@ -22,7 +22,7 @@ void change_queue_add(struct change_queue *queue, struct changeset *changeset);
 void change_queue_apply(struct change_queue *queue, struct ledger *ledger, size_t map_size,
 			uint64_t revision, struct journal *journal);
 /* The kernel refuses this key. False: none of them puts it. */
-bool change_queue_refuse(struct change_queue *queue, const struct mapping_key *key, int errnum,
+bool change_queue_refuse(struct change_queue *queue, const struct mapping_key *key,
 			 const char *reason);
 /* Gives those that have not failed this error: all of them, or those that are atomic. */
 void change_queue_fail(struct change_queue *queue, const struct error *err, bool all);

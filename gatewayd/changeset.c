@@ -387,7 +387,7 @@ bool changeset_has_udp(const struct changeset *changeset)
 	return changeset->replace;
 }
 
-bool changeset_refuse(struct changeset *changeset, const struct mapping_key *key, int errnum,
+bool changeset_refuse(struct changeset *changeset, const struct mapping_key *key,
 		      const char *reason)
 {
 	char name[MAPPING_STRING_MAX];
@@ -400,7 +400,7 @@ bool changeset_refuse(struct changeset *changeset, const struct mapping_key *key
 			continue;
 		change->refused = true;
 		if (changeset->atomic || add_refusal(changeset, key, reason) < 0)
-			error_set(&changeset->error, errnum, "refused", NULL, "%s: %s",
+			error_set(&changeset->error, -EINVAL, "refused", NULL, "%s: %s",
 				  mapping_key_format(key, name), reason);
 		return true;
 	}

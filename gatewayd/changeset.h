@@ -78,5 +78,5 @@ int journal_rollback(struct journal *journal, size_t first, struct ledger *ledge
 
 /* The kernel refuses this key: makes a removal of the change (and says so), or fails an atomic
  * changeset as a whole. False where the changeset does not put the key. */
-bool changeset_refuse(struct changeset *changeset, const struct mapping_key *key, int errnum,
+bool changeset_refuse(struct changeset *changeset, const struct mapping_key *key,
 		      const char *reason);

@@ -178,8 +178,7 @@ static void refuse_member(struct reconciler *reconciler, const struct apply_refu
 {
 	struct member *member = members_find(&reconciler->ledger.members, &refusal->member);
 
-	if (ban_keeper_refuse(&reconciler->bans, &refusal->member, refusal->errnum,
-			      refusal->reason))
+	if (ban_keeper_refuse(&reconciler->bans, &refusal->member, refusal->reason))
 		return;
 	log_error(SUBJECT, "an element of set %s is given up: %s",
 		  shape_set_name(refusal->member.set), refusal->reason);
@@ -195,8 +194,7 @@ static void take_refusals(struct reconciler *reconciler, const struct apply_resu
 
 		if (!refusal->of_mapping)
 			refuse_member(reconciler, refusal);
-		else if (!change_queue_refuse(&reconciler->queue, &refusal->key, refusal->errnum,
-					      refusal->reason))
+		else if (!change_queue_refuse(&reconciler->queue, &refusal->key, refusal->reason))
 			give_up(reconciler, refusal);
 	}
 	/* Without the requests that have failed by now. */
