@@ -100,6 +100,32 @@ void do_ip(const char *arguments)
 	free(run(argv));
 }
 
+bool listing_has(const char *text)
+{
+	_cleanup_free_ char *listing = nft("list table inet portico");
+
+	return strstr(listing, text) != NULL;
+}
+
+void expect_listing(const char *part, bool there)
+{
+	_cleanup_free_ char *listing = nft("list table inet portico");
+
+	cr_assert_eq(strstr(listing, part) != NULL, there, "%s\nin\n%s", part, listing);
+}
+
+void expect_listing_loads(void)
+{
+	const char *const argv[] = { "sh", "-c", "nft list ruleset | nft -c -f -", NULL };
+
+	free(run(argv));
+}
+
+bool adopt_all(const struct dump_element *element, void *userdata)
+{
+	return true;
+}
+
 struct endpoint endpoint_of(const char *text)
 {
 	struct endpoint endpoint = { 0 };

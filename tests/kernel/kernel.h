@@ -16,6 +16,11 @@ char *run(const char *const *argv);
 char *nft(const char *command);
 /* The same where the output does not matter. */
 void do_nft(const char *command);
+/* Whether nft's listing of our table has this text; it must, or must not. */
+bool listing_has(const char *text);
+void expect_listing(const char *part, bool there);
+/* nft reads its own listing and finds nothing wrong with it. */
+void expect_listing_loads(void);
 /* The whole ruleset with its handles, which tell what was made anew. */
 char *list_ruleset(void);
 void do_ip(const char *arguments); /* words separated by spaces */
@@ -37,5 +42,8 @@ void undesire(struct ledger *ledger, const char *key);
  * otherwise. */
 void open_applier(struct applier *ret, struct ledger *ledger, bool masquerade);
 struct apply_result apply_all(struct applier *applier);
+
+/* For applier_read: whatever the kernel has becomes desired. */
+bool adopt_all(const struct dump_element *element, void *userdata);
 
 #define TEST_MAP_SIZE 200000

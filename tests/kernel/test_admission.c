@@ -216,13 +216,6 @@ static void expect_refused(const char *source, const char *where, enum shape_cou
 	cr_assert_lt(try_connect(source, where, counter), 0, "open from %s to %s", source, where);
 }
 
-static bool listing_has(const char *text)
-{
-	_cleanup_free_ char *listing = nft("list table inet portico");
-
-	return strstr(listing, text) != NULL;
-}
-
 /* ---- allow-lists ---- */
 
 Test(admission, an_allow_list_lets_in_its_prefixes_of_both_families_and_no_others)
@@ -503,11 +496,6 @@ Test(admission, nothing_is_there_that_nobody_uses)
 	cr_assert(listing_has("30001 : 10.0.0.5 . 7001"));
 }
 
-static bool adopt_all(const struct dump_element *element, void *userdata)
-{
-	return true;
-}
-
 /* As a daemon that starts again does; what it adopts. */
 static void start_again(void)
 {
@@ -530,13 +518,12 @@ static const struct policy *policy_of(const char *key)
 
 Test(admission, everything_at_once_is_adopted_without_an_operation)
 {
-	const char *const loads[] = { "sh", "-c", "nft list ruleset | nft -c -f -", NULL };
 	struct apply_result result;
 	size_t members;
 
 	want_all_limits();
 	apply_all(&applier);
-	free(run(loads));
+	expect_listing_loads();
 	members = HASH_COUNT(ledger.members.all);
 	start_again();
 	cr_assert_eq(HASH_COUNT(ledger.members.all), members);

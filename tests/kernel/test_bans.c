@@ -94,21 +94,6 @@ static struct apply_result commit(void)
 	return result;
 }
 
-static void expect_listing(const char *part, bool there)
-{
-	_cleanup_free_ char *listing = nft("list table inet portico");
-
-	cr_assert_eq(strstr(listing, part) != NULL, there, "%s\nin\n%s", part, listing);
-}
-
-/* nft reads its own listing and finds nothing wrong with it. */
-static void expect_listing_loads(void)
-{
-	const char *const argv[] = { "sh", "-c", "nft list ruleset | nft -c -f -", NULL };
-
-	free(run(argv));
-}
-
 Test(bans, are_intervals_that_a_chain_before_the_source_translation_asks)
 {
 	submit(BAN_PUT, "198.51.100.0/24", 0, "too many logins");

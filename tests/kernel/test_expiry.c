@@ -34,11 +34,6 @@ static void close_all(void)
 
 TestSuite(expiry, .init = open_all, .fini = close_all, .timeout = 60);
 
-static bool adopt_all(const struct dump_element *element, void *userdata)
-{
-	return true;
-}
-
 /* As a daemon that starts again does. */
 static void start_again(void)
 {
@@ -47,21 +42,6 @@ static void start_again(void)
 	close_all();
 	open_applier(&applier, &ledger, true);
 	cr_assert_eq(applier_read(&applier, adopt_all, NULL, &err), 0, "%s", err.message);
-}
-
-static bool listing_has(const char *text)
-{
-	_cleanup_free_ char *listing = nft("list table inet portico");
-
-	return strstr(listing, text) != NULL;
-}
-
-/* nft reads its own listing and finds nothing wrong with it. */
-static void expect_listing_loads(void)
-{
-	const char *const argv[] = { "sh", "-c", "nft list ruleset | nft -c -f -", NULL };
-
-	free(run(argv));
 }
 
 Test(expiry, maps_with_timeouts_are_there_only_while_they_are_used)

@@ -83,21 +83,6 @@ static void close_all(void)
 
 TestSuite(sources, .init = open_all, .fini = close_all, .timeout = 60);
 
-static void expect_listing(const char *part, bool there)
-{
-	_cleanup_free_ char *listing = nft("list table inet portico");
-
-	cr_assert_eq(strstr(listing, part) != NULL, there, "%s\nin\n%s", part, listing);
-}
-
-/* nft reads its own listing and finds nothing wrong with it. */
-static void expect_listing_loads(void)
-{
-	const char *const argv[] = { "sh", "-c", "nft list ruleset | nft -c -f -", NULL };
-
-	free(run(argv));
-}
-
 Test(sources, snat_is_a_map_of_numbers_to_addresses)
 {
 	start(SOURCE_SNAT);

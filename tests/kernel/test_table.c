@@ -94,11 +94,6 @@ Test(table, changes_from_masquerade_to_preserve_and_keeps_its_elements)
 	expect_table(TABLE(ELEMENT, ""));
 }
 
-static bool adopt_all(const struct dump_element *element, void *userdata)
-{
-	return true;
-}
-
 /* As a daemon that starts again does: with an empty ledger, all in the kernel is adopted. */
 static void start_again(void)
 {
@@ -225,16 +220,8 @@ static void open_large(void)
 	cr_assert_eq(applier_open(&applier, &shape, &ledger, NULL, &err), 0, "%s", err.message);
 }
 
-static bool listing_has(const char *text)
-{
-	_cleanup_free_ char *listing = nft("list table inet portico");
-
-	return strstr(listing, text) != NULL;
-}
-
 Test(table, for_many_mappings_is_in_shards_and_adopted_without_an_operation)
 {
-	const char *const loads[] = { "sh", "-c", "nft list ruleset | nft -c -f -", NULL };
 	struct error err = ERROR_INIT;
 
 	open_large();
@@ -253,7 +240,7 @@ Test(table, for_many_mappings_is_in_shards_and_adopted_without_an_operation)
 		"th dport & 15 == 5 dnat ip6 to ip6 daddr . meta l4proto . th dport map "
 		"@mapping6_5\n"));
 	cr_assert_not(listing_has("mapping4 {"));
-	free(run(loads));
+	expect_listing_loads();
 	open_large();
 	cr_assert_eq(applier_read(&applier, adopt_all, NULL, &err), 0, "%s", err.message);
 	cr_assert_eq(ledger.n_desired, 33);
