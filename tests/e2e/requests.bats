@@ -242,11 +242,13 @@ is_gone() {
 
 # told STATUS CODE METHOD PATH [ALLOW]: refused as the API refuses everything, in JSON.
 told() {
-	run call "$3" "$4" -D "$lab_dir/head" -w '\n%{http_code}'
-	echo "$3 $4 -> $output"
-	[ "${lines[1]}" = "$1" ]
-	[ "$(jq -r .code <<<"${lines[0]}")" = "$2" ]
-	[[ $(jq -r .message <<<"${lines[0]}") == *"$4"* ]]
+	local answer
+	answer=$(call "$3" "$4" -D "$lab_dir/head" -w '\n%{http_code}')
+	echo "$3 $4 -> $answer"
+	[ "$(tail -n 1 <<<"$answer")" = "$1" ]
+	answer=$(head -n 1 <<<"$answer")
+	[ "$(jq -r .code <<<"$answer")" = "$2" ]
+	[[ $(jq -r .message <<<"$answer") == *"$4"* ]]
 	[ "$(sed -n 's/^Allow: \(.*\)\r$/\1/p' "$lab_dir/head")" = "${5:-}" ]
 }
 
@@ -260,11 +262,12 @@ told() {
 }
 
 @test "a request with two lengths is refused and is not two requests" {
-	run bash -c 'printf "%s\r\n" "POST /v1/environments HTTP/1.1" "Host: x" "Content-Length: 2" "Content-Length: 44" "" \
-		"{}GET /v1/hosts HTTP/1.1" "Host: x" "" | nc -N -U "$1"' - "$lab_dir/schedd.sock"
-	echo "$output"
-	[ "$(grep -c '^HTTP/1.1' <<<"$output")" = 1 ]
-	[[ $output == "HTTP/1.1 400"*'"code":"malformed"'*"more than one Content-Length"* ]]
+	local answer
+	answer=$(printf '%s\r\n' 'POST /v1/environments HTTP/1.1' 'Host: x' 'Content-Length: 2' 'Content-Length: 44' '' \
+		'{}GET /v1/hosts HTTP/1.1' 'Host: x' '' | nc -N -U "$lab_dir/schedd.sock")
+	echo "$answer"
+	[ "$(grep -c '^HTTP/1.1' <<<"$answer")" = 1 ]
+	[[ $answer == "HTTP/1.1 400"*'"code":"malformed"'*"more than one Content-Length"* ]]
 }
 
 @test "nothing is wrong with the daemon, to the end" {
