@@ -131,7 +131,10 @@ static const char *describe(const struct follower *follower, const struct http_r
 	const char *message;
 
 	if (response->error < 0) {
-		snprintf(buffer, size, "%s: %s", what, response->message);
+		snprintf(buffer, size, "%s: %s%s", what, response->message,
+			 response->error == -EKEYREJECTED
+				 ? "; name who signed it by ca-file, or its key by server-pin"
+				 : "");
 		return buffer;
 	}
 	body = json_loadb(response->body, response->length, 0, NULL);

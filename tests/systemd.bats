@@ -51,6 +51,15 @@ installed() {
 	done
 }
 
+@test "the documentation that a unit names is installed" {
+	local page
+	[ "$(grep -ho '^Documentation=.*' "$UNITS"/*.service | wc -l)" -eq 3 ]
+	grep -ho '^Documentation=.*' "$UNITS"/*.service | while IFS= read -r page; do
+		echo "$page"
+		[ -s "$TREE${page#Documentation=file://}" ]
+	done
+}
+
 # exposure UNIT MAXIMUM, in systemd's scale of 0 (nothing) to 10, times 10.
 exposure() {
 	systemd-analyze security --offline=yes --no-pager --threshold="$2" "$UNITS/$1"

@@ -64,6 +64,14 @@ ctl() { # without the lab's own trust
 	[ "$status" -ne 0 ]
 }
 
+@test "a follower that believes nobody says what to do" {
+	lab_start distrustful host2 "$BUILD_DIR/gatewayd/gatewayd" --name gw2 --addresses 203.0.113.99 --server "$lab_server" \
+		--token-file "$lab_dir/tokens/admin" --socket "$lab_dir/gw2/gatewayd.sock" --metrics-listen '' \
+		--run-directory "$lab_dir/gw2" --state-directory "$lab_dir/gw2-state"
+	lab_wait 10 grep -q 'register: .*certificate.*ca-file.*server-pin' "$lab_dir/log/distrustful"
+	lab_stop distrustful
+}
+
 @test "old protocols are refused" {
 	# shellcheck disable=SC2329
 	speaks() {
