@@ -320,7 +320,7 @@ static int start_follower(struct agent *agent, struct event_base *base)
 		.collection = "hosts",
 		.name = agent->options->name,
 		.token = agent->options->token,
-		.token_file = agent->options->token ? agent->options->token_file : NULL,
+		.token_file = agent->options->token_file,
 		.heartbeat_ms = (uint32_t)agent->options->heartbeat_ms,
 		.min_epoch = agent->min_epoch,
 	};

@@ -119,7 +119,14 @@ static int resolve_labels(struct options *options, struct error *err)
 
 static int resolve_token(struct options *options, struct error *err)
 {
-	if (!options->token_file || !*options->token_file)
+	char *path;
+	int r = file_or_credential(options->token_file, "portico.agentd.token", &path);
+
+	if (r < 0)
+		return r;
+	free(options->token_file);
+	options->token_file = path;
+	if (!path)
 		return 0;
 	return file_read_secret(options->token_file, &options->token, err);
 }

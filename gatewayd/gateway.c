@@ -239,7 +239,7 @@ static int follow(struct gateway *gateway, struct event_base *base, const struct
 		.server = options->server,
 		.name = settings->name,
 		.token = settings->token,
-		.token_file = settings->token ? options->token_file : NULL,
+		.token_file = settings->token_file,
 		.heartbeat_ms = (uint32_t)options->heartbeat_ms,
 		.admission = public_addresses_admission(gateway->addresses),
 		.reconciler = gateway->reconciler,

@@ -352,9 +352,12 @@ static int resolve_mapping_metrics(const struct options *options, struct setting
 static int resolve_token(const struct options *options, struct settings *settings,
 			 struct error *err)
 {
-	if (!options->token_file || !*options->token_file)
-		return 0;
-	return file_read_secret(options->token_file, &settings->token, err);
+	int r = file_or_credential(options->token_file, "portico.gatewayd.token",
+				   &settings->token_file);
+
+	if (r < 0 || !settings->token_file)
+		return r;
+	return file_read_secret(settings->token_file, &settings->token, err);
 }
 
 int options_resolve(const struct options *options, struct settings *ret, struct error *err)
@@ -400,5 +403,6 @@ void settings_clear(struct settings *settings)
 	if (settings->token)
 		explicit_bzero(settings->token, strlen(settings->token));
 	free(settings->token);
+	free(settings->token_file);
 	memset(settings, 0, sizeof(*settings));
 }

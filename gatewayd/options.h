@@ -23,7 +23,7 @@ struct settings {
 	char *name;                /* owned; ours in schedd */
 	struct address *addresses; /* owned; none: to be found */
 	size_t n_addresses;
-	char *token; /* owned; NULL: none */
+	char *token, *token_file; /* owned; NULL: none */
 	enum source_mode source;
 	struct address *sources; /* owned; of SOURCE_SNAT */
 	size_t n_sources;

@@ -168,6 +168,29 @@ int file_write_atomic(const char *path, const void *data, size_t length, mode_t 
 	return r < 0 ? fail(err, r, "sync the folder of", path) : 0;
 }
 
+int file_or_credential(const char *path, const char *credential, char **ret)
+{
+	const char *folder = getenv("CREDENTIALS_DIRECTORY");
+	_cleanup_free_ char *given = NULL;
+
+	if (path) {
+		given = strdup(path);
+		if (!given)
+			return -ENOMEM;
+	} else if (folder) {
+		if (asprintf(&given, "%s/%s", folder, credential) < 0) {
+			given = NULL; /* asprintf leaves it undefined */
+			return -ENOMEM;
+		}
+		if (access(given, F_OK) < 0) {
+			*ret = NULL;
+			return 0;
+		}
+	}
+	*ret = TAKE_PTR(given);
+	return 0;
+}
+
 int folder_make_parents(const char *path)
 {
 	_cleanup_free_ char *copy = strdup(path);

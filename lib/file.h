@@ -17,6 +17,9 @@ int file_read(const char *path, size_t max, char **ret, size_t *ret_length, stru
  * Beside file_read's errors -EPERM where others than owner and group may read or write the file,
  * -EINVAL where it is empty. */
 int file_read_secret(const char *path, char **ret, struct error *err) _must_check_;
+/* The path of a file: this one, or without one (NULL) that of the credential that systemd has given
+ * to the service under this name. Owned by the caller; NULL where there is neither. -ENOMEM. */
+int file_or_credential(const char *path, const char *credential, char **ret) _must_check_;
 
 /* Replaces path by a file with this content: written beside it, synced, renamed, the folder
  * synced. After a failure the old file is as it was. */

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "gatewayd/options.h"
 #include "tests/unit/gatewayd/make.h"
@@ -208,4 +209,28 @@ Test(options, come_from_a_file_and_the_command_line_wins)
 	cr_assert_str_eq(settings.name, "from-file");
 	cr_assert_eq(settings.source, SOURCE_MASQUERADE);
 	cr_assert_str_eq(settings.token, "secret");
+}
+
+Test(options, take_a_token_from_the_service_manager)
+{
+	char folder[] = "/tmp/test-options-XXXXXX", path[64];
+	FILE *file;
+
+	cr_assert_not_null(mkdtemp(folder));
+	(void)snprintf(path, sizeof(path), "%s/portico.gatewayd.token", folder);
+	cr_assert_eq(setenv("CREDENTIALS_DIRECTORY", folder, 1), 0);
+	cr_assert_eq(load("--addresses 203.0.113.10"), 0, "%s", err.message);
+	cr_expect_null(settings.token, "there is none yet");
+	file = fopen(path, "we");
+	cr_assert_not_null(file);
+	cr_assert_eq(fchmod(fileno(file), 0600), 0);
+	(void)fputs("secret\n", file);
+	cr_assert_eq(fclose(file), 0);
+	cr_assert_eq(load("--addresses 203.0.113.10"), 0, "%s", err.message);
+	cr_expect_str_eq(settings.token, "secret");
+	cr_expect_str_eq(settings.token_file, path);
+	cr_expect_lt(load("--addresses 203.0.113.10 --token-file /nonexistent"), 0,
+		     "an option wins");
+	(void)unlink(path);
+	(void)rmdir(folder);
 }
