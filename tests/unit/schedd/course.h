@@ -511,12 +511,20 @@ static bool phase_is(enum environment_phase phase)
 	return one() && one()->phase == phase;
 }
 
-#define live_until(condition)                                                                      \
-	do {                                                                                       \
-		for (unsigned _n = 0; !(condition); _n++) {                                        \
-			require(_n < ROUNDS_MAX, "never: %s, but %s", #condition, take_picture()); \
-			live();                                                                    \
-		}                                                                                  \
+static void fail_to_see(const char *condition)
+{
+	_cleanup_free_ char *now = take_picture();
+
+	require(false, "never: %s, but %s", condition, now);
+}
+
+#define live_until(condition)                               \
+	do {                                                \
+		for (unsigned _n = 0; !(condition); _n++) { \
+			if (_n == ROUNDS_MAX)               \
+				fail_to_see(#condition);    \
+			live();                             \
+		}                                           \
 	} while (0)
 
 /* ---- requests: asked again until they are answered, as a client does ---- */
