@@ -123,6 +123,30 @@ static void life_that_ends_badly_and_is_moved(void)
 	lose_and_move_what_has_ended(ENDED_BADLY, PHASE_FAILED);
 }
 
+static bool lease_is_over(void)
+{
+	return scheduler_lease_left_ms(world.scheduler,
+				       state_host(&world.scheduler->state, "host1"), world.ms) == 0;
+}
+
+static void life_that_has_ended_on_a_host_that_is_removed(void)
+{
+	come_up(&movable);
+	course.mood = ENDED_WELL;
+	live_until(phase_is(PHASE_STOPPED));
+	go_away(0);
+	while (state_host(&world.scheduler->state, "host1")) { /* a new leader waits anew */
+		live_until(lease_is_over());
+		ask(remove_request, "host1");
+	}
+	course.machines[0] = (struct machine){ .name = "host1" };
+	live_for(1000);
+	require(phase_is(PHASE_STOPPED) && !one()->host[0], "it is %s", phase_name(one()->phase));
+	course.mood = WELL;
+	ask_for(SCHEDULER_START);
+	live_until(phase_is(PHASE_RUNNING));
+}
+
 static bool crash_loops(void)
 {
 	return one()->stage == STAGE_CRASH_LOOP &&
@@ -233,12 +257,6 @@ static void life_on_a_host_that_comes_back(void)
 	live_until(phase_is(PHASE_RUNNING));
 	kill_leader(true);
 	live_until(phase_is(PHASE_RUNNING));
-}
-
-static bool lease_is_over(void)
-{
-	return scheduler_lease_left_ms(world.scheduler,
-				       state_host(&world.scheduler->state, "host1"), world.ms) == 0;
 }
 
 static void life_that_waits_for_its_host(void)
@@ -425,6 +443,7 @@ static const struct {
 	LIFE(life_that_ends_badly),
 	LIFE(life_that_ends_well_and_is_moved),
 	LIFE(life_that_ends_badly_and_is_moved),
+	LIFE(life_that_has_ended_on_a_host_that_is_removed),
 	LIFE(life_in_a_crash_loop),
 	LIFE(life_that_is_stopped_in_a_crash_loop),
 	LIFE(life_with_stop_and_start),
