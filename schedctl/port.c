@@ -314,14 +314,15 @@ static const struct command commands[] = {
 	  .run = run_close },
 	{ .verb = "why",
 	  .arguments = "PORT",
-	  .summary = "Say why a port of one gateway works or not: PORT or ADDRESS:PORT[/PROTOCOL]",
+	  .summary = "Say why a port works or not: PORT or ADDRESS:PORT[/PROTOCOL]",
 	  .details =
-		  "Walks the way of a packet from the public address to the service on the host, "
-		  "and ends with 1 where a step of it is broken.",
+		  "schedd says whose it is, whether that runs, and which gateway has it. With "
+		  "--gateway, that\ngateway walks the way of a packet from the public address to the "
+		  "service on the host. It\nends with 1 where a step is broken.",
 	  .options = &port_why_options,
 	  .min_arguments = 1,
 	  .max_arguments = 1,
-	  .sides = SIDE_GATEWAY,
+	  .sides = SIDE_SCHEDD | SIDE_GATEWAY,
 	  .run = port_why_run },
 };
 

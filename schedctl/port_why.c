@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* "port why": one gateway walks the way of a port, and the steps are shown. */
+/* "port why": what schedd knows of a port, or how one gateway walks its way, step by step. */
 #include "schedctl/port_why.h"
 
 #include <errno.h>
@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "schedctl/place.h"
+#include "schedctl/port_trace.h"
 #include "schedctl/text.h"
 
 static const struct args_option options[] = {
@@ -67,11 +68,14 @@ static int find_address(struct context *context, struct place *place, struct err
 	return 0;
 }
 
-static int ask(struct context *context, const struct place *place, const char *source, json_t **ret,
+static int ask(struct context *context, struct place *place, const char *source, json_t **ret,
 	       struct error *err)
 {
 	char path[CLIENT_PATH_MAX], address[ADDRESS_STRING_MAX];
+	int r = place->address.family == AF_UNSPEC ? find_address(context, place, err) : 0;
 
+	if (r < 0)
+		return r;
 	(void)snprintf(path, sizeof(path), "/v1/mappings/%s/%s/%u:why%s%s",
 		       address_format(&place->address, address), protocol_name(place->protocol),
 		       place->port, source ? "?source=" : "", source ? source : "");
@@ -147,9 +151,14 @@ int port_why_run(struct context *context, const struct args *args, struct error 
 				 "--source \"%s\" is not an IP address", source);
 	if (place.protocol == PROTOCOL_INVALID)
 		place.protocol = PROTOCOL_TCP;
-	if (place.address.family == AF_UNSPEC)
-		r = find_address(context, &place, err);
-	if (r == 0)
+	if (source && context->side == SIDE_SCHEDD)
+		return error_set(err, -EINVAL, "usage", "source",
+				 "--source is for a gateway to say: add --gateway SOCKET, usually "
+				 "/run/portico/gatewayd.sock");
+	if (context->side == SIDE_SCHEDD)
+		r = port_trace(context, &place.address, place.port, protocol_name(place.protocol),
+			       &answer, err);
+	else
 		r = ask(context, &place, source, &answer, err);
 	if (r == 0)
 		r = print(&context->output, answer);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* "port why": one gateway walks the way of a port, and the steps are shown. */
+/* "port why": what schedd knows of a port, or how one gateway walks its way, step by step. */
 #pragma once
 
 #include "schedctl/command.h"

@@ -268,3 +268,75 @@ each() { # FORM
 	[[ $stderr == 'schedctl: '*none* ]]
 	[ "$(SCHEDD -o json env show right | jq -r .power)" = off ]
 }
+
+@test "--wait tells the way on stderr: lines, and on a terminal one line with a bar" {
+	run --separate-stderr SCHEDD -o json env create --name waits "${made[@]}" --pool nowhere --wait --timeout 1s
+	[ "$status" -eq 1 ]
+	[ "$(jq -r '[.name, .phase, (.password | length)] | join(" ")' <<<"$output")" = 'waits pending 20' ]
+	[[ $stderr == 'waits: pending/placing: no host can take'*$'\n''schedctl: waits is still pending/placing: no host'*'see schedctl env show waits' ]]
+	[[ $stderr != *[$'\r\e#']* && $stderr != *'[..'* ]]
+	TERM=xterm run script -qec "$BUILD_DIR/schedctl/schedctl --server unix:$lab_dir/schedd.sock env start waits --wait --timeout 1s" /dev/null
+	[ "$status" -eq 1 ]
+	[[ $output == *$'\r\e[K[....................] waits: pending/placing: no host'*'schedctl: waits is still pending'* ]]
+}
+
+step() { # NAME: "RESULT MESSAGE" of a step in $output
+	jq -r --arg name "$1" '.steps[] | select(.name == $name) | .result + " " + .message' <<<"$output"
+}
+
+why() { # STATUS BROKEN PORT
+	run --separate-stderr SCHEDD -o json port why "$3"
+	[ "$status" -eq "$1" ]
+	[ "$(jq -r .broken <<<"$output")" = "$2" ]
+}
+
+@test "port why, as far as schedd knows: from a port that nobody has to one that rests" {
+	local port id epoch revision
+	run --separate-stderr SCHEDD port why 30900
+	[ "$status" -eq 3 ]
+	[[ $stderr == 'schedctl: nobody has port 30900/tcp; schedctl port list shows which are given' ]]
+	SCHEDD env create --name way "${made[@]}" --pool nowhere -o name
+	port=$(SCHEDD -o json env show way | jq '.ports[0].port')
+	why 1 environment "$port"
+	[[ $(step port) == 'warn it is reserved for env-'* ]]
+	[[ $(step environment) == 'fail way is pending: no host can take way'* ]]
+	[[ $(step gateway) == 'ok gw1 has that address'* ]]
+	run --separate-stderr SCHEDD port why "$lab_public:$port/tcp"
+	[ "$status" -eq 1 ]
+	[[ $output == STEP*REMEDY*environment*fail*'schedctl env show way'* ]]
+	[[ $stderr == "schedctl: port $port/tcp is broken at \"environment\": way is pending"* ]]
+	# A customer asks of its own only, and sees no gateways.
+	SCHEDD customer create mallory -o name
+	SCHEDD token create mallory --role customer --subject mallory --save "$lab_dir/mallory"
+	run --separate-stderr SCHEDD --token-file "$lab_dir/mallory" port why "$port"
+	[ "$status" -eq 3 ]
+	SCHEDD env delete way --wait --timeout 20s
+	why 1 port "$port"
+	[[ $(step port) == 'fail it rests until 20'* ]]
+	# One that runs, as its host and its gateway say.
+	register way-host way
+	SCHEDD env create --name runs "${made[@]}" --pool way -o name
+	on_host() { [ "$(api GET /v1/environments/runs | jq -r .host)" = way-host ]; }
+	lab_wait 10 on_host
+	id=$(api GET /v1/environments/runs | jq -r .id)
+	port=$(api GET /v1/environments/runs | jq '.ports[0].port')
+	revision=$(api GET /v1/environments/runs | jq .revision)
+	epoch=$(api POST /v1/gateways -d "{\"name\":\"gw1\",\"addresses\":[\"$lab_public\"],\"version\":\"1\"}" | jq .epoch)
+	api POST /v1/hosts/way-host/status -o /dev/null -d '{"epoch":'"$epoch"',"revision":'"$revision"',
+		"capacity":{"cpu_milli":8000,"memory_bytes":8589934592,"gpus":[]},"containers":[{"environment":"'"$id"'",
+		"revision":'"$revision"',"state":"ready","services":[{"service":"ssh","protocol":"tcp","address":"10.0.1.2","port":41000}]}]}'
+	applied() {
+		api POST /v1/gateways/gw1/status -o /dev/null -d "{\"epoch\":$epoch,\"failed\":[],\"mappings\":1,
+			\"revision\":$(api GET /v1/gateways/gw1 | jq .desired_revision)}"
+		[ "$(api GET /v1/environments/runs | jq -r .phase)" = running ]
+	}
+	lab_wait 10 applied
+	why 0 null "$port"
+	[ "$(jq -r '[.steps[].result] | unique | join(" ")' <<<"$output")" = ok ]
+	[[ $(step environment) == 'ok runs runs on host way-host' ]]
+	api POST /v1/gateways/gw1/status -o /dev/null -d "{\"epoch\":$epoch,\"mappings\":0,\"failed\":[{\"address\":\"$lab_public\",
+		\"protocol\":\"tcp\",\"port\":$port,\"reason\":\"the kernel says no\"}],
+		\"revision\":$(api GET /v1/gateways/gw1 | jq .desired_revision)}"
+	why 1 gateway "$port"
+	[ "$(step gateway)" = 'fail gw1 could not apply it: the kernel says no' ]
+}
