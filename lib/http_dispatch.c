@@ -143,6 +143,20 @@ static struct http_connection *find_connection(struct http_server *server,
 	return connection;
 }
 
+void http_connection_engage(struct http_connection *connection)
+{
+	if (connection->idle)
+		TAILQ_REMOVE(&connection->server->idle, connection, idle_entry);
+	connection->idle = false;
+}
+
+void http_connection_settle(struct http_connection *connection)
+{
+	if (!connection->idle)
+		TAILQ_INSERT_TAIL(&connection->server->idle, connection, idle_entry);
+	connection->idle = true;
+}
+
 /* The handler has not answered inside its call: from here on a client may go at any time. */
 static void watch_pending(struct http_server *server, struct http_connection *connection,
 			  struct http_request *request)
@@ -175,8 +189,10 @@ static void arrived(struct evhttp_request *evreq, struct http_server *server)
 	request->connection = connection;
 	request->evreq = evreq;
 	LIST_INSERT_HEAD(&server->requests, request, entry);
-	if (connection)
+	if (connection) {
 		connection->request = request;
+		http_connection_engage(connection);
+	}
 	r = http_query_parse(uri ? evhttp_uri_get_query(uri) : NULL, &request->query);
 	if (r < 0) {
 		error_set(&err, -EINVAL, "invalid", "query",

@@ -36,6 +36,8 @@ static void request_free(struct http_request *request)
 		LIST_REMOVE(request, entry);
 	if (request->connection)
 		request->connection->request = NULL;
+	if (request->connection && !request->connection->stream)
+		http_connection_settle(request->connection);
 	http_fields_clear(&request->params);
 	http_fields_clear(&request->query);
 	free(request->path);
@@ -430,6 +432,7 @@ void http_stream_end(struct http_stream *stream)
 	LIST_REMOVE(stream, entry);
 	attachment_release(&stream->attachment);
 	stream->connection->stream = NULL;
+	http_connection_settle(stream->connection);
 	stream->server->stats.streams_open--;
 	free(stream);
 	evhttp_send_reply_end(evreq);

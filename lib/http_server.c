@@ -104,6 +104,7 @@ static void refuse(struct http_connection *connection, int status, const struct 
 	*refusal = (struct refusal){ .connection = connection };
 	bufferevent_getcb(connection->bev, NULL, NULL, &refusal->on_event, &refusal->arg);
 	connection->refused = true;
+	http_connection_engage(connection); /* it ends soon by itself */
 	connection->reading = false;
 	bufferevent_setcb(connection->bev, refusal_drain, refusal_written, refusal_event, refusal);
 	refusal_drain(connection->bev, NULL);
@@ -190,6 +191,7 @@ static void connection_closed(struct evhttp_connection *evcon, void *userdata)
 	event_del(&connection->excess);
 	event_del(&connection->deadline);
 	LIST_REMOVE(connection, entry);
+	http_connection_engage(connection);
 	if (connection->hh.tbl)
 		HASH_DEL(connection->server->by_evcon, connection);
 	connection->server->stats.connections_open--;
@@ -233,6 +235,16 @@ static void attach(struct http_connection *connection)
 	HASH_ADD_PTR(connection->server->by_evcon, evcon, connection);
 }
 
+/* Who makes room for the newcomer: the one that has had nothing for the longest time, so that those
+ * who only hold connections, or send requests that never end, shut each other out and nobody else.
+ */
+static struct http_connection *longest_idle(struct http_connection *newcomer)
+{
+	struct http_connection *first = TAILQ_FIRST(&newcomer->server->idle);
+
+	return first && first->hh.tbl ? first : newcomer;
+}
+
 static void adopt(evutil_socket_t fd, short what, void *userdata)
 {
 	struct http_connection *connection = userdata;
@@ -243,7 +255,7 @@ static void adopt(evutil_socket_t fd, short what, void *userdata)
 	if (server->stats.connections_open <= server->limits.connections)
 		return;
 	server->stats.connections_refused++;
-	drop(connection);
+	drop(longest_idle(connection));
 }
 
 /* Takes over bev, which may be NULL. */
@@ -267,6 +279,7 @@ static struct http_connection *follow(struct http_server *server, struct event_b
 	event_priority_set(&connection->adopt, 0);
 	event_active(&connection->adopt, EV_TIMEOUT, 0);
 	LIST_INSERT_HEAD(&server->connections, connection, entry);
+	http_connection_settle(connection);
 	server->stats.connections_open++;
 	return connection;
 }
@@ -520,6 +533,7 @@ int http_server_new(struct http_server **ret, struct event_base *base,
 	if (!server)
 		return -ENOMEM;
 	server->base = base;
+	TAILQ_INIT(&server->idle);
 	set_limits(server, limits);
 	server->evhttp = new_evhttp(server, connection_accepted);
 	if (!server->evhttp) {

@@ -41,6 +41,8 @@ struct http_connection {
 	bool handshake;  /* of TLS, not seen to be done */
 	bool reading;    /* a request has begun and is not complete */
 	bool refused;    /* we have answered over evhttp's head and only wait for the end */
+	bool idle;       /* in the server's list of these */
+	TAILQ_ENTRY(http_connection) idle_entry;
 	struct http_request *request; /* the one that is being handled, or NULL */
 	struct http_stream *stream;   /* its answer, or NULL */
 	UT_hash_handle hh;            /* by evcon, once adopted */
@@ -95,6 +97,8 @@ struct http_server {
 	void *filter_userdata;
 	struct http_socket *sockets;
 	LIST_HEAD(, http_connection) connections;
+	/* Those without a request that is being handled and without a stream, the longest first. */
+	TAILQ_HEAD(, http_connection) idle;
 	struct http_connection *by_evcon;
 	LIST_HEAD(, http_request) requests;
 	LIST_HEAD(, http_stream) streams;
@@ -110,6 +114,11 @@ void http_request_connection_closed(struct http_connection *connection);
 
 /* The server is being freed: pending requests lose evhttp, streams end. */
 void http_request_server_closed(struct http_server *server);
+
+/* It has a request that is being handled, or has no more: over the limit of connections, those that
+ * have none make room for others. */
+void http_connection_engage(struct http_connection *connection);
+void http_connection_settle(struct http_connection *connection);
 
 /* Watches for the client's going away while nothing is read from it. */
 void http_connection_watch_close(struct http_connection *connection);

@@ -92,7 +92,7 @@ as_before() {
 	done
 }
 
-@test "more connections than there may be are closed, and those that are there go on" {
+@test "more connections than there may be: those that do nothing make room, and those that do something go on" {
 	local refused
 	refused=$(metric portico_sched_http_connections_refused_total)
 	crowd_start watch 250

@@ -143,23 +143,48 @@ calm() {
 	lab_wait 10 is portico_sched_http_connections 1
 }
 
-@test "half-open connections keep nobody out" {
-	python3 - "$lab_dir/schedd.sock" <<'END' &
-import socket, sys, time
+# HOW COUNT: connections that hold what they can, until each of them was closed.
+crowd() {
+	python3 - "$lab_dir/schedd.sock" "$1" "$2" "$lab_dir/crowd" <<'END'
+import socket, sys
 open_ones = []
-for _ in range(90):
+for _ in range(int(sys.argv[3])):
     connection = socket.socket(socket.AF_UNIX)
     connection.connect(sys.argv[1])
-    connection.sendall(b"POST /v1/environments HTTP/1.1\r\nContent-Length: 10\r\n\r\n")
+    if sys.argv[2] == "half":
+        connection.sendall(b"POST /v1/environments HTTP/1.1\r\nContent-Length: 10\r\n\r\n")
     open_ones.append(connection)
+open(sys.argv[4], "w").close()
 for connection in open_ones:
     connection.settimeout(20)
-    while connection.recv(1000):
+    try:
+        while connection.recv(1000):
+            pass
+    except ConnectionResetError:
         pass
 END
-	local crowd=$!
-	call GET /v1/hosts -f
-	wait "$crowd" # each was answered or closed by itself
+}
+
+# Ninety are fewer than the limit, and 300 are more.
+@test "half-open and idle connections keep nobody out, however many they are, and end no stream" {
+	local how n pid
+	lab_start held - curl -sN --unix-socket "$lab_dir/schedd.sock" 'http://localhost/v1/hosts?watch=1'
+	lab_wait 10 grep -q synced "$lab_dir/log/held"
+	for how in half idle; do
+		for n in 90 300; do
+			rm -f "$lab_dir/crowd"
+			crowd "$how" "$n" 3>&- &
+			pid=$!
+			lab_wait 10 test -e "$lab_dir/crowd"
+			call GET /v1/hosts -f >/dev/null
+			[ "$(metric portico_sched_http_connections)" -le 100 ]
+			wait "$pid" # each was answered or closed by itself
+			lab_wait 10 is portico_sched_http_connections 2
+		done
+	done
+	[ "$(metric portico_sched_http_connections_refused_total)" -ge 400 ]
+	lab_pid held
+	lab_stop held
 	lab_wait 10 is portico_sched_http_connections 1
 }
 
