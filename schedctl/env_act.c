@@ -150,8 +150,10 @@ int env_move(struct context *context, const struct args *args, struct error *err
 			   .done = "has moved",
 			   .body = body };
 
-	if (!body || (host && json_object_set_new(body, "host", json_string(host)) < 0))
+	if (!body)
 		return -ENOMEM;
+	if (host && json_object_set_new(body, "host", json_string(host)) < 0)
+		return error_set(err, -EINVAL, "usage", "to", "--to \"%s\" is not UTF-8", host);
 	return act_on_each(context, args, &act, err);
 }
 

@@ -67,6 +67,7 @@ usage() {
 	usage '--memory "1Q"' env create --name demo --image dev --cpu 1 --memory 1Q
 	usage '--service "web"' "${create[@]}" --service web
 	usage '--ssh-key' "${create[@]}" --ssh-key /nonexistent.pub
+	usage '" is not UTF-8' env move demo --to $'h\xff'
 	usage '--timeout "soon"' "${create[@]}" --wait --timeout soon
 	usage 'port "0" is not in 1…65535' --gateway /nowhere port open 0 10.0.0.5:22
 	usage 'target "10.0.0.5" is not ADDRESS:PORT' --gateway /nowhere port open 1 10.0.0.5
