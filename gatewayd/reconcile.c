@@ -3,19 +3,12 @@
  * the event loop into one kernel transaction, answers each when its own is committed, and repairs
  * the table when it is not what it should be. It owns the ledger.
  */
-#include "gatewayd/reconcile.h"
+#include "gatewayd/reconcile_private.h"
 
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
-#include "gatewayd/ban_store.h"
-#include "gatewayd/change_queue.h"
-#include "gatewayd/entry_mapping.h"
-#include "gatewayd/refusals.h"
-#include "gatewayd/restore.h"
-#include "gatewayd/sweeper.h"
-#include "lib/backoff.h"
 #include "lib/clock.h"
 #include "lib/log.h"
 #include "lib/loop.h"
@@ -28,56 +21,10 @@
 #define EXPIRY_WAIT_MAX_MS 60000
 #define SUBJECT "table inet portico"
 
-struct reconciler {
-	struct reconciler_config config;
-	struct event_base *base;
-	struct ledger ledger;
-	struct applier applier;
-	struct sweeper *sweeper;
-	struct refusals *refusals;
-	struct change_queue queue;
-	struct journal journal;
-	struct ban_keeper bans;
-	uint64_t revision;
-	bool intended; /* the journal's keys are noted in the state file */
-	bool in_sync;
-	bool looks_soon; /* the audit comes in a moment, as somebody changed the table */
-	char reason[ERROR_MESSAGE_MAX];
-	struct event commit, audit, retry, expiry;
-	struct backoff backoff;
-	void (*on_socket)(uint32_t port_id, void *userdata);
-	void *on_socket_userdata;
-	struct metric *transaction_seconds;
-};
-
 static void touch(struct reconciler *reconciler)
 {
 	if (reconciler->config.on_change)
 		reconciler->config.on_change(reconciler->config.userdata);
-}
-
-/* ---- what is kept ---- */
-
-/* Before the kernel gets it, so that nothing is lost by dying between its commit and ours. */
-static void intend(struct reconciler *reconciler)
-{
-	struct state *state = reconciler->config.state;
-
-	if (!state)
-		return;
-	for (size_t i = 0; !reconciler->intended && i < reconciler->journal.n; i++)
-		state_note(state, journal_key(&reconciler->journal, i));
-	state_intend(state);
-	reconciler->intended = true;
-}
-
-/* Before anybody is answered: what was answered is not lost with this process. */
-static void keep(struct reconciler *reconciler)
-{
-	intend(reconciler); /* what the kernel need not know of */
-	if (reconciler->config.state)
-		state_commit(reconciler->config.state, reconciler->revision);
-	reconciler->intended = false;
 }
 
 /* ---- hooks of the applier ---- */
@@ -87,7 +34,7 @@ static void on_plan(const struct plan *plan, void *userdata)
 	struct reconciler *reconciler = userdata;
 
 	sweeper_note(reconciler->sweeper, plan);
-	intend(reconciler);
+	reconciler_intend(reconciler);
 	accounting_note(reconciler->config.accounting, plan);
 }
 
@@ -112,32 +59,6 @@ static void on_socket(uint32_t port_id, void *userdata)
 
 	if (reconciler->on_socket)
 		reconciler->on_socket(port_id, reconciler->on_socket_userdata);
-}
-
-/* ---- the sweeper's keeper ---- */
-
-static void on_sweep(const struct mapping_key *key, const struct endpoint *led, void *userdata)
-{
-	state_note_sweep(userdata, key, led);
-}
-
-static void on_spare(const struct mapping_key *key, void *userdata)
-{
-	state_note_spare(userdata, key);
-}
-
-static void on_swept(void *userdata)
-{
-	state_swept(userdata);
-}
-
-static void keep_sweeps(struct reconciler *reconciler)
-{
-	const struct sweep_keeper keeper = { on_sweep, on_spare, on_swept,
-					     reconciler->config.state };
-
-	if (reconciler->config.state)
-		sweeper_keep(reconciler->sweeper, &keeper);
 }
 
 /* ---- running ---- */
@@ -238,7 +159,7 @@ static void on_done(struct reconciler *reconciler)
 	uint64_t look;
 
 	reconciler->revision = change_queue_number(&reconciler->queue, reconciler->revision);
-	keep(reconciler);
+	reconciler_keep(reconciler);
 	journal_clear(&reconciler->journal);
 	set_reason(reconciler, "");
 	backoff_reset(&reconciler->backoff);
@@ -433,79 +354,6 @@ void reconciler_doubt(struct reconciler *reconciler)
 
 /* ---- start ---- */
 
-static size_t write_mapping(const struct mapping_key *key, char buffer[MAPPING_TEXT_MAX],
-			    void *userdata)
-{
-	struct reconciler *reconciler = userdata;
-	const struct entry *entry = ledger_find(&reconciler->ledger, key);
-
-	return entry && (entry->flags & ENTRY_DESIRED) ? entry_write(entry, buffer) : 0;
-}
-
-static int each_sweep(int (*take)(const struct sweep *sweep, void *userdata), void *take_userdata,
-		      void *userdata)
-{
-	const struct reconciler *reconciler = userdata;
-
-	return sweeper_each(reconciler->sweeper, take, take_userdata);
-}
-
-static size_t count_desired(void *userdata)
-{
-	const struct reconciler *reconciler = userdata;
-
-	return reconciler->ledger.n_desired;
-}
-
-/* The kernel's table knows best; without one, the state file is all there is. */
-static int restore_bans(struct reconciler *reconciler)
-{
-	struct state *state = reconciler->config.state;
-	int r = 0;
-
-	if (state && !reconciler->applier.structure.table)
-		r = ban_store_read(state, clock_unix_seconds(), &reconciler->bans.bans);
-	if (r == 0)
-		r = ban_keeper_adopt(&reconciler->bans, &reconciler->ledger.members);
-	if (state)
-		ban_store_attach(state, &reconciler->bans);
-	return r;
-}
-
-static int restore(struct reconciler *reconciler, struct restore_result *ret, struct error *err)
-{
-	struct sweep_list sweeps = { 0 };
-	const struct restore_config config = {
-		.applier = &reconciler->applier,
-		.ledger = &reconciler->ledger,
-		.addresses = reconciler->config.addresses,
-		.n_addresses = reconciler->config.n_addresses,
-		.map_size = reconciler->config.shape.map_size,
-		.state = reconciler->config.state,
-		.sweeps = &sweeps,
-	};
-	const struct state_source source = { .write_mapping = write_mapping,
-					     .count = count_desired,
-					     .each_sweep = each_sweep,
-					     .userdata = reconciler };
-	int r;
-
-	r = restore_run(&config, ret, err);
-	sweeper_note_kept(reconciler->sweeper, &sweeps);
-	sweep_list_clear(&sweeps);
-	if (r < 0)
-		return r;
-	r = restore_bans(reconciler);
-	if (r < 0)
-		return error_set(err, r, "internal", NULL, "cannot take up the bans: %s",
-				 strerror(-r));
-	if (!config.state)
-		return 0;
-	reconciler->revision = state_revision(config.state);
-	state_start(config.state, &source, restore_differs(ret));
-	return 0;
-}
-
 static int start(struct reconciler *reconciler, struct error *err)
 {
 	const struct applier_hooks hooks = {
@@ -523,7 +371,7 @@ static int start(struct reconciler *reconciler, struct error *err)
 			 &hooks, err);
 	if (r < 0)
 		return r;
-	r = restore(reconciler, &restored, err);
+	r = reconciler_restore(reconciler, &restored, err);
 	if (r < 0)
 		return r;
 	r = source_desire(&reconciler->config.source, reconciler->config.links,
@@ -575,7 +423,7 @@ int reconciler_new(struct reconciler **ret, struct event_base *base,
 		return error_set(err, r, "kernel", NULL, "cannot open a conntrack socket: %s",
 				 strerror(-r));
 	sweeper_on_looked(reconciler->sweeper, on_looked, reconciler);
-	keep_sweeps(reconciler);
+	reconciler_keep_sweeps(reconciler);
 	sweeper_observe(reconciler->sweeper, accounting_observer(config->accounting));
 	r = refusals_new(&reconciler->refusals, base, &reconciler->config.shape,
 			 &reconciler->ledger);
