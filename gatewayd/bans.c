@@ -8,6 +8,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "lib/array.h"
+
 void bans_clear(struct bans *bans)
 {
 	for (size_t i = 0; i < bans->n; i++)
@@ -18,17 +20,12 @@ void bans_clear(struct bans *bans)
 
 static int append(struct bans *bans, const struct ban *ban)
 {
-	struct ban **grown, *copy;
+	struct ban **grown = array_grow(bans->items, sizeof(*grown), bans->n, &bans->allocated);
+	struct ban *copy;
 
-	if (bans->n == bans->allocated) {
-		size_t wanted = bans->allocated ? 2 * bans->allocated : 16;
-
-		grown = reallocarray(bans->items, wanted, sizeof(struct ban *));
-		if (!grown)
-			return -ENOMEM;
-		bans->items = grown;
-		bans->allocated = wanted;
-	}
+	if (!grown)
+		return -ENOMEM;
+	bans->items = grown;
 	copy = malloc(sizeof(*copy));
 	if (!copy)
 		return -ENOMEM;

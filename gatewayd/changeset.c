@@ -10,8 +10,7 @@
 
 #include "gatewayd/restrictions.h"
 #include "gatewayd/shape.h"
-
-#define CHANGES_FIRST 4
+#include "lib/array.h"
 
 struct journal_record {
 	struct mapping_key key;
@@ -64,16 +63,13 @@ int changeset_new(struct changeset **ret, size_t n_changes)
 
 struct change *changeset_add(struct changeset *changeset)
 {
-	size_t wanted = changeset->allocated ? 2 * changeset->allocated : CHANGES_FIRST;
-	struct change *grown, *added;
+	struct change *grown = array_grow(changeset->changes, sizeof(*grown), changeset->n_changes,
+					  &changeset->allocated);
+	struct change *added;
 
-	if (changeset->n_changes == changeset->allocated) {
-		grown = reallocarray(changeset->changes, wanted, sizeof(*grown));
-		if (!grown)
-			return NULL;
-		changeset->changes = grown;
-		changeset->allocated = wanted;
-	}
+	if (!grown)
+		return NULL;
+	changeset->changes = grown;
 	added = &changeset->changes[changeset->n_changes++];
 	*added = (struct change){ 0 };
 	return added;
@@ -166,19 +162,14 @@ const struct mapping_key *journal_key(const struct journal *journal, size_t inde
 /* Notes the desired side of a key as it is now. */
 static int note(struct journal *journal, const struct ledger *ledger, const struct mapping_key *key)
 {
+	struct journal_record *grown =
+		array_grow(journal->records, sizeof(*grown), journal->n, &journal->allocated);
 	const struct entry *entry = ledger_find(ledger, key);
 	struct journal_record record = { .key = *key };
 
-	if (journal->n == journal->allocated) {
-		size_t wanted = journal->allocated ? 2 * journal->allocated : 16;
-		struct journal_record *grown =
-			reallocarray(journal->records, wanted, sizeof(*journal->records));
-
-		if (!grown)
-			return -ENOMEM;
-		journal->records = grown;
-		journal->allocated = wanted;
-	}
+	if (!grown)
+		return -ENOMEM;
+	journal->records = grown;
 	if (entry && (entry->flags & ENTRY_DESIRED)) {
 		record.desired = true;
 		record.target = entry->target;

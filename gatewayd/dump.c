@@ -16,6 +16,7 @@
 #include "gatewayd/dump_structure.h"
 #include "gatewayd/element.h"
 #include "gatewayd/intervals.h"
+#include "lib/array.h"
 #include "lib/clock.h"
 
 #define REPEATS_MAX 20
@@ -80,20 +81,6 @@ int dump_generation(struct netlink *netlink, uint32_t *ret)
 
 /* ---- elements ---- */
 
-/* The items with room for one more; NULL when out of memory, and they stay as they are. */
-static void *grow(void *items, size_t size, size_t n, size_t *allocated)
-{
-	size_t wanted = *allocated ? 2 * *allocated : 64;
-	void *grown;
-
-	if (n < *allocated)
-		return items;
-	grown = reallocarray(items, wanted, size);
-	if (grown)
-		*allocated = wanted;
-	return grown;
-}
-
 static int add_mapping(struct dumper *dumper, const struct element *element)
 {
 	struct dump *dump = dumper->dump;
@@ -111,7 +98,8 @@ static int add_mapping(struct dumper *dumper, const struct element *element)
 	if (shape_map_of(dumper->shape, &read.key, read.expires_at != 0) != dumper->set &&
 	    !shape_set_has_timeout(dumper->set))
 		dump->structure.stale = true;
-	grown = grow(dump->elements, sizeof(*grown), dump->n_elements, &dump->elements_allocated);
+	grown = array_grow(dump->elements, sizeof(*grown), dump->n_elements,
+			   &dump->elements_allocated);
 	if (!grown)
 		return -ENOMEM;
 	dump->elements = grown;
@@ -140,8 +128,8 @@ static int add_member(const struct element *element, void *userdata)
 {
 	struct dumper *dumper = userdata;
 	struct dump *dump = dumper->dump;
-	struct dump_member *grown =
-		grow(dump->members, sizeof(*grown), dump->n_members, &dump->members_allocated);
+	struct dump_member *grown = array_grow(dump->members, sizeof(*grown), dump->n_members,
+					       &dump->members_allocated);
 	char *comment = NULL;
 
 	if (!grown)

@@ -7,6 +7,8 @@
 #include <errno.h>
 #include <string.h>
 
+#include "lib/array.h"
+
 void intervals_clear(struct intervals *intervals)
 {
 	free(intervals->starts);
@@ -14,24 +16,10 @@ void intervals_clear(struct intervals *intervals)
 	*intervals = INTERVALS_INIT;
 }
 
-/* The items with room for one more; NULL when out of memory, and they stay as they are. */
-static void *grow(void *items, size_t size, size_t n, size_t *allocated)
-{
-	size_t wanted = *allocated ? 2 * *allocated : 64;
-	void *grown;
-
-	if (n < *allocated)
-		return items;
-	grown = reallocarray(items, wanted, size);
-	if (grown)
-		*allocated = wanted;
-	return grown;
-}
-
 static int add_end(struct intervals *intervals, const struct member_key *key)
 {
-	struct member_key *grown = grow(intervals->ends, sizeof(*grown), intervals->n_ends,
-					&intervals->ends_allocated);
+	struct member_key *grown = array_grow(intervals->ends, sizeof(*grown), intervals->n_ends,
+					      &intervals->ends_allocated);
 
 	if (!grown)
 		return -ENOMEM;
@@ -46,8 +34,8 @@ int intervals_add(struct intervals *intervals, const struct element *element)
 
 	if (element->interval_end)
 		return add_end(intervals, &element->key);
-	grown = grow(intervals->starts, sizeof(*grown), intervals->n_starts,
-		     &intervals->starts_allocated);
+	grown = array_grow(intervals->starts, sizeof(*grown), intervals->n_starts,
+			   &intervals->starts_allocated);
 	if (!grown)
 		return -ENOMEM;
 	intervals->starts = grown;

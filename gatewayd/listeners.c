@@ -15,6 +15,7 @@
 #include <string.h>
 
 #include "gatewayd/socket_owner.h"
+#include "lib/array.h"
 
 #define TIMEOUT_MS 1000
 #define REQUEST_MAX 256
@@ -135,18 +136,14 @@ struct reading {
 
 static int take_listener(struct reading *reading, const struct listener *listener)
 {
+	struct listener *grown;
+
 	if (reading->n == LIST_MAX)
 		return -E2BIG;
-	if (reading->n == reading->allocated) {
-		size_t wanted = reading->allocated ? 2 * reading->allocated : 64;
-		struct listener *grown =
-			reallocarray(reading->list, wanted, sizeof(*reading->list));
-
-		if (!grown)
-			return -ENOMEM;
-		reading->list = grown;
-		reading->allocated = wanted;
-	}
+	grown = array_grow(reading->list, sizeof(*grown), reading->n, &reading->allocated);
+	if (!grown)
+		return -ENOMEM;
+	reading->list = grown;
 	reading->list[reading->n++] = *listener;
 	return 0;
 }

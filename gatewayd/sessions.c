@@ -56,17 +56,6 @@ static void label_of(const struct flow_table *table, const struct account *accou
 	shape_label_parse(entry ? entry->label : NULL, ret);
 }
 
-static bool is_from(const struct address *source, const struct prefix *prefix)
-{
-	unsigned whole = prefix->length / 8, rest = prefix->length % 8;
-	uint8_t mask = (uint8_t)(0xff00u >> rest);
-
-	if (source->family != prefix->address.family ||
-	    memcmp(source->bytes, prefix->address.bytes, whole) != 0)
-		return false;
-	return rest == 0 || (source->bytes[whole] & mask) == prefix->address.bytes[whole];
-}
-
 static bool is_chosen(const struct flow_table *table, const struct session_filter *filter,
 		      uint32_t flow)
 {
@@ -78,7 +67,7 @@ static bool is_chosen(const struct flow_table *table, const struct session_filte
 	account = account_of(table, flow);
 	if (filter->port > 0 && account->key.port != filter->port)
 		return false;
-	if (filter->from && !is_from(&table->store.flows[flow].source.address, &filter->source))
+	if (filter->from && !prefix_has(&filter->source, &table->store.flows[flow].source.address))
 		return false;
 	if (!filter->environment)
 		return true;

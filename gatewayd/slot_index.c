@@ -7,6 +7,8 @@
 #include <errno.h>
 #include <string.h>
 
+#include "lib/array.h"
+
 #define SLOTS_FIRST 64
 
 uint64_t hash_bytes(uint64_t hash, const void *data, size_t length)
@@ -20,15 +22,11 @@ uint64_t hash_bytes(uint64_t hash, const void *data, size_t length)
 
 int index_list_add(struct index_list *list, uint32_t item)
 {
-	if (list->n == list->allocated) {
-		size_t wanted = list->allocated ? 2 * list->allocated : 64;
-		uint32_t *grown = reallocarray(list->items, wanted, sizeof(*grown));
+	uint32_t *grown = array_grow(list->items, sizeof(*grown), list->n, &list->allocated);
 
-		if (!grown)
-			return -ENOMEM;
-		list->items = grown;
-		list->allocated = wanted;
-	}
+	if (!grown)
+		return -ENOMEM;
+	list->items = grown;
 	list->items[list->n++] = item;
 	return 0;
 }

@@ -83,23 +83,6 @@ void why_check_element(struct why_subject *subject, struct why_report *report)
 
 #define ASK_FOR_ONE "ask for one client: ?source=ADDRESS, port why --source ADDRESS"
 
-static bool prefix_has(const struct prefix *prefix, const struct address *address)
-{
-	size_t bits = prefix->length;
-
-	if (prefix->address.family != address->family)
-		return false;
-	for (size_t i = 0; bits > 0; i++) {
-		unsigned take = (unsigned)MIN(bits, (size_t)8);
-		unsigned difference = prefix->address.bytes[i] ^ address->bytes[i];
-
-		if (difference >> (8 - take))
-			return false;
-		bits -= take;
-	}
-	return true;
-}
-
 static void check_bans(const struct why_subject *subject, struct why_report *report)
 {
 	const struct bans *bans = subject->view->bans;

@@ -327,6 +327,14 @@ bool prefix_contains(const struct prefix *outer, const struct prefix *inner)
 		((outer->address.bytes[bytes] ^ inner->address.bytes[bytes]) & mask) == 0);
 }
 
+bool prefix_has(const struct prefix *prefix, const struct address *address)
+{
+	const struct prefix host = { .address = *address,
+				     .length = (uint8_t)(8 * address_length(address)) };
+
+	return prefix_contains(prefix, &host);
+}
+
 const char *prefix_format(const struct prefix *prefix, char buffer[PREFIX_STRING_MAX])
 {
 	char address[ADDRESS_STRING_MAX];

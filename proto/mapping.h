@@ -88,4 +88,6 @@ int prefix_parse(const char *text, struct prefix *ret) _must_check_;
 #define PREFIX_STRING_MAX (ADDRESS_STRING_MAX + 4)
 /* Whether inner is outer or lies within it. */
 bool prefix_contains(const struct prefix *outer, const struct prefix *inner);
+/* Whether the address is in it. */
+bool prefix_has(const struct prefix *prefix, const struct address *address);
 const char *prefix_format(const struct prefix *prefix, char buffer[PREFIX_STRING_MAX]);
