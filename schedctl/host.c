@@ -177,8 +177,7 @@ static const struct command commands[] = {
 	  .run = host_cordon },
 	{ .verb = "drain",
 	  .arguments = "HOST…",
-	  .summary =
-		  "Empty hosts: what can move does, the rest stays until it is deleted",
+	  .summary = "Empty hosts: what can move does, the rest stays until it is deleted",
 	  .options = &host_drain_options,
 	  .min_arguments = 1,
 	  .max_arguments = SIZE_MAX,
