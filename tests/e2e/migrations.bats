@@ -183,6 +183,10 @@ complaints() { # DATABASE NUMBER
 	done
 }
 
+has_ports_of() { # DATABASE
+	diff <(call GET /v1/ports | jq -r '.items[].port') <(sql "$1" "SELECT port FROM port_mappings ORDER BY port")
+}
+
 @test "each version, with its rows, becomes the newest by a start of schedd" {
 	local n
 	database fresh
@@ -196,7 +200,7 @@ complaints() { # DATABASE NUMBER
 		[ "$(call GET /v1/environments | jq -r '.items[].id' | sort)" = \
 			"$(sql "at-$n" "SELECT id FROM environments WHERE phase <> 'deleted' ORDER BY id" 2>/dev/null)" ]
 		[ "$n" -eq 0 ] || [ "$(call GET /v1/environments/env-1 | jq -c '[.host, .ports[0].port, .phase]')" = '["old-host",30001,"running"]' ]
-		[ "$(call GET /v1/ports | jq '.items | length')" = "$(sql "from-$n" "SELECT count(*) FROM port_mappings")" ]
+		has_ports_of "from-$n"
 		[ "$(call POST /v1/customers -d '{"name":"new"}' -o /dev/null -w '%{http_code}')" = 201 ]
 		lab_stop schedd
 		[ "$(sql "from-$n" 'SELECT max(version), count(*) FROM schema_migrations')" = "$newest|$newest" ]
@@ -239,6 +243,7 @@ logged() { # TEXT
 # A session that keeps the last statement of a migration waiting: DATABASE
 holder_start() {
 	mkfifo "$lab_dir/holder"
+	rm -f "$lab_dir/log/holder" # of the one before
 	psql_in "$1" <"$lab_dir/holder" >"$lab_dir/log/holder" 3>&- &
 	holder=$!
 	exec 7>"$lab_dir/holder"
@@ -286,7 +291,7 @@ kill_migration() { # N session|schedd
 			kill_migration "$n" "$how"
 			start "killed-$n"
 			lab_wait 20 call GET /readyz -f
-			[ "$(call GET /v1/ports | jq '.items | length')" = "$(sql "at-$n" "SELECT count(*) FROM port_mappings")" ]
+			has_ports_of "at-$n"
 			version_is "killed-$n" "$newest"
 			lab_stop schedd
 			diff <(dump_of at-"$newest") <(dump_of "killed-$n")
