@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* A large answer made piece by piece, each when its client has taken the one before. */
+/* A large answer made piece by piece, the next while the one before waits for its client. */
 #include "lib/http_pieces.h"
 
 #include <errno.h>
@@ -12,6 +12,16 @@ struct pieces {
 	const struct http_source *source;
 	void *userdata;
 };
+
+/* While the last of a piece waits for room in the kernel the next one is made, so that neither the
+ * client nor we wait for each other. At the end the server has to be told when all is sent. */
+static void overlap(struct pieces *pieces, bool begins)
+{
+	struct bufferevent *bev = pieces->stream->connection->bev;
+
+	bufferevent_setwatermark(bev, EV_WRITE, begins ? HTTP_PIECE_BYTES : 0, 0);
+	(void)bufferevent_set_max_single_write(bev, begins ? HTTP_PIECE_BYTES : 0);
+}
 
 static void pieces_free(struct pieces *pieces)
 {
@@ -44,6 +54,7 @@ static void send_piece(struct pieces *pieces, struct evbuffer *piece, bool more)
 		evhttp_send_reply_chunk_with_cb(pieces->stream->evreq, piece, send_next, pieces);
 		return;
 	}
+	overlap(pieces, false);
 	http_stream_end_with(pieces->stream, piece);
 	pieces_free(pieces);
 }
@@ -79,6 +90,7 @@ static int start(struct http_request *request, const char *content_type,
 		free(pieces);
 		return r;
 	}
+	overlap(pieces, true);
 	send_piece(pieces, first, true);
 	return 0;
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* A large answer made piece by piece, each when its client has taken the one before: what is in
- * memory at a time does not grow with the answer, and the loop serves others in between.
+/* A large answer made piece by piece, the next while the one before waits for its client: two at
+ * most are in memory, however large the answer, and the loop serves others in between.
  */
 #pragma once
 
