@@ -64,7 +64,7 @@ picture() { # NAME
 		Mounts: [.Mounts[] | {Destination, RW}], Running: .State.Running}' | sed "s/$id/ID/g"
 	# shellcheck disable=SC2016 # the container's shell reads it
 	lab_docker host1 exec "$id" sh -c 'grep developer /etc/passwd /etc/group; grep -c developer /etc/shadow
-		find /etc/ssh /home/developer /gemini -printf "%p %M %u %g\n" | sort; cat /home/developer/.ssh/authorized_keys'
+		find /etc/ssh ~developer /gemini -printf "%p %M %u %g\n" | sort; cat ~developer/.ssh/authorized_keys'
 	lab_docker host1 ps -aq --filter "label=portico.environment=$id" | wc -l
 	lab_docker host1 network ls -q --filter name=portico | wc -l
 }
