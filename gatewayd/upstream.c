@@ -24,6 +24,7 @@
 /* Mappings that wait for their port, at most FAILED_MAX, are tried again so often: a question to
  * the kernel for each, or one for many. */
 #define RETRY_MS 5000
+#define OUT_OF_MEMORY "out of memory: changes are lost"
 
 struct upstream {
 	struct upstream_config config;
@@ -33,6 +34,7 @@ struct upstream {
 	uint64_t applied_revision; /* in the kernel */
 	bool applied;              /* a snapshot is in the kernel */
 	unsigned in_flight;        /* changesets that the kernel does not have yet */
+	uint64_t losses;           /* changesets that it never had */
 	struct refusal failed[FAILED_MAX];
 	size_t n_failed;
 	struct change waiting[FAILED_MAX]; /* whose port the gateway itself listens on */
@@ -45,6 +47,7 @@ struct upstream {
 struct delivery {
 	struct upstream *upstream;
 	uint64_t epoch;
+	uint64_t losses; /* before it */
 };
 
 /* ---- failures ---- */
@@ -113,6 +116,14 @@ static void wait_for_port(struct upstream *upstream, struct change *change)
 
 /* ---- from the stream to the reconciler ---- */
 
+/* No revision from here on is in the kernel as a whole, until a snapshot is. */
+static void lose(struct upstream *upstream, const char *what)
+{
+	log_error(SUBJECT, "%s, and all mappings are asked for anew", what);
+	upstream->losses++;
+	follower_lost(upstream->follower, what);
+}
+
 static void on_done(struct changeset *changeset, void *userdata)
 {
 	_cleanup_free_ struct delivery *delivery = userdata;
@@ -122,12 +133,16 @@ static void on_done(struct changeset *changeset, void *userdata)
 	for (size_t i = 0; i < changeset->n_refusals; i++)
 		note_failure(upstream, &changeset->refusals[i].key, changeset->refusals[i].reason);
 	if (changeset->error.errnum != 0) {
-		if (changeset->error.errnum != -ECANCELED)
+		if (changeset->error.errnum != -ECANCELED) {
 			log_error(SUBJECT, "changes not applied revision=%llu: %s",
 				  (unsigned long long)changeset->revision,
 				  changeset->error.message);
+			lose(upstream, "changes could not be applied");
+		}
 		return;
 	}
+	if (delivery->losses != upstream->losses)
+		return;
 	upstream->applied = true;
 	upstream->epoch = delivery->epoch;
 	/* Bookmarks that came meanwhile say that nothing more has changed since. */
@@ -165,11 +180,13 @@ static void deliver(struct upstream *upstream, struct changeset *changeset, uint
 	struct delivery *delivery = malloc(sizeof(*delivery));
 
 	if (!delivery) {
-		log_error(SUBJECT, "out of memory: changes are lost until the next snapshot");
 		changeset_free(changeset);
+		lose(upstream, OUT_OF_MEMORY);
 		return;
 	}
-	*delivery = (struct delivery){ .upstream = upstream, .epoch = epoch };
+	*delivery = (struct delivery){ .upstream = upstream,
+				       .epoch = epoch,
+				       .losses = upstream->losses };
 	changeset->revision = revision;
 	changeset->on_done = on_done;
 	changeset->userdata = delivery;
@@ -329,8 +346,7 @@ static void on_snapshot(void *userdata, uint64_t epoch, uint64_t revision, json_
 	size_t n = 0;
 
 	if (changeset_new(&changeset, json_array_size(items)) < 0) {
-		log_error(SUBJECT, "out of memory for a snapshot of %zu mappings",
-			  json_array_size(items));
+		lose(upstream, OUT_OF_MEMORY);
 		return;
 	}
 	upstream->n_failed = 0;
@@ -351,7 +367,7 @@ static void on_change(void *userdata, uint64_t epoch, uint64_t revision, json_t 
 	size_t n = 0;
 
 	if (changeset_new(&changeset, json_array_size(put) + json_array_size(deleted)) < 0) {
-		log_error(SUBJECT, "out of memory for a change");
+		lose(upstream, OUT_OF_MEMORY);
 		return;
 	}
 	take_deletions(upstream, deleted, changeset, &n);

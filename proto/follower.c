@@ -41,13 +41,15 @@ struct follower {
 	enum follower_state state;
 	uint64_t epoch; /* highest seen */
 	struct backoff backoff;
-	struct event retry, report;
+	struct event retry, report, ask_anew;
 	uint64_t registering, watching, reporting; /* ids of calls; 0: none */
 	uint64_t sent_ms;                          /* when the report on its way was made */
 	bool touched; /* something is new since the report on its way was made */
 	bool register_again;
 	struct watch_decoder *decoder;
 	struct error stream_error; /* why the decoder ended the stream */
+	bool lost;                 /* what comes on this stream would be behind a gap */
+	char lost_reason[ERROR_MESSAGE_MAX];
 };
 
 static struct timeval to_timeval(uint64_t ms)
@@ -82,6 +84,7 @@ static void start_over(struct follower *follower, const char *reason)
 	http_client_cancel(follower->client, follower->reporting);
 	follower->registering = follower->watching = follower->reporting = 0;
 	event_del(&follower->report);
+	event_del(&follower->ask_anew);
 	event_add(&follower->retry, &delay);
 	set_state(follower, FOLLOWER_WAITING, reason);
 }
@@ -250,10 +253,14 @@ static void on_snapshot(void *userdata, uint64_t epoch, uint64_t revision, json_
 {
 	struct follower *follower = userdata;
 
+	if (follower->lost)
+		return;
 	seen_epoch(follower, epoch);
-	backoff_reset(&follower->backoff);
 	if (follower->events.watch.on_snapshot)
 		follower->events.watch.on_snapshot(follower->userdata, epoch, revision, items);
+	if (follower->lost)
+		return;
+	backoff_reset(&follower->backoff);
 	set_state(follower, FOLLOWER_SYNCED, "");
 	follower_touch(follower);
 }
@@ -263,6 +270,8 @@ static void on_change(void *userdata, uint64_t epoch, uint64_t revision, json_t 
 {
 	struct follower *follower = userdata;
 
+	if (follower->lost)
+		return;
 	seen_epoch(follower, epoch);
 	if (follower->events.watch.on_change)
 		follower->events.watch.on_change(follower->userdata, epoch, revision, put, deleted);
@@ -272,6 +281,8 @@ static void on_bookmark(void *userdata, uint64_t epoch, uint64_t revision)
 {
 	struct follower *follower = userdata;
 
+	if (follower->lost)
+		return;
 	seen_epoch(follower, epoch);
 	if (follower->events.watch.on_bookmark)
 		follower->events.watch.on_bookmark(follower->userdata, epoch, revision);
@@ -281,6 +292,8 @@ static void on_logs(void *userdata, uint64_t epoch, json_t *session)
 {
 	struct follower *follower = userdata;
 
+	if (follower->lost)
+		return;
 	seen_epoch(follower, epoch);
 	if (follower->events.watch.on_logs)
 		follower->events.watch.on_logs(follower->userdata, epoch, session);
@@ -326,12 +339,21 @@ static void watch(struct follower *follower)
 	watch_decoder_free(follower->decoder);
 	follower->decoder = NULL;
 	follower->stream_error = ERROR_INIT;
+	follower->lost = false;
 	snprintf(path, sizeof(path), "/%s/desired?watch=1", follower->name);
 	r = watch_decoder_new(&follower->decoder, &stream_events, follower, follower->epoch);
 	if (r == 0)
 		r = call(follower, "GET", path, NULL, &wanted, &follower->watching);
 	if (r < 0)
 		start_over(follower, "out of memory");
+}
+
+/* Not from within the stream's own call, which cannot be ended there. */
+static void ask_anew(evutil_socket_t fd, short what, void *userdata)
+{
+	struct follower *follower = userdata;
+
+	start_over(follower, follower->lost_reason);
 }
 
 /* ---- registration ---- */
@@ -449,6 +471,7 @@ int follower_new(struct follower **ret, struct event_base *base, struct http_cli
 	follower->backoff = (struct backoff){ .first_ms = RETRY_FIRST_MS, .max_ms = RETRY_MAX_MS };
 	evtimer_assign(&follower->retry, base, retry_due, follower);
 	evtimer_assign(&follower->report, base, report_due, follower);
+	evtimer_assign(&follower->ask_anew, base, ask_anew, follower);
 	follower->name = strdup(config->name);
 	if (config->token_file)
 		follower->token_file = strdup(config->token_file);
@@ -473,6 +496,7 @@ void follower_free(struct follower *follower)
 	http_client_cancel(follower->client, follower->reporting);
 	event_del(&follower->retry);
 	event_del(&follower->report);
+	event_del(&follower->ask_anew);
 	watch_decoder_free(follower->decoder);
 	for (size_t i = 0; i < follower->n_servers; i++) {
 		free(follower->servers[i].name);
@@ -490,6 +514,16 @@ void follower_touch(struct follower *follower)
 	follower->touched = true;
 	if (follower->state == FOLLOWER_SYNCED && follower->reporting == 0)
 		event_active(&follower->report, EV_TIMEOUT, 0);
+}
+
+void follower_lost(struct follower *follower, const char *reason)
+{
+	/* Without a stream all of it is asked for anyhow. */
+	if (follower->watching == 0 || follower->lost)
+		return;
+	follower->lost = true;
+	(void)snprintf(follower->lost_reason, sizeof(follower->lost_reason), "%s", reason);
+	event_active(&follower->ask_anew, EV_TIMEOUT, 0);
 }
 
 void follower_register(struct follower *follower)

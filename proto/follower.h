@@ -60,6 +60,10 @@ void follower_free(struct follower *follower); /* NULL is fine */
 
 /* There is something new to report: one is sent as soon as none is on its way. */
 void follower_touch(struct follower *follower);
+/* Something that the stream said was lost, and cannot be made good: the stream is ended, and all of
+ * it asked for anew. Also from within the stream's events, none of which is called again before the
+ * next snapshot. */
+void follower_lost(struct follower *follower, const char *reason);
 /* The registration has changed: it is sent again. */
 void follower_register(struct follower *follower);
 

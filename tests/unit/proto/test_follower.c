@@ -1,10 +1,14 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* The servers that a follower is given: which it refuses, and that it goes from one to the next. */
+/* The servers that a follower is given: which it refuses, and that it goes from one to the next.
+ * And what it does where its owner has lost something. */
 #include "proto/follower.h"
 
 #include <criterion/criterion.h>
 #include <errno.h>
 #include <string.h>
+#include <unistd.h>
+
+#include "lib/http_server.h"
 
 #define ROUNDS 5
 
@@ -95,4 +99,134 @@ Test(follower, where_one_does_not_answer_the_next_is_tried_and_then_the_first_ag
 	for (unsigned i = 0; i < ROUNDS; i++)
 		cr_expect_str_eq(seen.servers[i],
 				 i % 2 ? "unix:/nonexistent/a" : "unix:/nonexistent/b");
+}
+
+/* ---- what was lost ---- */
+
+#define SNAPSHOT(revision)                                                 \
+	"{\"type\":\"snapshot\",\"epoch\":1,\"revision\":" #revision "}\n" \
+	"{\"type\":\"synced\",\"epoch\":1,\"revision\":" #revision "}\n"
+#define CHANGE(revision)                                               \
+	"{\"type\":\"change\",\"epoch\":1,\"revision\":" #revision "," \
+	"\"put\":[],\"delete\":[]}\n"
+#define BOOKMARK(revision) "{\"type\":\"bookmark\",\"epoch\":1,\"revision\":" #revision "}\n"
+
+/* What the follower's owner was told, and in which streams; and what the server was. */
+struct told {
+	unsigned streams, lost;
+	unsigned lose_snapshots; /* so many of the first */
+	char events[128];
+};
+
+static struct told told;
+
+static void on_register(struct http_request *request, void *userdata)
+{
+	http_reply_json(request, 200, json_pack("{s:i}", "epoch", 1));
+}
+
+static void on_closed(struct http_stream *stream, void *userdata)
+{
+}
+
+/* The first stream has one change after another, in one piece; those behind it end with theirs. */
+static void on_desired(struct http_request *request, void *userdata)
+{
+	static const char first[] = SNAPSHOT(1) CHANGE(2) CHANGE(3) BOOKMARK(4);
+	static const char then[] = SNAPSHOT(4);
+	const char *text = told.streams++ == 0 ? first : then;
+	struct http_stream *stream;
+
+	cr_assert_eq(http_stream_start(request, "application/json", on_closed, NULL, &stream), 0);
+	cr_assert_eq(http_stream_send(stream, text, strlen(text)), 0);
+}
+
+static void note(const char *event, uint64_t revision)
+{
+	size_t length = strlen(told.events);
+
+	(void)snprintf(told.events + length, sizeof(told.events) - length, "%s%llu ", event,
+		       (unsigned long long)revision);
+}
+
+static void on_snapshot(void *userdata, uint64_t epoch, uint64_t revision, json_t *items)
+{
+	note("s", revision);
+	if (told.lose_snapshots > 0) {
+		told.lose_snapshots--;
+		follower_lost(follower, "no room");
+	} else if (revision == 4) {
+		(void)event_base_loopbreak(base);
+	}
+}
+
+static void on_change(void *userdata, uint64_t epoch, uint64_t revision, json_t *put,
+		      json_t *deleted)
+{
+	note("c", revision);
+	if (revision == 2)
+		follower_lost(follower, "no room");
+}
+
+static void on_bookmark(void *userdata, uint64_t epoch, uint64_t revision)
+{
+	note("b", revision);
+}
+
+static void on_state_again(void *userdata, enum follower_state state, const char *reason)
+{
+	if (state == FOLLOWER_SYNCED)
+		note("y", 0);
+	if (state == FOLLOWER_WAITING && strcmp(reason, "no room") == 0)
+		told.lost++;
+}
+
+static void follow(void)
+{
+	static const struct http_route routes[] = {
+		{ HTTP_POST, "/v1/hosts", on_register },
+		{ HTTP_GET, "/v1/hosts/{id}/desired", on_desired },
+	};
+	const struct timeval deadline = { .tv_sec = 20 };
+	const struct follower_events events = { .watch = { .on_snapshot = on_snapshot,
+							   .on_change = on_change,
+							   .on_bookmark = on_bookmark },
+						.registration = registration,
+						.report = report,
+						.on_state = on_state_again };
+	char path[64];
+	const struct follower_config config = {
+		.server = path, .collection = "hosts", .name = "h1", .heartbeat_ms = 1000
+	};
+	_cleanup_(cleanup_http_server) struct http_server *server = NULL;
+	struct error err = ERROR_INIT;
+
+	(void)snprintf(path, sizeof(path), "unix:/tmp/portico-follower-%d.sock", (int)getpid());
+	cr_assert_eq(http_server_new(&server, base, NULL), 0);
+	cr_assert_eq(http_server_routes(server, routes, ARRAY_SIZE(routes), NULL), 0);
+	cr_assert_eq(http_server_listen_unix(server, path + strlen("unix:"), 0600, &err), 0, "%s",
+		     err.message);
+	cr_assert_eq(follower_new(&follower, base, client, &config, &events, NULL), 0);
+	(void)event_base_loopexit(base, &deadline);
+	cr_assert_geq(event_base_dispatch(base), 0);
+	follower_free(follower);
+	follower = NULL;
+}
+
+Test(follower, behind_what_was_lost_nothing_is_told_and_all_is_asked_for_anew)
+{
+	told = (struct told){ 0 };
+	follow();
+	cr_expect_str_eq(told.events, "s1 y0 c2 s4 y0 ");
+	cr_expect_eq(told.streams, 2);
+	cr_expect_eq(told.lost, 1);
+}
+
+Test(follower, a_lost_snapshot_is_none)
+{
+	told = (struct told){ .lose_snapshots = 2 };
+	follow();
+	cr_expect_str_eq(told.events, "s1 s4 s4 y0 ");
+	cr_expect_eq(told.streams, 3);
+	cr_expect_eq(told.lost, 2);
 }
