@@ -115,6 +115,9 @@ static void dispatch(struct http_request *request)
 	struct error err = ERROR_INIT;
 	struct lookup found;
 
+	/* evhttp reads no body of a TRACE: what follows would be a request of its own. */
+	if (http_request_method(request) == HTTP_OTHER)
+		http_reply_header(request, "Connection", "close");
 	if (check_body(request, &err) < 0) {
 		http_reply_error(request, &err);
 		return;

@@ -36,24 +36,21 @@ static void request_free(struct http_request *request)
 		LIST_REMOVE(request, entry);
 	if (request->connection)
 		request->connection->request = NULL;
-	if (request->connection && !request->connection->stream)
-		http_connection_settle(request->connection);
 	http_fields_clear(&request->params);
 	http_fields_clear(&request->query);
 	free(request->path);
 	free(request);
 }
 
-/* evhttp goes back to reading: so do our limits. */
+/* All is written, and evhttp goes back to reading: so do our limits. */
 static void answered(struct evhttp_request *evreq, void *userdata)
 {
-	struct bufferevent *bev =
-		evhttp_connection_get_bufferevent(evhttp_request_get_connection(evreq));
-	const struct http_server *server = userdata;
-	struct timeval idle = to_timeval(server->limits.idle_ms);
+	struct http_connection *connection = userdata;
+	struct timeval idle = to_timeval(connection->server->limits.idle_ms);
 
-	bufferevent_setwatermark(bev, EV_READ, 0, 0);
-	bufferevent_set_timeouts(bev, &idle, &idle);
+	bufferevent_setwatermark(connection->bev, EV_READ, 0, 0);
+	bufferevent_set_timeouts(connection->bev, &idle, &idle);
+	http_connection_settle(connection);
 }
 
 /* evhttp writes once the loop has seen that it can: a turn later, and with two changes to what the
@@ -83,7 +80,8 @@ void http_reply_buffer(struct http_request *request, int status, const char *con
 		if (content_type)
 			evhttp_add_header(evhttp_request_get_output_headers(evreq), "Content-Type",
 					  content_type);
-		evhttp_request_set_on_complete_cb(evreq, answered, request->server);
+		if (connection)
+			evhttp_request_set_on_complete_cb(evreq, answered, connection);
 	}
 	request_free(request);
 	if (evreq)
@@ -366,7 +364,7 @@ int http_stream_start(struct http_request *request, const char *content_type,
 	request_free(request);
 	evhttp_add_header(evhttp_request_get_output_headers(stream->evreq), "Content-Type",
 			  content_type);
-	evhttp_request_set_on_complete_cb(stream->evreq, answered, stream->server);
+	evhttp_request_set_on_complete_cb(stream->evreq, answered, stream->connection);
 	evhttp_send_reply_start(stream->evreq, 200, "OK");
 	http_connection_watch_close(stream->connection);
 	*ret = stream;
@@ -432,7 +430,6 @@ void http_stream_end(struct http_stream *stream)
 	LIST_REMOVE(stream, entry);
 	attachment_release(&stream->attachment);
 	stream->connection->stream = NULL;
-	http_connection_settle(stream->connection);
 	stream->server->stats.streams_open--;
 	free(stream);
 	evhttp_send_reply_end(evreq);

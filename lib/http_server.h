@@ -41,8 +41,8 @@ struct http_limits {
 	uint32_t handshake_ms; /* of TLS, from accept; default 10 s */
 	uint32_t request_ms;   /* from the first byte to the end of the body; default 30 s */
 	uint32_t idle_ms;      /* kept-alive connection without a request; default 75 s */
-	/* Default 1024. One more, and the one that has had no request and no stream for the longest
-	 * time is closed, and counted; where all have one, it is the newcomer. */
+	/* Default 1024. One more, and the one that has had nothing to be handled or sent for the
+	 * longest time is closed, and counted; where all have, it is the newcomer. */
 	unsigned connections;
 	size_t stream_bytes; /* unsent bytes of one stream; default 16 MiB; see http_stream_send */
 };

@@ -97,7 +97,7 @@ struct http_server {
 	void *filter_userdata;
 	struct http_socket *sockets;
 	LIST_HEAD(, http_connection) connections;
-	/* Those without a request that is being handled and without a stream, the longest first. */
+	/* Those without a request that is being handled or answered, the longest first. */
 	TAILQ_HEAD(, http_connection) idle;
 	struct http_connection *by_evcon;
 	LIST_HEAD(, http_request) requests;
@@ -115,8 +115,8 @@ void http_request_connection_closed(struct http_connection *connection);
 /* The server is being freed: pending requests lose evhttp, streams end. */
 void http_request_server_closed(struct http_server *server);
 
-/* It has a request that is being handled, or has no more: over the limit of connections, those that
- * have none make room for others. */
+/* It has a request that is being handled or answered, or has no more: over the limit of
+ * connections, those that have none make room for others. */
 void http_connection_engage(struct http_connection *connection);
 void http_connection_settle(struct http_connection *connection);
 

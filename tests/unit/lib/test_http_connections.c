@@ -1,0 +1,169 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* What becomes of connections: which of too many is closed, and what is a request on one.
+ */
+#include <criterion/criterion.h>
+#include <errno.h>
+#include <event2/buffer.h>
+#include <event2/event.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "lib/clock.h"
+#include "lib/http_server.h"
+
+/* More than a socket and its reader take at once. */
+#define LARGE ((size_t)8 << 20)
+#define CONNECTIONS 3u
+#define PATIENCE_MS 20000
+
+static struct event_base *base;
+static struct http_server *server;
+static char path[64], large[LARGE];
+
+static void on_large(struct http_request *request, void *userdata)
+{
+	struct evbuffer *body = evbuffer_new();
+
+	cr_assert_eq(evbuffer_add_reference(body, large, sizeof(large), NULL, NULL), 0);
+	http_reply_buffer(request, 200, "text/plain", body);
+	evbuffer_free(body);
+}
+
+static void on_small(struct http_request *request, void *userdata)
+{
+	http_reply_buffer(request, 204, NULL, NULL);
+}
+
+static void start(void)
+{
+	static const struct http_route routes[] = { { HTTP_GET, "/large", on_large },
+						    { HTTP_GET, "/small", on_small } };
+	const struct http_limits limits = { .connections = CONNECTIONS };
+	struct error err = ERROR_INIT;
+
+	(void)signal(SIGPIPE, SIG_IGN); /* as the daemons do */
+	memset(large, 'x', sizeof(large));
+	base = event_base_new();
+	(void)snprintf(path, sizeof(path), "/tmp/portico-connections-%d.sock", (int)getpid());
+	cr_assert_eq(http_server_new(&server, base, &limits), 0);
+	cr_assert_eq(http_server_routes(server, routes, ARRAY_SIZE(routes), NULL), 0);
+	cr_assert_eq(http_server_listen_unix(server, path, 0600, &err), 0, "%s", err.message);
+}
+
+static void stop(void)
+{
+	http_server_free(server);
+	event_base_free(base);
+	(void)unlink(path);
+}
+
+TestSuite(http_connections, .init = start, .fini = stop, .timeout = 60);
+
+static int dial(void)
+{
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	struct sockaddr_un address = { .sun_family = AF_UNIX };
+
+	(void)snprintf(address.sun_path, sizeof(address.sun_path), "%s", path);
+	cr_assert_eq(connect(fd, (struct sockaddr *)&address, sizeof(address)), 0);
+	return fd;
+}
+
+static void ask(int fd, const char *text)
+{
+	cr_assert_eq(send(fd, text, strlen(text), 0), (ssize_t)strlen(text));
+}
+
+static void turn_until(bool (*is_so)(uint64_t n), uint64_t n)
+{
+	uint64_t deadline = clock_monotonic_ms() + PATIENCE_MS;
+
+	while (!is_so(n) && clock_monotonic_ms() < deadline)
+		(void)event_base_loop(base, EVLOOP_NONBLOCK);
+	cr_assert(is_so(n));
+}
+
+static bool has_taken(uint64_t n)
+{
+	struct http_server_stats stats;
+
+	http_server_stats(server, &stats);
+	return stats.requests == n;
+}
+
+static bool has_closed(uint64_t n)
+{
+	struct http_server_stats stats;
+
+	http_server_stats(server, &stats);
+	return stats.connections_refused == n;
+}
+
+/* Reads until so much is there, or the end; returns how much that is. */
+static size_t read_some(int fd, char *data, size_t wanted)
+{
+	uint64_t deadline = clock_monotonic_ms() + PATIENCE_MS;
+	size_t length = 0;
+
+	while (length < wanted && clock_monotonic_ms() < deadline) {
+		ssize_t n = recv(fd, data + length, wanted - length, 0);
+
+		if (n == 0 || (n < 0 && errno != EAGAIN))
+			break;
+		length += n > 0 ? (size_t)n : 0;
+		(void)event_base_loop(base, EVLOOP_NONBLOCK);
+	}
+	return length;
+}
+
+Test(http_connections, one_whose_answer_is_on_its_way_makes_no_room)
+{
+	static char answer[LARGE];
+	int reader = dial(), others[2 * CONNECTIONS];
+
+	ask(reader, "GET /large HTTP/1.1\r\nHost: x\r\n\r\n");
+	turn_until(has_taken, 1);
+	for (size_t i = 0; i < ARRAY_SIZE(others); i++)
+		others[i] = dial();
+	turn_until(has_closed, ARRAY_SIZE(others) + 1 - CONNECTIONS);
+	cr_assert_eq(read_some(reader, answer, sizeof(answer)), sizeof(answer));
+	for (size_t i = 0; i < ARRAY_SIZE(others); i++)
+		close(others[i]);
+	close(reader);
+}
+
+Test(http_connections, one_that_was_answered_makes_room)
+{
+	int answered = dial(), others[CONNECTIONS];
+	char answer[4096];
+
+	ask(answered, "GET /small HTTP/1.1\r\nHost: x\r\n\r\n");
+	turn_until(has_taken, 1);
+	for (size_t i = 0; i < ARRAY_SIZE(others); i++)
+		others[i] = dial();
+	turn_until(has_closed, 1);
+	cr_assert_lt(read_some(answered, answer, sizeof(answer)), sizeof(answer), "it has ended");
+	for (size_t i = 0; i < ARRAY_SIZE(others); i++)
+		close(others[i]);
+	close(answered);
+}
+
+/* evhttp reads no body there: it would be the next request, that somebody between us and the client
+ * has not seen. */
+Test(http_connections, the_body_of_a_trace_is_no_request)
+{
+	int client = dial();
+	char answer[4096] = "";
+
+	ask(client, "TRACE /small HTTP/1.1\r\nHost: x\r\nContent-Length: 37\r\n\r\n"
+		    "GET /small HTTP/1.1\r\nHost: hidden\r\n\r\n");
+	(void)read_some(client, answer, sizeof(answer) - 1);
+	cr_assert(strstr(answer, "HTTP/1.1 405 "), "%s", answer);
+	cr_assert(!strstr(answer, "HTTP/1.1 204 "), "%s", answer);
+	cr_assert(has_taken(1));
+	close(client);
+}
