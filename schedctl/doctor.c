@@ -164,7 +164,8 @@ static void check_gateway(struct doctor *doctor, const json_t *gateway)
 		doctor->r = -ENOMEM;
 	else if (!is(gateway, "status", "online"))
 		find(doctor, "error", subject,
-		     "see systemctl status portico-gatewayd there; its ports go on as they are",
+		     "see systemctl status portico-gatewayd there; its ports go on as they are; "
+		     "if it never returns: schedctl gateway delete",
 		     "not heard of since %s", text_field(gateway, "status_since"));
 	else if (json_array_size(failed) > 0)
 		find(doctor, "error", subject,
@@ -281,7 +282,8 @@ static void check_ports(struct doctor *doctor, json_t *gateways)
 		     unserved == 1 ? "port is" : "ports are", address);
 	if (stuck > 0)
 		find(doctor, "warning", "ports",
-		     "bring the gateway back that has not confirmed: schedctl gateway list",
+		     "bring the gateway back that has not confirmed, see schedctl gateway list; "
+		     "if it never returns: schedctl gateway delete",
 		     "%zu %s to be withdrawn for more than a minute", stuck,
 		     stuck == 1 ? "port waits" : "ports wait");
 	if (ports && unserved == 0 && stuck == 0 && !full_tcp && !full_udp)

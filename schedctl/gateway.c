@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* The noun "gateway": gateways listed and shown as schedd knows them. */
+/* The noun "gateway": gateways listed, shown and removed as schedd knows them. */
 
 #include <inttypes.h>
 #include <string.h>
@@ -121,6 +121,29 @@ static int run_show(struct context *context, const struct args *args, struct err
 	return show_one(context, COLLECTION, args->positional[0], "id", print_details, err);
 }
 
+static int run_delete(struct context *context, const struct args *args, struct error *err)
+{
+	_cleanup_json_ json_t *answer = NULL;
+	const char *name = args->positional[0];
+	char path[CLIENT_PATH_MAX];
+	int r = client_action_path(path, COLLECTION, name,
+				   args_flag(args, "force") ? "?force=1" : "", err);
+
+	if (r == 0)
+		r = client_call(context->client, "DELETE", path, NULL, &answer, err);
+	if (r == 0)
+		r = output_done(&context->output, answer, name,
+				"gateway %s is removed, and its tokens are revoked", name);
+	return r;
+}
+
+static const struct args_option delete_options[] = {
+	{ .name = "force",
+	  .help = "also where it may lead ports somewhere, if its machine is off and never returns" },
+};
+
+static const struct args_table delete_table = { delete_options, ARRAY_SIZE(delete_options) };
+
 static const struct command commands[] = {
 	{ .verb = "list", .summary = "List gateways", .sides = SIDE_SCHEDD, .run = run_list },
 	{ .verb = "show",
@@ -130,6 +153,14 @@ static const struct command commands[] = {
 	  .max_arguments = 1,
 	  .sides = SIDE_SCHEDD,
 	  .run = run_show },
+	{ .verb = "delete",
+	  .arguments = "GATEWAY",
+	  .summary = "Remove a gateway and revoke its tokens",
+	  .options = &delete_table,
+	  .min_arguments = 1,
+	  .max_arguments = 1,
+	  .sides = SIDE_SCHEDD,
+	  .run = run_delete },
 };
 
 const struct noun noun_gateway = {

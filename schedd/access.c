@@ -38,6 +38,7 @@ const struct access_rule access_rules[] = {
 	{ HTTP_GET, "/v1/gateways", FOR(ALL, NONE, NONE, NONE) },
 	{ HTTP_POST, "/v1/gateways", FOR(ALL, NONE, NONE, OWN) },
 	{ HTTP_GET, "/v1/gateways/{id}", FOR(ALL, NONE, NONE, OWN) },
+	{ HTTP_DELETE, "/v1/gateways/{id}", FOR(ALL, NONE, NONE, NONE) },
 	{ HTTP_GET, "/v1/gateways/{id}/desired", FOR(ALL, NONE, NONE, OWN) },
 	{ HTTP_POST, "/v1/gateways/{id}/status", FOR(ALL, NONE, NONE, OWN) },
 	{ HTTP_GET, "/v1/customers", FOR(ALL, OWN, NONE, NONE) },

@@ -56,6 +56,32 @@ static void enroll(struct http_request *request, void *userdata)
 		operation_fail(operation, &err);
 }
 
+/* ?force=1 also where it may lead ports somewhere. */
+static void delete (struct http_request *request, void *userdata)
+{
+	const char *id = http_request_param(request, "id");
+	struct api *api = userdata;
+	const struct entry *entry;
+	struct operation *operation;
+	struct error err = ERROR_INIT;
+	bool force;
+
+	if (!api_takes_force(request, &force) || !api_can_read(api, request))
+		return;
+	entry = find(api, request, id);
+	if (!entry) {
+		api_reply_not_found(request, "gateway", id);
+		return;
+	}
+	if (!api_matches(request, entry, entry->committed->revision))
+		return;
+	operation = operation_new(api, request);
+	if (operation && scheduler_delete_gateway(api->config.scheduler, entry->id, force,
+						  access_caller(request)->actor,
+						  operation_answer_id, operation, &err) < 0)
+		operation_fail(operation, &err);
+}
+
 static void watch(struct http_request *request, void *userdata)
 {
 	api_serve_item(userdata, request, FEED_MAPPINGS, "gateway", find, NULL);
@@ -88,6 +114,7 @@ static const struct http_route routes[] = {
 	{ HTTP_GET, "/v1/gateways", list },
 	{ HTTP_POST, "/v1/gateways", enroll },
 	{ HTTP_GET, "/v1/gateways/{id}", show },
+	{ HTTP_DELETE, "/v1/gateways/{id}", delete },
 	{ HTTP_GET, "/v1/gateways/{id}/desired", watch },
 	{ HTTP_POST, "/v1/gateways/{id}/status", report },
 };

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* /v1/hosts: for operators to read, for agentd to register, watch and report. */
 #include <errno.h>
-#include <string.h>
 
 #include "schedd/api_private.h"
 
@@ -81,29 +80,21 @@ static void enroll(struct http_request *request, void *userdata)
 /* ?force=1 also where it has environments. */
 static void delete (struct http_request *request, void *userdata)
 {
-	static const char *const known[] = { "force", NULL };
-	const char *force = http_request_query(request, "force");
 	struct api *api = userdata;
 	const struct host_entry *entry;
 	struct operation *operation;
 	struct error err = ERROR_INIT;
+	bool force;
 
-	if (!api_takes_query(request, known))
+	if (!api_takes_force(request, &force))
 		return;
 	entry = api_take_host(api, request);
 	if (!entry)
 		return;
-	if (force && strcmp(force, "0") != 0 && strcmp(force, "1") != 0) {
-		error_set(&err, -EINVAL, "invalid", "force", "force: \"%s\" is neither 0 nor 1",
-			  force);
-		http_reply_error(request, &err);
-		return;
-	}
 	operation = operation_new(api, request);
-	if (operation &&
-	    scheduler_delete_host(api->config.scheduler, entry->entry.id, force && *force == '1',
-				  access_caller(request)->actor, operation_answer_id, operation,
-				  &err) < 0)
+	if (operation && scheduler_delete_host(api->config.scheduler, entry->entry.id, force,
+					       access_caller(request)->actor, operation_answer_id,
+					       operation, &err) < 0)
 		operation_fail(operation, &err);
 }
 

@@ -39,6 +39,9 @@ void operation_answer_id(void *userdata, const struct error *err, const char *id
 bool api_takes_query(struct http_request *request, const char *const *known);
 /* The same where there is none to take. */
 bool api_takes_no_query(struct http_request *request);
+/* Takes ?force=0|1 and nothing else; *ret without it is false. False: it was answered with an
+ * error. */
+bool api_takes_force(struct http_request *request, bool *ret);
 /* Does the request ask for a stream? -EINVAL. */
 int api_read_watch(struct http_request *request, bool *ret_watch, struct error *err) _must_check_;
 /* True where the request asks for a stream. False, and *ret_failed where it was answered with an

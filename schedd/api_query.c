@@ -48,6 +48,23 @@ bool api_takes_no_query(struct http_request *request)
 	return api_takes_query(request, none);
 }
 
+bool api_takes_force(struct http_request *request, bool *ret)
+{
+	static const char *const known[] = { "force", NULL };
+	const char *force = http_request_query(request, "force");
+	struct error err = ERROR_INIT;
+
+	if (!api_takes_query(request, known))
+		return false;
+	if (force && strcmp(force, "0") != 0 && strcmp(force, "1") != 0) {
+		error_set(&err, -EINVAL, "invalid", "force", "force: \"%s\" is neither 0 nor 1",
+			  force);
+		return refuse(request, &err);
+	}
+	*ret = force && *force == '1';
+	return true;
+}
+
 /* ---- watches ---- */
 
 int api_read_watch(struct http_request *request, bool *ret_watch, struct error *err)

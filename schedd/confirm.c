@@ -77,18 +77,29 @@ bool confirm_published(const struct port *port, const struct lifecycle_gateway *
 	return false;
 }
 
+/* It serves the address, or may still hold what it had before its addresses changed. */
+static bool may_serve(const struct lifecycle_gateway *gateway, const struct port *port)
+{
+	return gateway_serves(gateway->row, &port->key.address) ||
+	       !has_applied(gateway, gateway->row->addresses_revision);
+}
+
 bool confirm_withdrawn(const struct port *port, const struct lifecycle_gateway *gateways,
 		       size_t n_gateways, char reason[REASON_MAX])
 {
 	for (size_t i = 0; i < n_gateways; i++) {
-		const struct lifecycle_gateway *gateway = &gateways[i];
-		bool may_have = gateway_serves(gateway->row, &port->key.address) ||
-				!has_applied(gateway, gateway->row->addresses_revision);
-
-		if (!may_have || confirms(gateway, port))
+		if (!may_serve(&gateways[i], port) || confirms(&gateways[i], port))
 			continue;
-		explain(gateway, port, "withdraw", reason);
+		explain(&gateways[i], port, "withdraw", reason);
 		return false;
 	}
 	return true;
+}
+
+bool confirm_may_have(const struct port *port, const struct lifecycle_gateway *gateway)
+{
+	if (!may_serve(gateway, port))
+		return false;
+	return port_is_mapped(port) ||
+	       (port->state == PORT_WITHDRAWING && !confirms(gateway, port));
 }

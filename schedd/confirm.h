@@ -15,3 +15,7 @@ bool confirm_published(const struct port *port, const struct lifecycle_gateway *
  * reason. */
 bool confirm_withdrawn(const struct port *port, const struct lifecycle_gateway *gateways,
 		       size_t n_gateways, char reason[REASON_MAX]);
+
+/* May this gateway lead the port somewhere? It is to have the mapping, or has not confirmed that it
+ * has it no more. */
+bool confirm_may_have(const struct port *port, const struct lifecycle_gateway *gateway);

@@ -357,14 +357,15 @@ static void end_assignments(struct feed *feed, const struct change *change)
 	}
 }
 
-/* A gateway that serves other addresses now needs another snapshot. */
+/* A gateway that serves other addresses now needs another snapshot; one that was removed is told
+ * nothing any more. */
 static void end_mappings(struct feed *feed, const struct change *change)
 {
 	const struct gateway *old = (const struct gateway *)change->old;
 	const struct gateway *new = (const struct gateway *)change->entry->committed;
 	struct stream *stream, *next;
 
-	if (!old || old->addresses_revision == new->addresses_revision)
+	if (!new->record.gone && (!old || old->addresses_revision == new->addresses_revision))
 		return;
 	DL_FOREACH_SAFE(feed->streams, stream, next)
 	{

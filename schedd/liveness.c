@@ -46,7 +46,7 @@ static void check_gateway(struct scheduler *scheduler, struct gateway_entry *ent
 	bool heard = is_heard(scheduler, entry->last_seen_ms, now_ms);
 	struct gateway *gateway;
 
-	if (gateway_newest(entry)->online == heard)
+	if (gateway_newest(entry)->record.gone || gateway_newest(entry)->online == heard)
 		return;
 	gateway = state_edit_gateway(&scheduler->state, entry);
 	if (!gateway)
@@ -110,7 +110,10 @@ void liveness_run(struct scheduler *scheduler)
 	STATE_FOREACH(&scheduler->state, RECORD_GATEWAY, gateway)
 	{
 		check_gateway(scheduler, gateway, now_ms);
-		remember_oldest(scheduler, gateway_newest(gateway)->online, gateway->last_seen_ms);
+		remember_oldest(scheduler,
+				gateway_newest(gateway)->online &&
+					!gateway_newest(gateway)->record.gone,
+				gateway->last_seen_ms);
 	}
 }
 

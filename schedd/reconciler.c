@@ -30,6 +30,19 @@ struct run {
 
 /* ---- what is known ---- */
 
+struct lifecycle_gateway scheduler_view_gateway(const struct gateway_entry *entry)
+{
+	return (struct lifecycle_gateway){
+		.name = entry->entry.id,
+		.row = gateway_newest(entry),
+		.reported = entry->reported,
+		.applied = entry->report.revision,
+		.failed = entry->report.failed,
+		.n_failed = entry->report.n_failed,
+	};
+}
+
+/* One that is being removed is asked for nothing any more. */
 static int gather_gateways(struct run *run)
 {
 	const struct state *state = &run->scheduler->state;
@@ -39,14 +52,10 @@ static int gather_gateways(struct run *run)
 	if (!run->gateways)
 		return -ENOMEM;
 	STATE_FOREACH(state, RECORD_GATEWAY, entry)
-	run->gateways[run->n_gateways++] = (struct lifecycle_gateway){
-		.name = entry->entry.id,
-		.row = gateway_newest(entry),
-		.reported = entry->reported,
-		.applied = entry->report.revision,
-		.failed = entry->report.failed,
-		.n_failed = entry->report.n_failed,
-	};
+	{
+		if (!gateway_newest(entry)->record.gone)
+			run->gateways[run->n_gateways++] = scheduler_view_gateway(entry);
+	}
 	return 0;
 }
 

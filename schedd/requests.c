@@ -298,12 +298,12 @@ static int renew_host(struct scheduler *scheduler, struct host_entry *entry,
 }
 
 /* Its row goes with a commit that is on its way: nothing may follow from what it says now. */
-static int check_removal(const struct host_entry *entry, struct error *err)
+static int check_removal(const struct entry *entry, struct error *err)
 {
-	if (!entry || !host_newest(entry)->record.gone)
+	if (!entry_newest(entry)->gone)
 		return 0;
-	return error_set(err, -EAGAIN, "unavailable", NULL, "host %s is being removed",
-			 entry->entry.id);
+	return error_set(err, -EAGAIN, "unavailable", NULL, "%s %s is being removed",
+			 record_kind_name(entry->kind), entry->id);
 }
 
 static void host_seen(struct host_entry *entry)
@@ -323,7 +323,7 @@ int scheduler_register_host(struct scheduler *scheduler, struct host_registratio
 		return r;
 	(void)snprintf(name, sizeof(name), "%s", registration->name);
 	entry = state_host(&scheduler->state, name);
-	r = check_removal(entry, err);
+	r = entry ? check_removal(&entry->entry, err) : 0;
 	if (r < 0)
 		return r;
 	if (scheduler_wait(scheduler, name, done, userdata) < 0)
@@ -397,6 +397,9 @@ int scheduler_register_gateway(struct scheduler *scheduler,
 		return r;
 	(void)snprintf(name, sizeof(name), "%s", registration->name);
 	entry = state_gateway(&scheduler->state, name);
+	r = entry ? check_removal(&entry->entry, err) : 0;
+	if (r < 0)
+		return r;
 	if (scheduler_wait(scheduler, name, done, userdata) < 0)
 		return no_memory(err);
 	if (entry &&
@@ -450,7 +453,7 @@ int scheduler_report_host(struct scheduler *scheduler, const char *id, struct ho
 	if (!entry || !host_committed(entry))
 		return error_set(err, -ENOENT, "not_found", "host", "host %s is not registered",
 				 id);
-	r = check_removal(entry, err);
+	r = check_removal(&entry->entry, err);
 	if (r == 0)
 		r = check_epoch(scheduler, report->epoch, err);
 	if (r < 0)
@@ -479,7 +482,9 @@ int scheduler_report_gateway(struct scheduler *scheduler, const char *id,
 	if (!entry || !gateway_committed(entry))
 		return error_set(err, -ENOENT, "not_found", "gateway",
 				 "gateway %s is not registered", id);
-	r = check_epoch(scheduler, report->epoch, err);
+	r = check_removal(&entry->entry, err);
+	if (r == 0)
+		r = check_epoch(scheduler, report->epoch, err);
 	if (r < 0)
 		return r;
 	gateway_report_clear(&entry->report);

@@ -159,6 +159,12 @@ int scheduler_delete_host(struct scheduler *scheduler, const char *id, bool forc
 			  const char *actor, scheduler_done done, void *userdata, struct error *err)
 	_must_check_;
 
+/* Takes a gateway away, and its tokens; nothing waits for it any more. -EBUSY "in_use" while it may
+ * lead ports somewhere; with force only where it is heard of. -ENOENT. */
+int scheduler_delete_gateway(struct scheduler *scheduler, const char *id, bool force,
+			     const char *actor, scheduler_done done, void *userdata,
+			     struct error *err) _must_check_;
+
 /* Followers. The registration is moved out of *registration. A registration that changes nothing
  * commits nothing. */
 int scheduler_register_host(struct scheduler *scheduler, struct host_registration *registration,

@@ -92,6 +92,9 @@ int scheduler_remove_tokens(struct scheduler *scheduler, enum role role, const c
 uint64_t scheduler_lease_left_ms(const struct scheduler *scheduler, const struct host_entry *host,
 				 uint64_t now_ms);
 
+/* The gateway by its newest row and its last report; borrowed, until either changes. */
+struct lifecycle_gateway scheduler_view_gateway(const struct gateway_entry *entry);
+
 /* Brings rows to what follows from reports and wishes, up to a bounded amount of work. True where
  * some is left. */
 bool reconciler_run(struct scheduler *scheduler);

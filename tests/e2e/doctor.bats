@@ -98,7 +98,7 @@ start_gatewayd() {
 @test "a gateway that is gone, until it is back" {
 	lab_stop gatewayd KILL
 	lab_wait 20 gateway_is offline
-	doctor error "gateway gw1" "not heard of since 20" "see systemctl status portico-gatewayd there; its ports go on as they are"
+	doctor error "gateway gw1" "not heard of since 20" "see systemctl status portico-gatewayd there; its ports go on as they are; if it never returns: schedctl gateway delete"
 	start_gatewayd
 	doctor ok "gateway gw1" "online" ""
 }

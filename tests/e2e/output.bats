@@ -47,6 +47,13 @@ register() { # HOST POOL
 		"capacity":{"cpu_milli":8000,"memory_bytes":8589934592,"gpus":[]}}'
 }
 
+# One that serves no address of ports, and has all that it should.
+register_gateway() { # NAME
+	local known
+	known=$(api POST /v1/gateways -d '{"name":"'"$1"'","addresses":["203.0.113.99"],"version":"1"}')
+	api POST "/v1/gateways/$1/status" -o /dev/null -d "$(jq '{epoch, revision, mappings: 0, failed: []}' <<<"$known")"
+}
+
 SCHEDD() {
 	"$BUILD_DIR/schedctl/schedctl" --server "unix:$lab_dir/schedd.sock" "$@"
 }
@@ -116,6 +123,7 @@ json  SCHEDD   host delete spare-$F
 json  SCHEDD   port list
 json  SCHEDD   gateway list
 json  SCHEDD   gateway show gw1
+json  SCHEDD   gateway delete gone-$F
 json  SCHEDD   token create t-$F --role admin
 json  SCHEDD   token create s-$F --role admin --save $lab_dir/saved-$F
 json  SCHEDD   token list
@@ -189,6 +197,7 @@ is_table() {
 each() { # FORM
 	local F=$1 kind side words bad=0
 	register "spare-$F" spare
+	register_gateway "gone-$F"
 	while read -r kind side words; do
 		eval "set -- $words"
 		if [ "$side" = ENDING ]; then
@@ -248,6 +257,7 @@ each() { # FORM
 		SCHEDD host set none --cpu-overcommit 120
 		SCHEDD host delete none
 		SCHEDD gateway show none
+		SCHEDD gateway delete none
 		SCHEDD customer delete none
 		SCHEDD token revoke none
 		SCHEDD quota show none

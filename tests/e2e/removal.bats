@@ -1,16 +1,21 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: GPL-2.0-or-later
 # shellcheck disable=SC2317,SC2154,SC2119,SC2016 # bats calls the tests; variables come from the lab
-# Hosts that are removed, with real ones: empty, by force, with what is on shared and on local volumes.
+# Hosts that are removed, with real ones: empty, by force, with what is on shared and on local volumes. And a gateway,
+# with ports that wait for it.
 
 bats_require_minimum_version 1.5.0
 load fleet
+
+schedd_with_leases() {
+	fleet_schedd --lease 4s --lease-margin 4s
+}
 
 setup_file() {
 	fleet_load
 	fleet_up || { fleet_logs; return 1; }
 	lab_stop schedd
-	fleet_schedd --lease 4s --lease-margin 4s
+	schedd_with_leases
 	lab_wait 20 lab_host_online host1
 	lab_wait 20 lab_host_online host2
 }
@@ -111,6 +116,76 @@ fleet_no_orphans_of_the_living() {
 	run -3 lab_schedctl host show host1
 	[ "$(lab_schedctl -o name host list)" = host2 ]
 	[ "$(lab_schedctl -o name token list | grep -c host1)" = 0 ]
+}
+
+gateway_is() { # STATUS
+	[ "$(lab_schedctl -o json gateway show gw1 | jq -r .status)" = "$1" ]
+}
+
+port_is() { # PORT STATE
+	[ "$(lab_schedctl -o json port list | jq -r --argjson port "$1" '.items[] | select(.port == $port) | .state')" = "$2" ]
+}
+
+env_is_gone() { # NAME
+	! lab_schedctl env show "$1"
+}
+
+leads() { # PORT: somewhere, by the gateway's kernel
+	lab_exec gateway nft list table inet portico | grep -q " tcp \. $1 "
+}
+
+@test "a gateway with ports is refused, one that is heard of also by force" {
+	run -4 lab_schedctl gateway delete gw1
+	[[ $output == *'gateway gw1 may lead 2 ports somewhere'*'by force'* ]]
+	run -4 lab_schedctl gateway delete gw1 --force
+	[[ $output == *'gateway gw1 is heard of'*'stop gatewayd'* ]]
+	run -3 lab_schedctl gateway delete gw9 --force
+	gateway_is online
+}
+
+@test "what waits for a gateway that never returns rests once that is removed, also over a kill of schedd" {
+	local port kept
+	port=$(fleet_port local)
+	kept=$(fleet_port shared)
+	lab_stop gatewayd KILL
+	lab_wait 20 gateway_is offline
+	lab_schedctl env delete local
+	lab_wait 60 env_is_gone local
+	run -3 lab_schedctl env show local
+	port_is "$port" withdrawing
+	leads "$port" # as from a machine that is only cut off
+	run -4 lab_schedctl gateway delete gw1
+	port_is "$port" withdrawing
+	lab_schedctl gateway delete gw1 --force
+	lab_stop schedd KILL
+	schedd_with_leases
+	run -3 lab_schedctl gateway show gw1
+	port_is "$port" quarantined
+	port_is "$kept" published
+	[ "$(fleet_sql "SELECT count(*) FROM tokens WHERE subject = 'gw1'")" = 0 ]
+	lab_schedctl -o json events --kind gateway --subject gw1 --action delete | jq -e '.items[0].message == "ports=2"'
+	run lab_schedctl doctor
+	[[ $output != *gw1* ]]
+	echo "$port" >"$lab_dir/rests"
+}
+
+@test "its gatewayd is refused with the token that was revoked, and comes back clean with a new one" {
+	local port
+	port=$(<"$lab_dir/rests")
+	fleet_gatewayd
+	lab_wait 20 grep -qiE '401|unauthenticated' "$lab_dir/log/gatewayd"
+	run -3 lab_schedctl gateway show gw1
+	lab_stop gatewayd
+	rm "$lab_dir/tokens/gw1"
+	lab_schedctl token create gw1-new --role gateway --subject gw1 --save "$lab_dir/tokens/gw1"
+	fleet_gatewayd
+	lab_wait 20 gateway_is online
+	fleet_gone_from_kernel() { ! leads "$port"; }
+	lab_wait 20 fleet_gone_from_kernel
+	leads "$(fleet_port shared)"
+	fleet_ssh shared true
+	lab_schedctl env delete shared --wait --timeout 60s
+	fleet_no_orphans_of_the_living
 }
 
 @test "nothing is wrong with the daemons, to the end" {

@@ -289,6 +289,18 @@ Test(feed, a_gateway_with_other_addresses_starts_over)
 	cr_assert_eq(feed_count(feed), 1);
 }
 
+Test(feed, a_gateway_that_was_removed_is_told_nothing_any_more)
+{
+	struct watcher *four = watch("gateways/gw4"), *six = watch("gateways/gw6");
+
+	state_edit_gateway(&state, state_gateway(&state, "gw4"))->record.gone = true;
+	commit();
+	wait_until(four->ended);
+	cr_assert_eq(feed_ended(feed, FEED_CHANGED), 1);
+	cr_assert_not(six->ended);
+	cr_assert_eq(feed_count(feed), 1);
+}
+
 Test(feed, a_reset_ends_every_stream)
 {
 	struct watcher *first = watch("environments"), *second = watch("hosts/host1");

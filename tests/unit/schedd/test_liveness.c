@@ -170,13 +170,19 @@ Test(liveness, who_is_being_removed_is_left_alone)
 	cr_assert_eq(
 		scheduler_delete_host(world.scheduler, "h1", false, "test", world_done, NULL, &err),
 		0);
+	cr_assert_eq(scheduler_delete_gateway(world.scheduler, "g1", false, "test", world_done,
+					      NULL, &err),
+		     0);
 	world_turn();
 	cr_assert(host()->entry.flight->gone);
+	cr_assert(gateway()->entry.flight->gone);
 	pass(WORLD_OFFLINE_MS);
 	cr_assert_null(host()->entry.draft);
-	cr_assert_eq(audits("offline"), 1); /* the gateway */
+	cr_assert_null(gateway()->entry.draft);
+	cr_assert_eq(audits("offline"), 0);
 	world_settle();
 	cr_assert_null(host());
+	cr_assert_null(gateway());
 	/* nor is it what is waited for */
 	cr_assert_eq(liveness_due_ms(world.scheduler), 0);
 }
