@@ -110,6 +110,9 @@ static void refuse_member(struct reconciler *reconciler, const struct apply_refu
 static void take_refusals(struct reconciler *reconciler, const struct apply_result *result)
 {
 	roll_back(reconciler);
+	/* The next plan may not remove what this one did. */
+	sweeper_forget(reconciler->sweeper);
+	accounting_forget(reconciler->config.accounting);
 	for (size_t i = 0; i < result->n_refusals; i++) {
 		const struct apply_refusal *refusal = &result->refusals[i];
 

@@ -564,3 +564,54 @@ Test(sweeps, of_a_mapping_that_ended_are_done_also_where_the_table_knows_better_
 	live(remove_many_and_die);
 	expect_the_revoked_to_end(&revoked, &draining);
 }
+
+/* ---- removals that were refused ---- */
+
+static void remove_port_and_die(void)
+{
+	const struct wish removal = { PORT };
+
+	ask_and_die(&removal, 1);
+}
+
+static void on_refused(struct changeset *changeset, void *userdata)
+{
+	bool *refused = userdata;
+
+	*refused = changeset->error.errnum != 0;
+}
+
+/* Removes the port, in one request with what the kernel does not take. */
+static void ask_in_vain(void)
+{
+	const struct wish wishes[] = { { PORT }, { OTHER, HOST_A } };
+	struct changeset *changeset = changeset_of(wishes, ARRAY_SIZE(wishes));
+	bool refused = false;
+
+	changeset->changes[1].target = endpoint_of("[2001:db8::5]:1"); /* no bytes of the map */
+	changeset->on_done = on_refused;
+	changeset->userdata = &refused;
+	reconciler_submit(reconciler, changeset);
+	(void)event_base_loop(base, EVLOOP_ONCE);
+	cr_assert(refused);
+}
+
+/* The port leads elsewhere by now and would drain, had it been removed. */
+Test(sweeps, are_not_spared_for_a_removal_that_was_refused)
+{
+	const struct wish wish = { PORT, HOST_A };
+	uint64_t deadline = clock_monotonic_ms() + PATIENCE_MS;
+	struct pair revoked;
+
+	put(&wish, 1);
+	revoked = connect_to(PORT, listener_a);
+	live(remove_port_and_die);
+	do_nft("add element inet portico mapping4 { 203.0.113.10 . tcp . 30001 comment "
+	       "\". . drain\" : 10.0.0.6 . 7001 }");
+	cr_assert(alive(&revoked), "it was ended already: nothing is tried here");
+	begin_life();
+	ask_in_vain();
+	while (!is_looked_through() && clock_monotonic_ms() < deadline)
+		(void)event_base_loop(base, EVLOOP_ONCE);
+	cr_expect_not(alive(&revoked), "nothing drains: the port was not removed");
+}
