@@ -379,10 +379,32 @@ static void commit_succeeded(struct scheduler *scheduler)
 	waiters_end(&waiters, &done);
 }
 
+/* What was asked for meanwhile builds on what did not happen, and so does not happen either. But
+ * nobody has refused it. */
+static void fail_waiters(struct scheduler *scheduler, const struct error *err)
+{
+	struct error later = ERROR_INIT;
+	struct waiters refused, innocent;
+
+	if (err->errnum == -ENOTCONN)
+		later = *err;
+	else
+		error_set(&later, -EAGAIN, "unavailable", NULL,
+			  "the database refused another change, on which this one was built: "
+			  "ask again");
+	waiters_init(&refused);
+	waiters_init(&innocent);
+	waiters_move(&scheduler->flight, &refused);
+	waiters_move(&scheduler->open, &innocent);
+	state_drop_flight(&scheduler->state);
+	look_again(scheduler);
+	waiters_end(&refused, err);
+	waiters_end(&innocent, &later);
+}
+
 static void commit_failed(struct scheduler *scheduler, int result, const char *message)
 {
 	struct error err = ERROR_INIT;
-	struct waiters waiters;
 
 	scheduler->stats.commit_failures++;
 	if (result == -ENOTCONN) {
@@ -397,12 +419,7 @@ static void commit_failed(struct scheduler *scheduler, int result, const char *m
 			(void)loop_timer_arm(&scheduler->turn, PAUSE_MS);
 		}
 	}
-	waiters_init(&waiters);
-	waiters_move(&scheduler->flight, &waiters);
-	waiters_move(&scheduler->open, &waiters); /* they build on what did not happen */
-	state_drop_flight(&scheduler->state);
-	look_again(scheduler);
-	waiters_end(&waiters, &err);
+	fail_waiters(scheduler, &err);
 }
 
 static void on_commit(void *userdata, int result, const char *message)

@@ -4,6 +4,7 @@
 #include "schedd/careful.h"
 #include "tests/unit/schedd/world.h"
 
+static struct error answer;
 static bool takes_bad; /* what the database takes by now */
 static unsigned n_refused, n_refused_with_others;
 
@@ -147,4 +148,29 @@ Test(careful, a_commit_that_was_lost_with_its_connection_is_nobodys_fault)
 	world.ms += 5000;
 	settle();
 	cr_assert_str_eq(host_of("env-bad"), "h1");
+}
+
+static void on_answer(void *userdata, const struct error *err, const char *id)
+{
+	answer = *err;
+}
+
+Test(careful, what_is_asked_for_while_it_is_refused_is_asked_for_again)
+{
+	struct error err = ERROR_INIT;
+
+	begin();
+	world.ms += 5000;
+	world_turn();
+	cr_assert(world.flight && strcmp(world.scheduler->suspect, "env-bad") == 0);
+	cr_assert_eq(scheduler_delete(world.scheduler, "env-a", "test", on_answer, NULL, &err), 0);
+	end_commit();
+	cr_assert_eq(answer.errnum, -EAGAIN);
+	cr_assert_str_eq(answer.code, "unavailable");
+	cr_assert_neq(world_environment("env-a")->phase, PHASE_DELETING);
+	settle();
+	cr_assert_eq(scheduler_delete(world.scheduler, "env-a", "test", on_answer, NULL, &err), 0);
+	settle();
+	cr_assert_eq(answer.errnum, 0);
+	cr_assert_eq(world_environment("env-a")->phase, PHASE_DELETING);
 }
