@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Random lives: clients ask, hosts and gateways come and go, report late, twice and in another
- * order, leases and deadlines run out, the clock is set, hosts are removed and come back, and the
- * leader loses its database or is killed at any time, with a commit on its way that has happened or
- * not. Whatever the order, nothing runs twice, no host has more than it has, a port has one owner,
- * and after all is deleted nothing is left.
+ * order, leases and deadlines run out, the clock is set, hosts and gateways are removed and come
+ * back, and the leader loses its database or is killed at any time, with a commit on its way that
+ * has happened or not. Whatever the order, nothing runs twice, no host has more than it has, a port
+ * has one owner, and after all is deleted nothing is left.
  *
  * A failure names its seed; SEED=N in the environment runs that one alone.
  */
@@ -200,6 +200,13 @@ static void report_late(struct model *host)
 		(void)deliver(host, json);
 }
 
+/* One that was removed registers anew. */
+static void gateway_returns(void)
+{
+	if (world.role == STORE_READY && !state_gateway(&world.scheduler->state, "g1"))
+		world_register_gateway("g1");
+}
+
 static void gateway_reports(void)
 {
 	_cleanup_json_ json_t *json =
@@ -208,6 +215,7 @@ static void gateway_reports(void)
 	struct gateway_report decoded;
 	struct error err = ERROR_INIT;
 
+	gateway_returns();
 	require(gateway_report_decode(json, &decoded, &err) == 0, "%s", err.message);
 	answered(scheduler_report_gateway(world.scheduler, "g1", &decoded, &err), &err);
 	gateway_report_clear(&decoded);
@@ -330,6 +338,15 @@ static void remove_host(struct model *host)
 	}
 }
 
+static void remove_gateway(void)
+{
+	struct error err = ERROR_INIT;
+
+	answered(scheduler_delete_gateway(world.scheduler, "g1", next(2), "test", world_done, NULL,
+					  &err),
+		 &err);
+}
+
 static void come_back(const struct model *host)
 {
 	if (!host->away && world.role == STORE_READY &&
@@ -382,6 +399,8 @@ static void something(void)
 	case 3:
 		if (next(8) == 0)
 			life.gateway_away = !life.gateway_away;
+		else if (next(8) == 0)
+			remove_gateway();
 		break;
 	case 4:
 		if (next(20) == 0)
