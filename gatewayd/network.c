@@ -99,7 +99,7 @@ static int fill_caches(struct caches *caches, struct network *network)
 {
 	int r;
 
-	r = nl_cache_mngr_alloc(caches->socket, NETLINK_ROUTE, NL_AUTO_PROVIDE, &caches->manager);
+	r = nl_cache_mngr_alloc(caches->socket, NETLINK_ROUTE, 0, &caches->manager);
 	if (r == 0)
 		r = nl_cache_mngr_add(caches->manager, "route/link", on_link, network,
 				      &caches->links);
