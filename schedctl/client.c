@@ -470,7 +470,7 @@ int client_call(struct client *client, const char *method, const char *path, jso
 	uint64_t deadline_ms = clock_monotonic_ms() + client->patience_ms, later_s;
 	_cleanup_json_ json_t *answer = NULL;
 	_cleanup_free_ char *key = NULL;
-	struct error last;
+	struct error last = ERROR_INIT;
 	bool told = false;
 	int r;
 
