@@ -15,11 +15,8 @@
 #include <netinet/tcp.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <sys/un.h>
-#include <systemd/sd-daemon.h>
 
-#include "lib/address.h"
 #include "lib/file.h"
 #include "lib/http_server_private.h"
 
@@ -361,33 +358,14 @@ static int serve(struct http_server *server, struct evhttp *evhttp, int fd)
 static int listen_tcp(struct http_server *server, struct evhttp *evhttp, const char *address,
 		      uint16_t port, uint16_t *ret_port, struct error *err)
 {
-	_cleanup_close_ int fd = -1;
-	struct endpoint endpoint = { .port = port };
-	struct sockaddr_storage sockaddr;
-	socklen_t length;
-	int on = 1, r;
+	int fd, r = http_socket_tcp(address, port, &fd, ret_port, err);
 
-	if (address_parse(address, &endpoint.address) < 0)
-		return error_set(err, -EINVAL, "invalid", "listen", "\"%s\" is not an IP address",
-				 address);
-	length = endpoint_to_sockaddr(&endpoint, &sockaddr);
-	fd = socket(sockaddr.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-	if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) < 0 ||
-	    bind(fd, (struct sockaddr *)&sockaddr, length) < 0 ||
-	    getsockname(fd, (struct sockaddr *)&sockaddr, &length) < 0) {
-		r = -errno;
-		return error_set(err, r, "listen", "listen", "cannot listen on %s port %u: %s",
-				 address, port, strerror(-r));
-	}
-	r = serve(server, evhttp, TAKE_FD(fd));
 	if (r < 0)
-		return error_set(err, r, "listen", "listen", "cannot listen on %s port %u: %s",
-				 address, port, strerror(-r));
-	if (ret_port)
-		*ret_port = ntohs(sockaddr.ss_family == AF_INET
-					  ? ((struct sockaddr_in *)&sockaddr)->sin_port
-					  : ((struct sockaddr_in6 *)&sockaddr)->sin6_port);
-	return 0;
+		return r;
+	r = serve(server, evhttp, fd);
+	return r < 0 ? error_set(err, r, "listen", "listen", "cannot listen on %s port %u: %s",
+				 address, port, strerror(-r))
+		     : 0;
 }
 
 int http_server_listen_tcp(struct http_server *server, const char *address, uint16_t port,
@@ -427,58 +405,11 @@ int http_server_listen_tls(struct http_server *server, struct http_tls *tls, con
 	return listen_tcp(server, server->evhttps, address, port, ret_port, err);
 }
 
-/* The socket that systemd passed for this path, or -1. */
-static int socket_from_systemd(const char *path)
-{
-	int n = sd_listen_fds(0);
-
-	for (int fd = SD_LISTEN_FDS_START; fd < SD_LISTEN_FDS_START + n; fd++)
-		if (sd_is_socket_unix(fd, SOCK_STREAM, 1, path, 0) > 0)
-			return fd;
-	return -1;
-}
-
-/* Removes a socket that nobody listens on. -EADDRINUSE where somebody does. */
-static int remove_stale(const struct sockaddr_un *address)
-{
-	_cleanup_close_ int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-
-	if (fd < 0)
-		return -errno;
-	if (connect(fd, (const struct sockaddr *)address, sizeof(*address)) == 0 || errno == EAGAIN)
-		return -EADDRINUSE;
-	if (errno == ENOENT)
-		return 0;
-	if (errno != ECONNREFUSED)
-		return -errno;
-	return unlink(address->sun_path) < 0 && errno != ENOENT ? -errno : 0;
-}
-
-static int bind_unix(const struct sockaddr_un *address, mode_t mode, int *ret_fd)
-{
-	_cleanup_close_ int fd = -1;
-	mode_t mask;
-	int r = remove_stale(address);
-
-	if (r < 0)
-		return r;
-	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-	if (fd < 0)
-		return -errno;
-	mask = umask(~mode & 0777);
-	r = bind(fd, (const struct sockaddr *)address, sizeof(*address)) < 0 ? -errno : 0;
-	umask(mask);
-	if (r < 0)
-		return r;
-	*ret_fd = TAKE_FD(fd);
-	return 0;
-}
-
 int http_server_listen_unix(struct http_server *server, const char *path, mode_t mode,
 			    struct error *err)
 {
 	struct sockaddr_un address = { .sun_family = AF_UNIX };
-	int fd = socket_from_systemd(path), r;
+	int fd = http_socket_from_systemd(path), r;
 
 	if (fd >= 0) {
 		r = evutil_make_socket_nonblocking(fd) < 0 ? -errno
@@ -494,7 +425,7 @@ int http_server_listen_unix(struct http_server *server, const char *path, mode_t
 	memcpy(address.sun_path, path, strlen(path));
 	r = folder_make_parents(path);
 	if (r == 0)
-		r = bind_unix(&address, mode, &fd);
+		r = http_socket_unix(&address, mode, &fd);
 	if (r == 0)
 		r = serve(server, server->evhttp, fd);
 	if (r == 0)

@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* What http_server.c (listeners, connections, limits), http_dispatch.c (arrival and routing) and
- * http_request.c (requests, answers, streams) share. */
+/* What http_server.c (connections, limits), http_socket.c, http_dispatch.c (arrival and routing)
+ * and http_request.c (requests, answers, streams) share. */
 #pragma once
 
 #include <event2/bufferevent.h>
 #include <event2/event_struct.h>
 #include <event2/http.h>
 #include <sys/queue.h>
+#include <sys/un.h>
 
 #define HASH_NONFATAL_OOM 1
 #define uthash_nonfatal_oom(element) \
@@ -105,6 +106,18 @@ struct http_server {
 	bool arriving; /* evhttp hands a request over */
 	struct http_server_stats stats;
 };
+
+/* ---- http_socket.c: bound sockets, owned by the caller ---- */
+
+/* ret_port (may be NULL) gets the port, also where 0 was asked for. */
+int http_socket_tcp(const char *address, uint16_t port, int *ret_fd, uint16_t *ret_port,
+		    struct error *err) _must_check_;
+/* Replaces a stale one. -EADDRINUSE where somebody listens there. */
+int http_socket_unix(const struct sockaddr_un *address, mode_t mode, int *ret_fd) _must_check_;
+/* The socket that systemd passed for this path, or -1. */
+int http_socket_from_systemd(const char *path);
+
+/* ---- the server ---- */
 
 /* evhttp's callback for every complete request. */
 void http_request_arrived(struct evhttp_request *evreq, void *server);
