@@ -269,7 +269,8 @@ int state_replay(const struct state *state, bool pending, const struct state_han
 	if (summary->condition != STATE_USABLE || state->fd < 0)
 		return 0;
 	return state_file_replay(state->fd, pending ? summary->committed : 0,
-				 pending ? summary->good : summary->committed, handlers);
+				 pending ? summary->good : summary->committed, summary->swept,
+				 handlers);
 }
 
 void state_know(struct state *state, const struct address *address)

@@ -56,10 +56,12 @@ static int examine_line(const char *text, size_t length, uint64_t end, void *use
 		return examination->known ? 0 : -EPROTO;
 	}
 	if (is_change(text)) {
-		if (after(text, STATE_SWEEP))
+		if (after(text, STATE_SWEEP)) {
 			summary->sweeps = true;
-		else if (strcmp(text, STATE_SWEPT) == 0)
+		} else if (strcmp(text, STATE_SWEPT) == 0) {
 			summary->sweeps = false;
+			summary->swept = end;
+		}
 		return 0;
 	}
 	if (!commit || read_commit(commit, &revision, &epoch) < 0)
@@ -190,14 +192,26 @@ static int replay_change(const struct state_handlers *handlers, const char *text
 	return 0;
 }
 
+struct replaying {
+	const struct state_handlers *handlers;
+	uint64_t swept;
+};
+
 static int replay_line(const char *text, size_t length, uint64_t end, void *userdata)
 {
-	return is_change(text) ? replay_change(userdata, text) : 0;
+	const struct replaying *replaying = userdata;
+
+	if (!is_change(text) ||
+	    (end <= replaying->swept && (after(text, STATE_SWEEP) || after(text, STATE_SPARE))))
+		return 0;
+	return replay_change(replaying->handlers, text);
 }
 
-int state_file_replay(int fd, uint64_t from, uint64_t to, const struct state_handlers *handlers)
+int state_file_replay(int fd, uint64_t from, uint64_t to, uint64_t swept,
+		      const struct state_handlers *handlers)
 {
+	struct replaying replaying = { handlers, swept };
 	struct line_scan scan;
 
-	return lines_scan(fd, from, to, replay_line, (void *)handlers, &scan);
+	return lines_scan(fd, from, to, replay_line, &replaying, &scan);
 }

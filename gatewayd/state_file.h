@@ -49,6 +49,7 @@ struct state_summary {
 	uint64_t size;      /* bytes in all */
 	uint64_t n_lines;   /* up to the last commit */
 	bool sweeps;        /* some are behind the last swept */
+	uint64_t swept;     /* bytes up to that */
 	uint64_t revision;
 	uint64_t epoch; /* the highest, also where the file is garbled: it only ever refuses more */
 };
@@ -70,7 +71,7 @@ struct state_handlers {
 	void *userdata;
 };
 
-/* Decodes what a usable file says between two offsets where lines begin. A handler's error ends it.
- */
-int state_file_replay(int fd, uint64_t from, uint64_t to, const struct state_handlers *handlers)
-	_must_check_;
+/* Decodes what a usable file says between two offsets where lines begin; of sweeps only those
+ * behind a third. A handler's error ends it. */
+int state_file_replay(int fd, uint64_t from, uint64_t to, uint64_t swept,
+		      const struct state_handlers *handlers) _must_check_;

@@ -91,8 +91,8 @@ static void examine(int fd)
 	fuzz_require(summary.committed > 0 && summary.committed <= summary.good);
 	fuzz_require(summary.good <= summary.size);
 	fuzz_require(summary.behind || summary.committed == summary.size);
-	fuzz_require(state_file_replay(fd, 0, summary.committed, &handlers) == 0);
-	fuzz_require(state_file_replay(fd, summary.committed, summary.good, &handlers) == 0);
+	fuzz_require(state_file_replay(fd, 0, summary.committed, 0, &handlers) == 0);
+	fuzz_require(state_file_replay(fd, summary.committed, summary.good, 0, &handlers) == 0);
 }
 
 int LLVMFuzzerTestOneInput(const unsigned char *data, size_t size)
