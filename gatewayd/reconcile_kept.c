@@ -76,11 +76,11 @@ static int each_sweep(int (*take)(const struct sweep *sweep, void *userdata), vo
 	return sweeper_each(reconciler->sweeper, take, take_userdata);
 }
 
-static size_t count_desired(void *userdata)
+static size_t count_kept(void *userdata)
 {
 	const struct reconciler *reconciler = userdata;
 
-	return reconciler->ledger.n_desired;
+	return reconciler->ledger.n_desired + sweeper_count(reconciler->sweeper);
 }
 
 /* The kernel's table knows best; without one, the state file is all there is. */
@@ -111,7 +111,7 @@ int reconciler_restore(struct reconciler *reconciler, struct restore_result *ret
 		.sweeps = &sweeps,
 	};
 	const struct state_source source = { .write_mapping = write_mapping,
-					     .count = count_desired,
+					     .count = count_kept,
 					     .each_sweep = each_sweep,
 					     .userdata = reconciler };
 	int r;

@@ -46,7 +46,8 @@ struct state_source {
 	/* JSON of what is desired for a key; 0: nothing. */
 	size_t (*write_mapping)(const struct mapping_key *key, char buffer[MAPPING_TEXT_MAX],
 				void *userdata);
-	size_t (*count)(void *userdata); /* mappings that are desired */
+	/* Mappings that are desired, and what each_sweep hands out. */
+	size_t (*count)(void *userdata);
 	/* Hands out what is to be looked through still; see sweeper.h. NULL: never anything. */
 	int (*each_sweep)(int (*on_sweep)(const struct sweep *sweep, void *userdata),
 			  void *sweep_userdata, void *userdata);

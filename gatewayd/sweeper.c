@@ -172,6 +172,15 @@ int sweeper_each(const struct sweeper *sweeper,
 	return r;
 }
 
+size_t sweeper_count(const struct sweeper *sweeper)
+{
+	size_t n = 0;
+
+	for (unsigned l = 0; l < LISTS; l++)
+		n += list_at(sweeper, l)->n;
+	return n;
+}
+
 /* What is kept was spared too early. */
 static int keep_again(const struct sweep *sweep, void *userdata)
 {
@@ -275,15 +284,6 @@ static void looked(struct sweeper *sweeper)
 		sweeper->on_looked(sweeper->userdata);
 }
 
-/* Everything, and for the second time. */
-static bool is_done(const struct sweeper *sweeper)
-{
-	for (unsigned i = 0; i < LISTS; i++)
-		if (list_at(sweeper, i)->n > 0)
-			return false;
-	return true;
-}
-
 static void finish(struct sweeper *sweeper, int r)
 {
 	uint32_t delay;
@@ -314,7 +314,8 @@ static void finish(struct sweeper *sweeper, int r)
 	if (sweeper->again.n > 0 && !evtimer_pending(&sweeper->second, NULL))
 		(void)loop_timer_arm(&sweeper->second, AGAIN_MS);
 	go_on(sweeper);
-	if (is_done(sweeper) && sweeper->keeper.on_swept)
+	/* Everything has been looked through, and for the second time. */
+	if (sweeper_count(sweeper) == 0 && sweeper->keeper.on_swept)
 		sweeper->keeper.on_swept(sweeper->keeper.userdata);
 }
 

@@ -56,6 +56,8 @@ void sweeper_on_looked(struct sweeper *sweeper, void (*on_looked)(void *userdata
 /* The observer sees each entry before it is deleted; borrowed, NULL is nobody. */
 void sweeper_observe(struct sweeper *sweeper, const struct sweep_observer *observer);
 
+/* How many sweeper_each hands out, at most. */
+size_t sweeper_count(const struct sweeper *sweeper);
 uint64_t sweeper_deleted(const struct sweeper *sweeper);
 /* Mappings whose connections have not been looked through yet. */
 size_t sweeper_pending(const struct sweeper *sweeper);

@@ -252,12 +252,6 @@ int mapping_key_compare(const struct mapping_key *a, const struct mapping_key *b
 	return (a->port > b->port) - (a->port < b->port);
 }
 
-bool mapping_key_equal(const struct mapping_key *a, const struct mapping_key *b)
-{
-	return a->port == b->port && a->protocol == b->protocol &&
-	       address_equal(&a->address, &b->address);
-}
-
 const char *mapping_key_format(const struct mapping_key *key, char buffer[MAPPING_STRING_MAX])
 {
 	struct endpoint endpoint = { .address = key->address, .port = key->port };

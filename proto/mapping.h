@@ -78,7 +78,12 @@ bool mapping_equal(const struct mapping *a, const struct mapping *b); /* but for
 
 /* A total order: address, protocol, port. */
 int mapping_key_compare(const struct mapping_key *a, const struct mapping_key *b);
-bool mapping_key_equal(const struct mapping_key *a, const struct mapping_key *b);
+static inline bool mapping_key_equal(const struct mapping_key *a, const struct mapping_key *b)
+{
+	return a->port == b->port && a->protocol == b->protocol &&
+	       address_equal(&a->address, &b->address);
+}
+
 /* "203.0.113.10:30001/tcp", the subject of log lines. Returns buffer. */
 const char *mapping_key_format(const struct mapping_key *key, char buffer[MAPPING_STRING_MAX]);
 
