@@ -77,12 +77,12 @@ static int add_key(struct refusals *refusals, const struct member_key *key)
 }
 
 /* What has ended the kernel has dropped by itself: asked for, it would hide those that are asked
- * for behind it. */
+ * for behind it. Its clock may be some milliseconds before ours. */
 static bool counts(const struct member *member, int64_t now)
 {
 	return (member->flags & MEMBER_INSTALLED) &&
 	       shape_set_statement(member->key.set) != SHAPE_NO_STATEMENT &&
-	       (member->installed.expires_at == 0 || member->installed.expires_at > now);
+	       (member->installed.expires_at == 0 || member->installed.expires_at > now + 1);
 }
 
 /* The members behind those of the last turn. */
