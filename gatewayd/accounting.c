@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "gatewayd/ct_events.h"
+#include "lib/array.h"
 #include "lib/clock.h"
 #include "lib/log.h"
 #include "lib/loop.h"
@@ -181,18 +182,14 @@ int accounting_refresh(struct accounting *accounting, void (*done)(int error, vo
 static void add_note(struct accounting *accounting, const struct entry *entry)
 {
 	struct note note = { .key = entry->key };
+	struct note *grown = array_grow(accounting->notes, sizeof(*grown), accounting->n_notes,
+					&accounting->n_notes_allocated);
 
-	if (accounting->n_notes == accounting->n_notes_allocated) {
-		size_t wanted = accounting->n_notes_allocated ? 2 * accounting->n_notes : 16;
-		struct note *grown = reallocarray(accounting->notes, wanted, sizeof(*grown));
-
-		if (!grown) {
-			log_error("counters", "out of memory: a removed mapping goes on counting");
-			return;
-		}
-		accounting->notes = grown;
-		accounting->n_notes_allocated = wanted;
+	if (!grown) {
+		log_error("counters", "out of memory: a removed mapping goes on counting");
+		return;
 	}
+	accounting->notes = grown;
 	if (entry->flags & ENTRY_INSTALLED)
 		note.led = entry->installed;
 	accounting->notes[accounting->n_notes++] = note;

@@ -7,6 +7,7 @@
 #include <errno.h>
 
 #include "gatewayd/api_query.h"
+
 static int read_address(const char *text, const char *field, struct address *ret, struct error *err)
 {
 	if (text && address_parse(text, ret) == 0)

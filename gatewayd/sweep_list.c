@@ -7,6 +7,8 @@
 #include <errno.h>
 #include <string.h>
 
+#include "lib/array.h"
+
 void sweep_list_clear(struct sweep_list *list)
 {
 	free(list->items);
@@ -15,15 +17,11 @@ void sweep_list_clear(struct sweep_list *list)
 
 int sweep_list_add(struct sweep_list *list, const struct sweep *sweep)
 {
-	if (list->n == list->allocated) {
-		size_t wanted = list->allocated ? 2 * list->allocated : 16;
-		struct sweep *grown = reallocarray(list->items, wanted, sizeof(*grown));
+	struct sweep *grown = array_grow(list->items, sizeof(*grown), list->n, &list->allocated);
 
-		if (!grown)
-			return -ENOMEM;
-		list->items = grown;
-		list->allocated = wanted;
-	}
+	if (!grown)
+		return -ENOMEM;
+	list->items = grown;
 	list->items[list->n++] = *sweep;
 	return 0;
 }

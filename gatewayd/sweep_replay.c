@@ -7,6 +7,8 @@
 #include <errno.h>
 #include <string.h>
 
+#include "lib/array.h"
+
 void sweep_replay_clear(struct sweep_replay *replay)
 {
 	free(replay->lines);
@@ -15,15 +17,12 @@ void sweep_replay_clear(struct sweep_replay *replay)
 
 static int add_line(struct sweep_replay *replay, const struct sweep_line *line)
 {
-	if (replay->n == replay->allocated) {
-		size_t wanted = replay->allocated ? 2 * replay->allocated : 16;
-		struct sweep_line *grown = reallocarray(replay->lines, wanted, sizeof(*grown));
+	struct sweep_line *grown =
+		array_grow(replay->lines, sizeof(*grown), replay->n, &replay->allocated);
 
-		if (!grown)
-			return -ENOMEM;
-		replay->lines = grown;
-		replay->allocated = wanted;
-	}
+	if (!grown)
+		return -ENOMEM;
+	replay->lines = grown;
 	replay->lines[replay->n] = *line;
 	replay->lines[replay->n].place = replay->n;
 	replay->n++;
