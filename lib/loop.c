@@ -78,6 +78,14 @@ int loop_new(struct loop **ret)
 	return 0;
 }
 
+/* A connection that was freed while libevent had put off its callback lives until that has run, and
+ * event_base_free would forget the callback. Nothing else is in the loop any more. */
+static void free_base(struct event_base *base)
+{
+	(void)event_base_loop(base, EVLOOP_NONBLOCK);
+	event_base_free(base);
+}
+
 void loop_free(struct loop *loop)
 {
 	if (!loop)
@@ -89,7 +97,7 @@ void loop_free(struct loop *loop)
 	if (loop->watchdog_ms > 0)
 		event_del(&loop->watchdog);
 	if (loop->base)
-		event_base_free(loop->base);
+		free_base(loop->base);
 	free(loop);
 }
 

@@ -19,7 +19,8 @@ struct loop;
 /* Makes the loop, ignores SIGPIPE, takes SIGTERM and SIGINT as the end of loop_run, and starts
  * systemd's watchdog timer where the unit asks for one. -ENOMEM or -errno. */
 int loop_new(struct loop **ret) _must_check_;
-void loop_free(struct loop *loop); /* NULL is fine */
+/* To be called when all that had events in the loop has been freed. NULL is fine. */
+void loop_free(struct loop *loop);
 struct event_base *loop_base(struct loop *loop);
 
 /* Runs until a signal or loop_stop. 0, or -EIO where libevent fails. Tells systemd READY=1 is

@@ -9,8 +9,8 @@
 
 #include "lib/http_client.h"
 #include "lib/http_server.h"
-#include "lib/http_tls.h"
 #include "lib/loop.h"
+#include "tests/unit/lib/tls.h"
 
 #define PIECE ((size_t)100000)
 #define PIECES 60
@@ -146,20 +146,10 @@ Test(http_pause, plain)
 /* What TLS has read already makes the socket readable no more. */
 Test(http_pause, tls)
 {
-	static const char *const names[] = { "127.0.0.1", NULL };
-	char folder[] = "/tmp/portico-pause-XXXXXX", certificate[64], key[64];
-	_cleanup_(cleanup_http_tls) struct http_tls *tls = NULL;
+	_cleanup_(cleanup_http_tls) struct http_tls *tls = local_tls();
 	struct error err = ERROR_INIT;
 	uint16_t port;
 
-	cr_assert_not_null(mkdtemp(folder));
-	(void)snprintf(certificate, sizeof(certificate), "%s/tls.crt", folder);
-	(void)snprintf(key, sizeof(key), "%s/tls.key", folder);
-	cr_assert_eq(http_tls_make(certificate, key, names, &err), 0, "%s", err.message);
-	cr_assert_eq(http_tls_new(&tls, certificate, key, &err), 0, "%s", err.message);
-	(void)unlink(certificate);
-	(void)unlink(key);
-	(void)rmdir(folder);
 	cr_assert_eq(http_server_listen_tls(server, tls, "127.0.0.1", 0, &port, &err), 0);
 	cr_assert_eq(http_client_trust(client, NULL, http_tls_pin(tls)), 0);
 	read_all(port, "https");
