@@ -4,7 +4,8 @@
  *
  * A mapping that cannot be applied is reported with its reason and its port is closed; the others
  * go on. It is taken up again when schedd sends it anew, and one whose port the gateway itself
- * listens on as soon as that has ended.
+ * listens on as soon as that has ended. Where only memory was lacking, schedd is asked for all
+ * anew.
  */
 #include "gatewayd/upstream.h"
 
@@ -34,7 +35,8 @@ struct upstream {
 	uint64_t applied_revision; /* in the kernel */
 	bool applied;              /* a snapshot is in the kernel */
 	unsigned in_flight;        /* changesets that the kernel does not have yet */
-	uint64_t losses;           /* changesets that it never had */
+	uint64_t losses;           /* changesets that it never had, or not all of */
+	bool starved;              /* memory ran out within the one that is being taken */
 	struct refusal failed[FAILED_MAX];
 	size_t n_failed;
 	struct change waiting[FAILED_MAX]; /* whose port the gateway itself listens on */
@@ -178,15 +180,17 @@ static void deliver(struct upstream *upstream, struct changeset *changeset, uint
 		    uint64_t revision)
 {
 	struct delivery *delivery = malloc(sizeof(*delivery));
+	const uint64_t losses = upstream->losses;
 
+	/* What is left of it is applied, and its revision is not said to be. */
+	if (!delivery || upstream->starved)
+		lose(upstream, OUT_OF_MEMORY);
+	upstream->starved = false;
 	if (!delivery) {
 		changeset_free(changeset);
-		lose(upstream, OUT_OF_MEMORY);
 		return;
 	}
-	*delivery = (struct delivery){ .upstream = upstream,
-				       .epoch = epoch,
-				       .losses = upstream->losses };
+	*delivery = (struct delivery){ .upstream = upstream, .epoch = epoch, .losses = losses };
 	changeset->revision = revision;
 	changeset->on_done = on_done;
 	changeset->userdata = delivery;
@@ -263,8 +267,16 @@ static void on_retry(evutil_socket_t fd, short what, void *userdata)
 	deliver(upstream, changeset, upstream->epoch, upstream->desired_revision);
 }
 
-/* One mapping of schedd's. One that cannot be applied is noted, and its port closed: it must not go
- * on to an old target. False: not even its key can be read. */
+/* A mapping that cannot be applied is noted, and its port closed: it must not go on to an old
+ * target. */
+static void refuse(struct upstream *upstream, struct change *change, const struct mapping_key *key,
+		   const char *reason)
+{
+	note_failure(upstream, key, reason);
+	change_remove(change, key);
+}
+
+/* One mapping of schedd's. False: not even its key can be read. */
 static bool take_mapping(struct upstream *upstream, json_t *item, struct change *change)
 {
 	struct mapping mapping = { 0 };
@@ -272,6 +284,7 @@ static bool take_mapping(struct upstream *upstream, json_t *item, struct change 
 	int r;
 
 	r = mapping_decode(item, "", NULL, &mapping, &err);
+	upstream->starved |= r == -ENOMEM;
 	if (r < 0) {
 		struct mapping_key key;
 		/* Its key, if at least that can be read, so that schedd learns which it was. */
@@ -287,20 +300,18 @@ static bool take_mapping(struct upstream *upstream, json_t *item, struct change 
 			return false;
 		}
 		forget_waiting(upstream, &key);
-		note_failure(upstream, &key, error_text(&err, r));
-		change_remove(change, &key);
+		refuse(upstream, change, &key, error_text(&err, r));
 		return true;
 	}
 	r = admit_mapping(upstream->config.admission, &mapping, "", &err);
 	if (r == 0)
 		r = change_put(change, &mapping, "", &err);
+	upstream->starved |= r == -ENOMEM;
 	forget_waiting(upstream, &mapping.key);
-	if (r < 0) {
-		note_failure(upstream, &mapping.key, error_text(&err, r));
-		change_remove(change, &mapping.key);
-	} else {
+	if (r < 0)
+		refuse(upstream, change, &mapping.key, error_text(&err, r));
+	else
 		forget_failure(upstream, &mapping.key);
-	}
 	mapping_clear(&mapping);
 	return true;
 }

@@ -18,12 +18,21 @@
 	"\"put\":[],\"delete\":[{\"address\":\"192.0.2.1\",\"protocol\":\"tcp\"," \
 	"\"port\":30001}]}\n"
 
+#define MAPPING                                                  \
+	"{\"address\":\"192.0.2.1\",\"port\":30001,\"target\":{" \
+	"\"address\":\"10.0.0.5\",\"port\":22}}"
+#define PUT(revision)                                                  \
+	"{\"type\":\"change\",\"epoch\":1,\"revision\":" #revision "," \
+	"\"put\":[" MAPPING "],\"delete\":[]}\n"
+
 static struct event_base *base;
 static struct upstream *upstream;
 static struct {
 	unsigned streams;
 	unsigned made, not_made;  /* changesets; the number of the one that has no memory */
-	unsigned done, not_done;  /* the same of those that the reconciler is given */
+	unsigned put, not_put;    /* the same of mappings */
+	unsigned done, not_done;  /* and of changesets that the reconciler is given */
+	unsigned removals;        /* in all of those */
 	uint64_t most_applied[3]; /* revision that is said to be applied, in each stream */
 } seen;
 
@@ -34,6 +43,18 @@ int __wrap_changeset_new(struct changeset **ret, size_t n_changes);
 int __wrap_changeset_new(struct changeset **ret, size_t n_changes)
 {
 	return ++seen.made == seen.not_made ? -ENOMEM : __real_changeset_new(ret, n_changes);
+}
+
+int __real_change_put(struct change *change, const struct mapping *mapping, const char *path,
+		      struct error *err);
+int __wrap_change_put(struct change *change, const struct mapping *mapping, const char *path,
+		      struct error *err);
+int __wrap_change_put(struct change *change, const struct mapping *mapping, const char *path,
+		      struct error *err)
+{
+	return ++seen.put == seen.not_put
+		       ? error_set(err, -ENOMEM, "internal", NULL, "out of memory")
+		       : __real_change_put(change, mapping, path, err);
 }
 
 static void note_applied(void)
@@ -52,6 +73,8 @@ void __wrap_reconciler_submit(struct reconciler *reconciler, struct changeset *c
 {
 	if (++seen.done == seen.not_done)
 		error_set(&changeset->error, -ENOMEM, "internal", NULL, "out of memory");
+	for (size_t i = 0; i < changeset->n_changes; i++)
+		seen.removals += changeset->changes[i].removal;
 	changeset->on_done(changeset, changeset->userdata);
 	changeset_free(changeset);
 	note_applied();
@@ -85,7 +108,7 @@ static void on_closed(struct http_stream *stream, void *userdata)
 
 static void on_desired(struct http_request *request, void *userdata)
 {
-	static const char first[] = SNAPSHOT(1) CHANGE(2) CHANGE(3) LINE("bookmark", 4);
+	static const char first[] = SNAPSHOT(1) CHANGE(2) PUT(3) LINE("bookmark", 4);
 	static const char then[] = SNAPSHOT(4);
 	const char *text = seen.streams++ == 0 ? first : then;
 	struct http_stream *stream;
@@ -151,5 +174,16 @@ Test(upstream, neither_is_it_behind_one_that_could_not_be_applied)
 	follow();
 	cr_expect_eq(seen.streams, 2);
 	cr_expect_eq(seen.most_applied[0], 1);
+	cr_expect_eq(seen.most_applied[1], 4);
+}
+
+/* Its port is closed meanwhile: it must not lead to an old target. */
+Test(upstream, nor_behind_one_of_which_a_mapping_had_no_memory)
+{
+	seen.not_put = 1;
+	follow();
+	cr_expect_eq(seen.streams, 2);
+	cr_expect_eq(seen.removals, 2, "of the deletion and of the mapping");
+	cr_expect_eq(seen.most_applied[0], 2);
 	cr_expect_eq(seen.most_applied[1], 4);
 }
