@@ -11,12 +11,15 @@
 /* The kernel answers within sendmsg(2), so there is nothing to wait for but what is queued. */
 #define DRY_RUN_TIMEOUT_MS 100
 
-/* A mapping that is never made, of the address block for examples. */
-static int desire_sample(struct ledger *ledger, const struct policy *policy)
+/* Mappings that are never made, of the address blocks for examples. */
+static const struct address sample4 = { .family = AF_INET, .bytes = { 192, 0, 2, 1 } };
+static const struct address sample6 = { .family = AF_INET6, .bytes = { 0x20, 0x01, 0x0d, 0xb8 } };
+
+static int desire_sample(struct ledger *ledger, const struct address *sample,
+			 const struct policy *policy)
 {
-	const struct address sample = { .family = AF_INET, .bytes = { 192, 0, 2, 1 } };
-	const struct mapping_key key = { .address = sample, .port = 1, .protocol = PROTOCOL_TCP };
-	const struct endpoint target = { .address = sample, .port = 1 };
+	const struct mapping_key key = { .address = *sample, .port = 1, .protocol = PROTOCOL_TCP };
+	const struct endpoint target = { .address = *sample, .port = 1 };
 
 	return ledger_desire(ledger, &key, &target, NULL, policy, 0, NULL);
 }
@@ -31,10 +34,14 @@ int dry_run(struct netlink *netlink, const struct shape *shape, const struct pol
 	struct batch batch;
 	int r;
 
-	r = policy ? desire_sample(&ledger, policy) : 0;
+	r = desire_sample(&ledger, &sample4, policy);
+	if (r == 0)
+		r = desire_sample(&ledger, &sample6, NULL);
 	if (r == 0)
 		r = plan_make(&ledger, shape, &nothing, 0, &plan);
 	if (r == 0) {
+		if (!policy) /* a map that is there and full is no lack of the kernel's */
+			plan.n_operations = 0;
 		options.first_sequence = netlink_sequences(netlink, batch_sequences_max(&plan));
 		r = encode_plan(&plan, shape, &options, &batch);
 		plan_clear(&plan);

@@ -8,7 +8,7 @@
 struct policy;
 
 /* Sends the whole table in one batch without its END: the kernel checks all of it, answers every
- * error, and aborts. With a policy the table has a mapping with it. Returns an error only where
- * nothing was sent; all else is in *result. */
+ * error, and aborts. The table has the maps of both families, and with a policy a mapping with it.
+ * Returns an error only where nothing was sent; all else is in *result. */
 int dry_run(struct netlink *netlink, const struct shape *shape, const struct policy *policy,
 	    struct transact_result *result) _must_check_;

@@ -411,15 +411,22 @@ int64_t ledger_next_end(const struct ledger *ledger)
 	return next;
 }
 
-shape_sets ledger_sets(const struct ledger *ledger)
+/* What a family needs for so many mappings, of which some end by themselves. */
+static shape_sets family_sets(const struct shape *shape, int family, size_t n, size_t n_expiring)
 {
-	shape_sets sets = members_sets(&ledger->members);
+	shape_sets sets = n > n_expiring ? shape_sets_of_mappings(shape, family) : 0;
 
-	if (ledger->n_expiring > ledger->n_expiring6)
-		sets |= SHAPE_BIT(SHAPE_EXPIRING4);
-	if (ledger->n_expiring6 > 0)
-		sets |= SHAPE_BIT(SHAPE_EXPIRING6);
+	if (n_expiring > 0)
+		sets |= SHAPE_BIT(shape_set_of_family(SHAPE_EXPIRING4, family));
 	return sets;
+}
+
+shape_sets ledger_sets(const struct ledger *ledger, const struct shape *shape)
+{
+	return shape_sets_always(shape) | members_sets(&ledger->members) |
+	       family_sets(shape, AF_INET, ledger->n_desired - ledger->n_desired6,
+			   ledger->n_expiring - ledger->n_expiring6) |
+	       family_sets(shape, AF_INET6, ledger->n_desired6, ledger->n_expiring6);
 }
 
 void ledger_settle(struct ledger *ledger)

@@ -99,8 +99,8 @@ void ledger_touch(struct ledger *ledger, struct entry *entry); /* puts it into t
 /* Empties the dirty lists of what is settled, and drops what neither side wants. */
 void ledger_settle(struct ledger *ledger);
 
-/* Optional sets that the desired side needs, beside those that are always there. */
-shape_sets ledger_sets(const struct ledger *ledger);
+/* The sets that a table of this shape has for the desired side. */
+shape_sets ledger_sets(const struct ledger *ledger, const struct shape *shape);
 
 /* Walks all entries: index starts at 0 and is advanced; NULL at the end. Entries may be changed but
  * neither made nor dropped meanwhile. */

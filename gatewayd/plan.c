@@ -103,7 +103,7 @@ int plan_make(const struct ledger *ledger, const struct shape *shape, struct str
 	struct plan plan = { .shape = shape, .actual = actual };
 	size_t n_dirty = ledger->n_dirty + ledger->members.n_dirty;
 
-	plan_structure(actual, shape_sets_always(shape) | ledger_sets(ledger), ways, &plan);
+	plan_structure(actual, ledger_sets(ledger, shape), ways, &plan);
 	if (n_dirty > 0) {
 		plan.operations = calloc(2 * n_dirty, sizeof(*plan.operations));
 		if (!plan.operations)

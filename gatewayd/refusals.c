@@ -108,7 +108,7 @@ static int read_members(struct refusals *refusals)
 
 void refusals_read(struct refusals *refusals)
 {
-	if (shape_counters(shape_sets_always(refusals->shape) | ledger_sets(refusals->ledger)) == 0)
+	if (shape_counters(ledger_sets(refusals->ledger, refusals->shape)) == 0)
 		return;
 	if (refusals->netlink.fd < 0 && netlink_open(&refusals->netlink, 0) < 0)
 		return;

@@ -164,18 +164,18 @@ static bool is_sharded(const struct shape *shape)
 	return shape->map_size > SHAPE_SHARD_FROM;
 }
 
-static shape_sets map_sets(const struct shape *shape)
+shape_sets shape_sets_of_mappings(const struct shape *shape, int family)
 {
-	const shape_sets below = (SHAPE_BIT(SHAPE_SHARDS) - 1);
+	const shape_sets shards = SHAPE_BIT(SHAPE_SHARDS) - 1;
 
 	if (is_sharded(shape))
-		return below << SHAPE_SHARD4_FIRST | below << SHAPE_SHARD6_FIRST;
-	return SHAPE_BIT(SHAPE_MAPPING4) | SHAPE_BIT(SHAPE_MAPPING6);
+		return shards << (family == AF_INET6 ? SHAPE_SHARD6_FIRST : SHAPE_SHARD4_FIRST);
+	return SHAPE_BIT(shape_set_of_family(SHAPE_MAPPING4, family));
 }
 
 shape_sets shape_sets_always(const struct shape *shape)
 {
-	shape_sets always = map_sets(shape);
+	shape_sets always = 0;
 
 	if (shape->source_rate > 0)
 		always |= SHAPE_BIT(SHAPE_SOURCE_RATE4) | SHAPE_BIT(SHAPE_SOURCE_RATE6);

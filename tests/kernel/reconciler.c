@@ -159,7 +159,7 @@ void remove_one(uint16_t port)
 
 bool kernel_has(const char *element)
 {
-	_cleanup_free_ char *text = nft("list map inet portico mapping4");
+	_cleanup_free_ char *text = nft("list table inet portico");
 
 	return strstr(text, element) != NULL;
 }

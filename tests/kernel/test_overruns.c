@@ -144,7 +144,7 @@ static void on_socket(uint32_t port_id, void *userdata)
 
 static bool is_repaired(void)
 {
-	_cleanup_free_ char *text = nft("list map inet portico mapping4");
+	_cleanup_free_ char *text = nft("list table inet portico");
 
 	return strstr(text, "30001 : 10.0.0.5 . 7001") != NULL;
 }

@@ -333,6 +333,7 @@ Test(reconcile, nobody_is_blamed_for_what_is_asked_for_during_an_audit)
 
 Test(reconcile, a_change_of_another_table_is_not_heard)
 {
+	put_one(30001, HOST_A, false);
 	cr_assert_eq(monitor_new(&monitor, base, on_foreign_change, NULL), 0);
 	reconciler_on_socket(reconciler, on_socket, NULL);
 	do_nft("add table inet other");

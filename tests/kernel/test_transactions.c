@@ -44,14 +44,14 @@ TestSuite(transactions, .init = open_all, .fini = close_all, .timeout = 300);
 /* Whether the kernel has the element, asked by another program. */
 static bool kernel_has(const char *element)
 {
-	_cleanup_free_ char *text = nft("list map inet portico mapping4");
+	_cleanup_free_ char *text = nft("list table inet portico");
 
 	return strstr(text, element) != NULL;
 }
 
 static size_t kernel_count(void)
 {
-	_cleanup_free_ char *text = nft("list map inet portico mapping4");
+	_cleanup_free_ char *text = nft("list table inet portico");
 	size_t n = 0;
 
 	for (const char *at = text; (at = strstr(at, " . tcp . ")); at++)
@@ -227,6 +227,7 @@ Test(transactions, bad_elements_are_named_and_nothing_of_their_batch_is_done)
 
 Test(transactions, an_element_that_is_there_already_is_read_and_replaced)
 {
+	desire(&ledger, "203.0.113.10:30002", "10.0.0.5:80", NULL);
 	apply_all(&applier);
 	do_nft("add element inet portico mapping4 { 203.0.113.10 . tcp . 30001 : 10.0.0.9 . 9 }");
 	desire(&ledger, "203.0.113.10:30001", "10.0.0.5:22", NULL);

@@ -296,7 +296,7 @@ Test(changeset, rollback_restores_limits_as_well)
 	cr_assert_eq(entry_policy(find(&ledger, P1))->max_connections, 5);
 
 	ledger_undesire(&ledger, find(&ledger, P1));
-	cr_assert_eq(ledger_sets(&ledger), 0);
+	cr_assert_eq(members_sets(&ledger.members), 0);
 }
 
 Test(changeset, a_limit_without_room_is_refused_by_its_field)

@@ -34,7 +34,7 @@ static void begin(void)
 {
 	ledger = LEDGER_INIT;
 	actual = (struct structure){ .table = true,
-				     .sets = shape_sets_always(&shape),
+				     .sets = SHAPE_BIT(SHAPE_MAPPING4) | SHAPE_BIT(SHAPE_MAPPING6),
 				     .chains = shape_chains(&shape, 0),
 				     .rules = true };
 }
@@ -91,13 +91,12 @@ Test(encode, an_empty_plan_is_no_batch)
 Test(encode, a_new_table_is_made_in_order)
 {
 	static const uint16_t types[] = {
-		NFNL_MSG_BATCH_BEGIN,  NFT(NFT_MSG_NEWTABLE),   NFT(NFT_MSG_NEWSET),
-		NFT(NFT_MSG_NEWSET),   NFT(NFT_MSG_NEWSETELEM), NFT(NFT_MSG_NEWCHAIN),
-		NFT(NFT_MSG_NEWCHAIN), NFT(NFT_MSG_NEWCHAIN),   NFT(NFT_MSG_NEWRULE),
-		NFT(NFT_MSG_NEWRULE),  NFT(NFT_MSG_NEWRULE),    NFT(NFT_MSG_NEWRULE),
-		NFT(NFT_MSG_NEWRULE),  NFT(NFT_MSG_NEWRULE),    NFT(NFT_MSG_NEWRULE),
-		NFT(NFT_MSG_NEWRULE),  NFT(NFT_MSG_NEWRULE),    NFT(NFT_MSG_NEWRULE),
-		NFT(NFT_MSG_NEWRULE),  NFNL_MSG_BATCH_END,
+		NFNL_MSG_BATCH_BEGIN,    NFT(NFT_MSG_NEWTABLE), NFT(NFT_MSG_NEWSET),
+		NFT(NFT_MSG_NEWSETELEM), NFT(NFT_MSG_NEWCHAIN), NFT(NFT_MSG_NEWCHAIN),
+		NFT(NFT_MSG_NEWCHAIN),   NFT(NFT_MSG_NEWRULE),  NFT(NFT_MSG_NEWRULE),
+		NFT(NFT_MSG_NEWRULE),    NFT(NFT_MSG_NEWRULE),  NFT(NFT_MSG_NEWRULE),
+		NFT(NFT_MSG_NEWRULE),    NFT(NFT_MSG_NEWRULE),  NFT(NFT_MSG_NEWRULE),
+		NFT(NFT_MSG_NEWRULE),    NFNL_MSG_BATCH_END,
 	};
 
 	actual = (struct structure){ 0 };
@@ -335,7 +334,7 @@ Test(encode, a_map_that_nobody_uses_goes_behind_its_rules_and_elements)
 					  NFT(NFT_MSG_NEWSETELEM), NFT(NFT_MSG_DELSETELEM),
 					  NFT(NFT_MSG_DELSET),     NFT(NFT_MSG_NEWRULE) };
 
-	actual.sets |= SHAPE_BIT(SHAPE_EXPIRING4);
+	actual.sets = SHAPE_BIT(SHAPE_EXPIRING4);
 	install_until(&ledger, "203.0.113.10:30001", "10.0.0.5:22", NOW_S);
 	ways = PLAN_SHRINK;
 	encode(0, 0);
@@ -452,7 +451,7 @@ Test(encode, what_the_last_limit_needed_goes_with_it)
 					  NFT(NFT_MSG_DELCHAIN), NFT(NFT_MSG_DELSET),
 					  NFT(NFT_MSG_DELOBJ),   NFT(NFT_MSG_NEWRULE) };
 
-	actual.sets |= SHAPE_BIT(SHAPE_RATE6);
+	actual.sets = SHAPE_BIT(SHAPE_RATE6);
 	actual.counters = shape_counters(actual.sets);
 	actual.chains = shape_chains(&shape, actual.sets);
 	ways = PLAN_SHRINK;

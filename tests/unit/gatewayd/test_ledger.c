@@ -221,19 +221,40 @@ Test(ledger, an_end_that_comes_or_goes_is_a_difference)
 	cr_assert_null(entry->extra, "what nobody needs is kept");
 }
 
-Test(ledger, says_which_optional_maps_are_needed)
+#define PORT6 "[2001:db8::10]:1"
+#define A6 "[2001:db8::5]:1"
+
+Test(ledger, says_which_maps_are_needed)
 {
+	static const struct shape shape = { .map_size = 1000 };
 	struct entry *entry = desire_until(&ledger, PORT, A, SOON);
 
-	cr_assert_eq(ledger_sets(&ledger), SHAPE_BIT(SHAPE_EXPIRING4));
+	cr_assert_eq(ledger_sets(&ledger, &shape), SHAPE_BIT(SHAPE_EXPIRING4));
 	desire_until(&ledger, PORT, B, SOON + 100);
-	desire_until(&ledger, "[2001:db8::10]:1", "[2001:db8::5]:1", SOON);
-	cr_assert_eq(ledger_sets(&ledger), SHAPE_BIT(SHAPE_EXPIRING4) | SHAPE_BIT(SHAPE_EXPIRING6));
+	desire_until(&ledger, PORT6, A6, SOON);
+	cr_assert_eq(ledger_sets(&ledger, &shape),
+		     SHAPE_BIT(SHAPE_EXPIRING4) | SHAPE_BIT(SHAPE_EXPIRING6));
 	desire(&ledger, PORT, A, NULL);
-	cr_assert_eq(ledger_sets(&ledger), SHAPE_BIT(SHAPE_EXPIRING6));
+	cr_assert_eq(ledger_sets(&ledger, &shape),
+		     SHAPE_BIT(SHAPE_MAPPING4) | SHAPE_BIT(SHAPE_EXPIRING6));
 	ledger_undesire(&ledger, entry);
-	ledger_undesire(&ledger, find(&ledger, "[2001:db8::10]:1"));
-	cr_assert_eq(ledger_sets(&ledger), 0);
+	desire(&ledger, PORT6, A6, NULL);
+	cr_assert_eq(ledger_sets(&ledger, &shape), SHAPE_BIT(SHAPE_MAPPING6));
+	ledger_undesire(&ledger, find(&ledger, PORT6));
+	cr_assert_eq(ledger_sets(&ledger, &shape), 0);
+}
+
+Test(ledger, wants_all_shards_of_a_family_or_none)
+{
+	static const struct shape large = { .map_size = 4 * SHAPE_SHARD_FROM };
+
+	cr_assert_eq(ledger_sets(&ledger, &large), 0);
+	desire(&ledger, PORT6, A6, NULL);
+	cr_assert_eq(ledger_sets(&ledger, &large), shape_sets_of_mappings(&large, AF_INET6));
+	desire(&ledger, PORT, A, NULL);
+	cr_assert_eq(ledger_sets(&ledger, &large),
+		     shape_sets_of_mappings(&large, AF_INET) |
+			     shape_sets_of_mappings(&large, AF_INET6));
 }
 
 Test(ledger, says_what_is_due_and_what_comes_next)

@@ -7,7 +7,10 @@
 #include "tests/unit/gatewayd/make.h"
 
 #define ALL (PLAN_ADD_TABLE | PLAN_ADD_SETS | PLAN_ADD_RULES)
-#define ALWAYS (SHAPE_BIT(SHAPE_MAPPING4) | SHAPE_BIT(SHAPE_MAPPING6))
+#define MAPS (SHAPE_BIT(SHAPE_MAPPING4) | SHAPE_BIT(SHAPE_MAPPING6))
+#define P0 "203.0.113.10:30000"
+#define P6 "[2001:db8::10]:30000"
+#define A6 "[2001:db8::5]:22"
 #define P1 "203.0.113.10:30001"
 #define P2 "203.0.113.10:30002"
 #define P3 "203.0.113.10:30003"
@@ -17,9 +20,15 @@
 static struct ledger ledger;
 static struct plan plan;
 
+/* One mapping of each family, so that their maps are wanted. */
 static void begin(void)
 {
 	ledger = LEDGER_INIT;
+	install(&ledger, P0, A, NULL);
+	desire(&ledger, P0, A, NULL);
+	install(&ledger, P6, A6, NULL);
+	desire(&ledger, P6, A6, NULL);
+	ledger_settle(&ledger);
 }
 
 static void end(void)
@@ -38,9 +47,9 @@ static void make(struct structure *actual, unsigned ways)
 	cr_assert_eq(plan_make(&ledger, &shape, actual, ways, &plan), 0);
 }
 
-#define WHOLE                                                             \
-	{                                                                 \
-		.table = true, .sets = ALWAYS, .chains = 7, .rules = true \
+#define WHOLE                                                           \
+	{                                                               \
+		.table = true, .sets = MAPS, .chains = 7, .rules = true \
 	}
 static const struct structure whole = WHOLE;
 
@@ -56,15 +65,15 @@ static const struct row rows[] = {
 	{ "nothing is there", { 0 }, ALL },
 	{ "all is there", WHOLE, 0 },
 	{ "it has to go first",
-	  { .table = true, .stale = true, .sets = ALWAYS, .chains = 7, .rules = true },
+	  { .table = true, .stale = true, .sets = MAPS, .chains = 7, .rules = true },
 	  PLAN_DROP_TABLE | ALL },
 	{ "an empty table", { .table = true }, PLAN_ADD_SETS | PLAN_ADD_RULES },
-	{ "filled and not hooked yet", { .table = true, .sets = ALWAYS }, PLAN_ADD_RULES },
+	{ "filled and not hooked yet", { .table = true, .sets = MAPS }, PLAN_ADD_RULES },
 	{ "other chains",
-	  { .table = true, .sets = ALWAYS, .names = one_chain, .n_names = 1 },
+	  { .table = true, .sets = MAPS, .names = one_chain, .n_names = 1 },
 	  PLAN_DROP_RULES | PLAN_ADD_RULES },
 	{ "other rules",
-	  { .table = true, .sets = ALWAYS, .chains = 7 },
+	  { .table = true, .sets = MAPS, .chains = 7 },
 	  PLAN_DROP_RULES | PLAN_ADD_RULES },
 	{ "sets are missing",
 	  { .table = true, .chains = 7, .rules = true },
@@ -114,7 +123,7 @@ Test(plan, one_operation_to_add_and_to_delete_and_two_to_change)
 	cr_assert_eq(plan.n_operations, 1);
 	expect(0, OPERATION_DELETE, P1);
 	plan_done(&plan, &shape, &ledger, &actual);
-	cr_assert_eq(ledger.n_entries, 0);
+	cr_assert_eq(ledger.n_entries, 2);
 	make(&actual, 0);
 	cr_assert(plan_is_empty(&plan));
 }
@@ -202,7 +211,7 @@ Test(plan, a_set_comes_with_its_first_use_and_stays)
 	cr_assert_not(plan.only_shrinks);
 	cr_assert_eq(plan.operations[0].set, SHAPE_EXPIRING4);
 	plan_done(&plan, &shape, &ledger, &actual);
-	cr_assert_eq(actual.sets, ALWAYS | EXPIRING4);
+	cr_assert_eq(actual.sets, MAPS | EXPIRING4);
 
 	desire_until(&ledger, P2, A, SOON);
 	make(&actual, PLAN_SHRINK);
@@ -229,8 +238,30 @@ Test(plan, a_set_that_nobody_uses_goes_when_asked)
 	cr_assert_eq(plan.n_operations, 1, "its connections have to be looked through");
 	cr_assert_eq(plan.n_changes, 1);
 	plan_done(&plan, &shape, &ledger, &actual);
-	cr_assert_eq(ledger.n_entries, 0);
-	cr_assert_eq(actual.sets, ALWAYS);
+	cr_assert_eq(ledger.n_entries, 2);
+	cr_assert_eq(actual.sets, MAPS);
+	make(&actual, PLAN_SHRINK);
+	cr_assert(plan_is_empty(&plan));
+}
+
+Test(plan, a_family_has_its_map_while_it_has_mappings)
+{
+	struct structure actual = whole;
+
+	ledger_undesire(&ledger, find(&ledger, P6));
+	make(&actual, 0);
+	cr_assert_eq(plan.steps, 0, "somebody may use it again");
+	make(&actual, PLAN_SHRINK);
+	cr_assert_eq(plan.drop_sets, SHAPE_BIT(SHAPE_MAPPING6));
+	cr_assert(plan.only_shrinks);
+	plan_done(&plan, &shape, &ledger, &actual);
+	cr_assert_eq(actual.sets, SHAPE_BIT(SHAPE_MAPPING4));
+
+	desire(&ledger, P6, A6, NULL);
+	make(&actual, PLAN_SHRINK);
+	cr_assert_eq(plan.steps, PLAN_DROP_RULES | PLAN_ADD_SETS | PLAN_ADD_RULES);
+	cr_assert_eq(plan.add_sets, SHAPE_BIT(SHAPE_MAPPING6));
+	plan_done(&plan, &shape, &ledger, &actual);
 	make(&actual, PLAN_SHRINK);
 	cr_assert(plan_is_empty(&plan));
 }

@@ -141,6 +141,7 @@ Test(shape, others_comments_are_no_labels)
 }
 
 #define ALL_SETS (SHAPE_BIT(SHAPE_SET_MAX) - 1)
+#define MAPS (SHAPE_BIT(SHAPE_MAPPING4) | SHAPE_BIT(SHAPE_MAPPING6))
 
 static unsigned count_rules_of(const struct shape *of, shape_sets sets, enum shape_chain chain)
 {
@@ -163,7 +164,7 @@ Test(shape, each_rule_is_the_same_as_itself_and_as_no_other)
 {
 	unsigned n = count_rules(ALL_SETS, SHAPE_PREROUTING);
 
-	cr_assert_gt(n, count_rules(shape_sets_always(&shape), SHAPE_PREROUTING));
+	cr_assert_gt(n, count_rules(MAPS, SHAPE_PREROUTING));
 	for (unsigned i = 0; i < n; i++) {
 		bool end;
 		_cleanup_(cleanup_nftnl_rule) struct nftnl_rule *rule =
@@ -179,17 +180,18 @@ Test(shape, each_rule_is_the_same_as_itself_and_as_no_other)
 
 Test(shape, a_rule_is_there_only_while_its_set_is)
 {
-	shape_sets sets = shape_sets_always(&shape) | SHAPE_BIT(SHAPE_EXPIRING6);
-	unsigned few = count_rules(shape_sets_always(&shape), SHAPE_OUTPUT);
+	shape_sets sets = MAPS | SHAPE_BIT(SHAPE_EXPIRING6);
+	unsigned few = count_rules(MAPS, SHAPE_OUTPUT);
 
 	cr_assert_eq(few, 5);
+	cr_assert_eq(count_rules(0, SHAPE_OUTPUT), few - 2);
 	cr_assert_eq(count_rules(sets, SHAPE_OUTPUT), few + 1);
 	for (unsigned i = 0; i < few; i++) {
 		bool end;
 		_cleanup_(cleanup_nftnl_rule) struct nftnl_rule *rule =
-			shape_make_rule(&shape, shape_sets_always(&shape), SHAPE_OUTPUT, i, &end);
+			shape_make_rule(&shape, MAPS, SHAPE_OUTPUT, i, &end);
 
-		/* The one more stands behind the maps that are always there. */
+		/* The one more stands behind the maps of mappings that do not end. */
 		cr_assert(shape_rule_matches(&shape, sets, SHAPE_OUTPUT, i < 4 ? i : i + 1, rule),
 			  "%u", i);
 	}
@@ -197,21 +199,17 @@ Test(shape, a_rule_is_there_only_while_its_set_is)
 
 Test(shape, only_what_is_used_has_chains_and_counters)
 {
-	const shape_sets always = shape_sets_always(&shape);
-
-	cr_assert_not(shape_has_chain(&shape, always, SHAPE_ADMISSION));
-	cr_assert_not(
-		shape_has_chain(&shape, always | SHAPE_BIT(SHAPE_EXPIRING4), SHAPE_ADMISSION));
-	cr_assert_eq(shape_counters(always), 0);
+	cr_assert_not(shape_has_chain(&shape, MAPS, SHAPE_ADMISSION));
+	cr_assert_not(shape_has_chain(&shape, MAPS | SHAPE_BIT(SHAPE_EXPIRING4), SHAPE_ADMISSION));
+	cr_assert_eq(shape_counters(MAPS), 0);
 	for (int set = SHAPE_GUARDED4; set <= SHAPE_CONNECTIONS6; set++) {
 		if (set == SHAPE_ALLOW4 || set == SHAPE_ALLOW6)
 			continue; /* asked only together with what they guard */
-		cr_assert(shape_has_chain(&shape, always | SHAPE_BIT(set), SHAPE_ADMISSION), "%s",
+		cr_assert(shape_has_chain(&shape, MAPS | SHAPE_BIT(set), SHAPE_ADMISSION), "%s",
 			  shape_set_name(set));
-		cr_assert_eq(count_rules(always | SHAPE_BIT(set), SHAPE_ADMISSION), 1, "%s",
+		cr_assert_eq(count_rules(MAPS | SHAPE_BIT(set), SHAPE_ADMISSION), 1, "%s",
 			     shape_set_name(set));
-		cr_assert_neq(shape_counters(always | SHAPE_BIT(set)), 0, "%s",
-			      shape_set_name(set));
+		cr_assert_neq(shape_counters(MAPS | SHAPE_BIT(set)), 0, "%s", shape_set_name(set));
 	}
 	for (int counter = 0; counter < SHAPE_COUNTER_MAX; counter++)
 		cr_assert_eq(shape_counter_parse(shape_counter_name(counter)), counter);
@@ -315,10 +313,15 @@ Test(shape, a_large_table_has_a_map_for_each_of_the_ports_last_bits)
 
 Test(shape, a_table_has_either_shards_or_none)
 {
-	const shape_sets whole = shape_sets_always(&shape), shards = shape_sets_always(&large);
+	const shape_sets shards4 = shape_sets_of_mappings(&large, AF_INET);
+	const shape_sets shards6 = shape_sets_of_mappings(&large, AF_INET6);
 
-	cr_assert_eq(whole & shards, 0);
-	cr_assert_eq(__builtin_popcountll(shards), 2 * SHAPE_SHARDS);
-	cr_assert_eq(count_rules_of(&large, shards, SHAPE_PREROUTING),
-		     count_rules(whole, SHAPE_PREROUTING) - 2 + 2 * SHAPE_SHARDS);
+	cr_assert_eq(shape_sets_of_mappings(&shape, AF_INET), SHAPE_BIT(SHAPE_MAPPING4));
+	cr_assert_eq(shape_sets_of_mappings(&shape, AF_INET6), SHAPE_BIT(SHAPE_MAPPING6));
+	cr_assert_eq(__builtin_popcountll(shards4), SHAPE_SHARDS);
+	cr_assert_eq(__builtin_popcountll(shards6), SHAPE_SHARDS);
+	for (int set = 0; set < SHAPE_SET_MAX; set++)
+		cr_assert_eq(!!((shards4 | shards6) & SHAPE_BIT(set)), shape_set_shard(set) >= 0);
+	cr_assert_eq(count_rules_of(&large, shards4 | shards6, SHAPE_PREROUTING),
+		     count_rules(MAPS, SHAPE_PREROUTING) - 2 + 2 * SHAPE_SHARDS);
 }
