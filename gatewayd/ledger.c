@@ -7,7 +7,6 @@
 
 #include <errno.h>
 #include <string.h>
-#include <utlist.h>
 
 #include "gatewayd/restrictions.h"
 
@@ -241,9 +240,9 @@ static void count_desired(struct ledger *ledger, const struct entry *entry, int 
 	if (entry_desired_end(entry) == 0)
 		return;
 	if (delta > 0)
-		DL_APPEND(ledger->expiring, entry->extra);
+		min_heap_add(&ledger->expiring, &entry->extra->by_end, entry_desired_end(entry));
 	else
-		DL_DELETE(ledger->expiring, entry->extra);
+		min_heap_remove(&ledger->expiring, &entry->extra->by_end);
 	ledger->n_expiring += (size_t)delta;
 	if (six)
 		ledger->n_expiring6 += (size_t)delta;
@@ -392,23 +391,15 @@ void ledger_confirm(struct ledger *ledger, struct entry *entry)
 
 struct entry *ledger_due(const struct ledger *ledger, int64_t now)
 {
-	struct entry_extra *extra;
+	struct min_heap_node *first = ledger->expiring.first;
 
-	DL_FOREACH (ledger->expiring, extra)
-		if (extra->policy.expires_at <= now)
-			return extra->entry;
-	return NULL;
+	return first && first->order <= now ? CONTAINER_OF(first, struct entry_extra, by_end)->entry
+					    : NULL;
 }
 
 int64_t ledger_next_end(const struct ledger *ledger)
 {
-	struct entry_extra *extra;
-	int64_t next = 0;
-
-	DL_FOREACH (ledger->expiring, extra)
-		if (next == 0 || extra->policy.expires_at < next)
-			next = extra->policy.expires_at;
-	return next;
+	return ledger->expiring.first ? ledger->expiring.first->order : 0;
 }
 
 /* What a family needs for so many mappings, of which some end by themselves. */

@@ -10,6 +10,7 @@
 
 #include "gatewayd/members.h"
 #include "gatewayd/policy.h"
+#include "lib/min_heap.h"
 #include "proto/mapping.h"
 
 enum entry_flags {
@@ -26,7 +27,7 @@ struct entry_extra {
 	struct policy policy;         /* of the desired side */
 	int64_t installed_expires_at; /* of the kernel's element; 0: it has no timeout */
 	struct entry *entry;
-	struct entry_extra *prev, *next; /* among those whose desired side has an end */
+	struct min_heap_node by_end; /* in ledger.expiring, where the desired side has an end */
 };
 
 struct entry {
@@ -46,7 +47,7 @@ struct ledger {
 	size_t n_slots, n_entries;
 	size_t n_desired, n_desired6;   /* all, and those of IPv6 */
 	size_t n_expiring, n_expiring6; /* of the desired ones, those that end by themselves */
-	struct entry_extra *expiring;   /* the same, in no order */
+	struct min_heap expiring;       /* the same, by their ends */
 	size_t n_installed;
 	struct entry *dirty;
 	size_t n_dirty;

@@ -22,6 +22,10 @@
 #define MIN(a, b) ((a) < (b) ? (a) : (b))
 #define MAX(a, b) ((a) > (b) ? (a) : (b))
 
+/* The struct that this is a member of. */
+#define CONTAINER_OF(pointer, type, member) \
+	((type *)(void *)((char *)(pointer)-offsetof(type, member)))
+
 /* Gives up ownership: the value of the pointer, which becomes NULL. */
 #define TAKE_PTR(pointer)                             \
 	({                                            \
