@@ -11,6 +11,7 @@
 #include "lib/utf8.h"
 #include "schedd/careful.h"
 #include "schedd/confirm.h"
+#include "schedd/report_news.h"
 #include "schedd/scheduler_private.h"
 
 #define ENVIRONMENTS_PER_RUN 500
@@ -59,11 +60,6 @@ static int gather_gateways(struct run *run)
 	return 0;
 }
 
-static int compare_container(const void *key, const void *container)
-{
-	return strcmp(key, ((const struct container_report *)container)->environment);
-}
-
 uint64_t scheduler_lease_left_ms(const struct scheduler *scheduler, const struct host_entry *host,
 				 uint64_t now_ms)
 {
@@ -90,10 +86,8 @@ static void gather_host(const struct run *run, const struct environment_entry *e
 		.reported = host->reported,
 		.revision = report->revision,
 		.engine_error = report->engine_error,
+		.container = report_container(report, entry->entry.id),
 	};
-	if (report->n_containers > 0)
-		ret->container = bsearch(entry->entry.id, report->containers, report->n_containers,
-					 sizeof(*report->containers), compare_container);
 }
 
 /* A new leader gives it its full time. */

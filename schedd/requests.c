@@ -8,8 +8,11 @@
 
 #include "lib/clock.h"
 #include "lib/log.h"
+#include "schedd/report_news.h"
 #include "schedd/scheduler_private.h"
 
+/* So often a host's report leads to a look at all of its environments, whatever it says. */
+#define LOOK_MS 60000
 /* Of a number that may have thousandths. */
 #define NUMBER_FORMAT (JSON_ENCODE_ANY | JSON_REAL_PRECISION(12))
 
@@ -438,16 +441,28 @@ static int check_epoch(const struct scheduler *scheduler, uint64_t epoch, struct
 			 epoch, scheduler->state.epoch);
 }
 
-static int compare_containers(const void *a, const void *b)
+/* A report without news is a heartbeat. All the same everything is looked at now and then. */
+static void mark_news(struct scheduler *scheduler, struct host_entry *host,
+		      const struct host_report *before)
 {
-	return strcmp(((const struct container_report *)a)->environment,
-		      ((const struct container_report *)b)->environment);
+	uint64_t now_ms = clock_monotonic_ms();
+	bool all = !host->reported || now_ms - host->looked_ms >= LOOK_MS;
+	struct environment_entry *entry;
+
+	if (all)
+		host->looked_ms = now_ms;
+	DL_FOREACH2(host->environments, entry, host_next)
+	{
+		if (all || report_has_news(before, &host->report, environment_newest(entry)))
+			state_mark(&scheduler->state, entry);
+	}
 }
 
 int scheduler_report_host(struct scheduler *scheduler, const char *id, struct host_report *report,
 			  struct error *err)
 {
 	struct host_entry *entry = state_host(&scheduler->state, id);
+	struct host_report before;
 	int r;
 
 	if (!entry || !host_committed(entry))
@@ -458,18 +473,18 @@ int scheduler_report_host(struct scheduler *scheduler, const char *id, struct ho
 		r = check_epoch(scheduler, report->epoch, err);
 	if (r < 0)
 		return r;
-	host_report_clear(&entry->report);
+	before = entry->report;
 	entry->report = *report;
 	*report = (struct host_report){ 0 };
-	if (entry->report.n_containers > 0)
-		qsort(entry->report.containers, entry->report.n_containers,
-		      sizeof(*entry->report.containers), compare_containers);
+	report_sort(&entry->report);
+	mark_news(scheduler, entry, &before);
+	host_report_clear(&before);
 	entry->reported = true;
 	host_seen(entry);
 	entry->last_heartbeat = clock_unix_seconds();
 	scheduler->followers_changed |= !host_newest(entry)->online;
-	scheduler_mark_host(scheduler, entry);
-	scheduler_wake(scheduler);
+	if (scheduler->state.dirty || scheduler->followers_changed)
+		scheduler_wake(scheduler);
 	return 0;
 }
 

@@ -33,7 +33,8 @@ struct host_entry {
 	uint64_t lost_revision;
 	int64_t last_heartbeat;    /* Unix seconds; 0: not since our start */
 	bool reported;             /* report is from this epoch */
-	struct host_report report; /* containers sorted by environment */
+	struct host_report report; /* sorted: see report_news.h */
+	uint64_t looked_ms;        /* monotonic: when a report led to a look at all that is there */
 };
 
 struct gateway_entry {
