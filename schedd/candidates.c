@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Hosts as placement sees them: what is free by the newest versions of rows, and why a host takes
- * nothing. The choice itself is placement.c's. */
+/* Whom placement is asked about, and what becomes of its answer. The choice itself is
+ * placement.c's.
+ */
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
@@ -8,74 +9,44 @@
 #include "lib/clock.h"
 #include "schedd/scheduler_private.h"
 
-static const char *refusal_of(const struct host *host)
+struct candidates {
+	const struct placement_host *hosts; /* userdata: struct host_entry */
+	size_t n_hosts;
+	struct placement_host *narrowed; /* the same, where they are this request's alone */
+	struct placement_request request;
+};
+
+static void candidates_clear(struct candidates *candidates)
 {
-	if (host->record.gone)
-		return "is being removed";
-	if (!host->online)
-		return "is offline";
-	switch (host->mode) {
-	case HOST_CORDONED:
-	case HOST_DRAINING:
-		return "is draining";
-	case HOST_MAINTENANCE:
-		return "is in maintenance";
-	case HOST_ACTIVE:
-	case HOST_MODE_MAX:
-	case HOST_MODE_INVALID:
-		break;
+	free(candidates->narrowed);
+	*candidates = (struct candidates){ 0 };
+}
+
+/* Leaves only those that the wish asks for. */
+static int narrow(struct candidates *candidates, const struct candidates_wish *wish)
+{
+	struct placement_host *hosts;
+
+	if (!wish->prefer && !wish->avoid)
+		return 0;
+	hosts = calloc(candidates->n_hosts + 1, sizeof(*hosts));
+	if (!hosts)
+		return -ENOMEM;
+	memcpy(hosts, candidates->hosts, candidates->n_hosts * sizeof(*hosts));
+	for (size_t i = 0; i < candidates->n_hosts; i++) {
+		if (wish->prefer && hosts[i].userdata != wish->prefer)
+			hosts[i].refusal = "is not the host that was asked for";
+		else if (wish->avoid && hosts[i].userdata == wish->avoid && !hosts[i].refusal)
+			hosts[i].refusal = "is the host that it leaves";
 	}
-	return NULL;
+	candidates->hosts = candidates->narrowed = hosts;
+	return 0;
 }
 
-static uint64_t free_of(uint64_t capacity, uint64_t used)
-{
-	return capacity > used ? capacity - used : 0;
-}
-
-/* gpus is where this host's go. */
-static void fill(const struct state *state, const struct host_entry *entry,
-		 struct placement_gpu *gpus, struct placement_host *ret)
-{
-	const struct host *host = host_newest(entry);
-	const struct host_registration *registration = &host->origin->registration;
-	const struct capacity *capacity = &registration->capacity;
-	uint64_t cpu_milli = state_host_cpu(state, host);
-
-	*ret = (struct placement_host){
-		.name = registration->name,
-		.pool = registration->pool,
-		.refusal = refusal_of(host),
-		.cpu_milli = cpu_milli,
-		.cpu_free = free_of(cpu_milli, entry->newest.cpu_milli),
-		.memory_bytes = capacity->memory_bytes,
-		.memory_free = free_of(capacity->memory_bytes, entry->newest.memory_bytes),
-		.gpus = gpus,
-		.n_gpus = gpus ? capacity->n_gpus : 0,
-		.environments = entry->newest.environments,
-		.userdata = (void *)entry,
-	};
-	for (size_t i = 0; gpus && i < capacity->n_gpus; i++)
-		gpus[i] = (struct placement_gpu){
-			.uuid = capacity->gpus[i].uuid,
-			.model = capacity->gpus[i].model,
-			.free_milli =
-				GPU_WHOLE - usage_of_gpu(&entry->newest, capacity->gpus[i].uuid),
-		};
-}
-
-static size_t count_gpus(const struct state *state)
-{
-	struct host_entry *entry;
-	size_t n = 0;
-
-	STATE_FOREACH(state, RECORD_HOST, entry)
-	n += host_newest(entry)->origin->registration.capacity.n_gpus;
-	return n;
-}
-
-int candidates_make(const struct state *state, const struct environment_spec *spec,
-		    struct candidates *ret)
+/* Those of the wish among the hosts as they are now, and the request for this spec. Valid until
+ * something of a host changes. */
+static int candidates_make(struct scheduler *scheduler, const struct environment_spec *spec,
+			   const struct candidates_wish *wish, struct candidates *ret)
 {
 	struct candidates candidates = {
 		.request = { .cpu_milli = spec->cpu_milli,
@@ -85,33 +56,19 @@ int candidates_make(const struct state *state, const struct environment_spec *sp
 			     .gpu_model = &spec->gpu_model,
 			     .pool = spec->pool },
 	};
-	bool wants_gpu = spec->gpu > 0 || spec->gpu_milli > 0;
-	struct placement_gpu *gpus = NULL;
-	struct host_entry *entry;
+	int r = host_views_refresh(&scheduler->views, &scheduler->state);
 
-	candidates.hosts = calloc(state_count(state, RECORD_HOST) + 1, sizeof(*candidates.hosts));
-	if (wants_gpu)
-		gpus = candidates.gpus = calloc(count_gpus(state) + 1, sizeof(*gpus));
-	if (!candidates.hosts || (wants_gpu && !gpus)) {
-		candidates_clear(&candidates);
-		return -ENOMEM;
-	}
-	STATE_FOREACH(state, RECORD_HOST, entry)
-	{
-		fill(state, entry, gpus, &candidates.hosts[candidates.n_hosts++]);
-		if (gpus)
-			gpus += host_newest(entry)->origin->registration.capacity.n_gpus;
-	}
-	*ret = candidates;
-	return 0;
+	if (r < 0)
+		return r;
+	candidates.hosts = scheduler->views.hosts;
+	candidates.n_hosts = scheduler->views.n;
+	r = narrow(&candidates, wish);
+	if (r == 0)
+		*ret = candidates;
+	return r;
 }
 
-void candidates_clear(struct candidates *candidates)
-{
-	free(candidates->hosts);
-	free(candidates->gpus);
-	*candidates = (struct candidates){ 0 };
-}
+static const struct candidates_wish any = { NULL };
 
 /* The GPUs of a placement as the row has them; NULL where there are none or memory ran out. */
 static int gpus_of(const struct candidates *candidates, const struct placement_result *result,
@@ -161,30 +118,16 @@ static int choose(struct scheduler *scheduler, const struct environment_spec *sp
 	return r;
 }
 
-/* Leaves only those that the wish asks for. */
-static void narrow(struct candidates *candidates, const struct candidates_wish *wish)
-{
-	for (size_t i = 0; i < candidates->n_hosts; i++) {
-		struct placement_host *host = &candidates->hosts[i];
-
-		if (wish->prefer && host->userdata != wish->prefer)
-			host->refusal = "is not the host that was asked for";
-		else if (wish->avoid && host->userdata == wish->avoid && !host->refusal)
-			host->refusal = "is the host that it leaves";
-	}
-}
-
 /* Among the hosts as they are now. */
 static int choose_by(struct scheduler *scheduler, const struct environment_spec *spec,
 		     const struct candidates_wish *wish, struct candidates *ret_candidates,
 		     struct placement_result *ret, char reason[REASON_MAX])
 {
 	struct candidates candidates;
-	int r = candidates_make(&scheduler->state, spec, &candidates);
+	int r = candidates_make(scheduler, spec, wish, &candidates);
 
 	if (r < 0)
 		return r;
-	narrow(&candidates, wish);
 	r = choose(scheduler, spec, &candidates, ret, reason);
 	if (r < 0)
 		candidates_clear(&candidates);
@@ -198,7 +141,7 @@ static int choose_nearest(struct scheduler *scheduler, const struct environment_
 			  const struct candidates_wish *wish, struct candidates *ret_candidates,
 			  struct placement_result *ret, char reason[REASON_MAX])
 {
-	const struct candidates_wish others = { .avoid = wish->avoid }, any = { NULL };
+	const struct candidates_wish others = { .avoid = wish->avoid };
 	int r = -ENOSPC;
 
 	if (wish->prefer)
@@ -213,7 +156,6 @@ static int choose_nearest(struct scheduler *scheduler, const struct environment_
 int candidates_try(struct scheduler *scheduler, const struct environment_spec *spec,
 		   const struct candidates_wish *wish, char reason[REASON_MAX])
 {
-	const struct candidates_wish any = { NULL };
 	struct placement_result result;
 	struct candidates candidates;
 	int r = choose_by(scheduler, spec, wish ? wish : &any, &candidates, &result, reason);
@@ -223,12 +165,12 @@ int candidates_try(struct scheduler *scheduler, const struct environment_spec *s
 	return r;
 }
 
-int candidates_ask(const struct scheduler *scheduler, const struct environment_spec *spec,
+int candidates_ask(struct scheduler *scheduler, const struct environment_spec *spec,
 		   const struct host_entry *host, char reason[REASON_MAX])
 {
 	char buffer[PLACEMENT_REASON_MAX];
 	struct candidates candidates;
-	int r = candidates_make(&scheduler->state, spec, &candidates);
+	int r = candidates_make(scheduler, spec, &any, &candidates);
 
 	if (r < 0)
 		return r;
@@ -270,13 +212,13 @@ int candidates_place(struct scheduler *scheduler, struct environment_entry *envi
 	return r;
 }
 
-json_t *scheduler_refusals(const struct scheduler *scheduler, const struct environment_spec *spec)
+json_t *scheduler_refusals(struct scheduler *scheduler, const struct environment_spec *spec)
 {
 	_cleanup_json_ json_t *refusals = json_array();
 	char buffer[PLACEMENT_REASON_MAX];
 	struct candidates candidates;
 
-	if (!refusals || candidates_make(&scheduler->state, spec, &candidates) < 0)
+	if (!refusals || candidates_make(scheduler, spec, &any, &candidates) < 0)
 		return NULL;
 	for (size_t i = 0; i < candidates.n_hosts; i++) {
 		const char *reason =

@@ -498,6 +498,7 @@ void scheduler_free(struct scheduler *scheduler)
 	waiters_forget(&scheduler->open);
 	waiters_forget(&scheduler->flight);
 	state_clear(&scheduler->state);
+	host_views_clear(&scheduler->views);
 	port_pool_clear(&scheduler->pool);
 	free(scheduler);
 }

@@ -188,7 +188,7 @@ int scheduler_report_gateway(struct scheduler *scheduler, const char *id,
 			     struct gateway_report *report, struct error *err) _must_check_;
 
 /* Why no host takes this request now, host by host: [{"host","reason"}]. NULL: out of memory. */
-json_t *scheduler_refusals(const struct scheduler *scheduler, const struct environment_spec *spec);
+json_t *scheduler_refusals(struct scheduler *scheduler, const struct environment_spec *spec);
 
 /* Which limit of its customer this request is over: {"quota","limit","used","requested"}, NULL for
  * none. -ENOMEM. */

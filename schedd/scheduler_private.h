@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* What the files of the scheduler share: scheduler.c (batches and time), requests.c (what clients
- * and followers say), reconciler.c (what follows from it), candidates.c (hosts as placement sees
- * them). */
+ * and followers say), reconciler.c (what follows from it), candidates.c (who may take an
+ * environment). */
 #pragma once
 
 #include <event2/event_struct.h>
 
+#include "schedd/host_views.h"
 #include "schedd/scheduler.h"
 
 /* A request that waits for its batch. */
@@ -28,6 +29,7 @@ struct scheduler {
 	struct port_pool pool; /* the configured one; each load starts with a copy */
 	struct store *store;
 	struct state state;
+	struct host_views views;
 	bool loaded;
 	bool standby;       /* what is loaded is a copy */
 	uint64_t departing; /* the copy's open batch has departures, by this revision; 0: none */
@@ -114,18 +116,6 @@ void drain_run(struct scheduler *scheduler);
 
 /* ---- candidates.c ---- */
 
-struct candidates {
-	struct placement_host *hosts; /* userdata: struct host_entry */
-	struct placement_gpu *gpus;
-	size_t n_hosts;
-	struct placement_request request;
-};
-
-/* The hosts as they are by the newest versions, and the request for this spec. */
-int candidates_make(const struct state *state, const struct environment_spec *spec,
-		    struct candidates *ret) _must_check_;
-void candidates_clear(struct candidates *candidates);
-
 /* Where an environment that moves is to go; NULL members ask for nothing. */
 struct candidates_wish {
 	const struct host_entry *prefer; /* there, if it has room */
@@ -141,5 +131,5 @@ int candidates_place(struct scheduler *scheduler, struct environment_entry *envi
 int candidates_try(struct scheduler *scheduler, const struct environment_spec *spec,
 		   const struct candidates_wish *wish, char reason[REASON_MAX]) _must_check_;
 /* Would this host? -EBUSY: it takes nothing now; -ENOSPC: not this; both with the reason. */
-int candidates_ask(const struct scheduler *scheduler, const struct environment_spec *spec,
+int candidates_ask(struct scheduler *scheduler, const struct environment_spec *spec,
 		   const struct host_entry *host, char reason[REASON_MAX]) _must_check_;

@@ -10,7 +10,9 @@
 
 void state_init(struct state *state, struct port_pool *pool)
 {
-	*state = (struct state){ .pool = *pool, .cpu_overcommit = OVERCOMMIT_MIN };
+	*state = (struct state){ .pool = *pool,
+				 .cpu_overcommit = OVERCOMMIT_MIN,
+				 .hosts_replaced = true };
 	*pool = (struct port_pool){ 0 };
 }
 
@@ -260,7 +262,7 @@ static int index_environment(struct state *state, struct environment_entry *entr
 	if (!environment->host[0])
 		return 0;
 	host = state_host(state, environment->host);
-	return host ? state_link_host(entry, host, environment->gpus) : -ENOENT;
+	return host ? state_link_host(state, entry, host, environment->gpus) : -ENOENT;
 }
 
 /* The order of services, so that answers keep it whatever the order of rows. */
@@ -314,6 +316,8 @@ static int add_entry(struct state *state, struct entry *entry)
 		r = index_environment(state, (struct environment_entry *)entry);
 	else if (entry->kind == RECORD_PORT)
 		r = index_port(state, (struct port_entry *)entry);
+	else if (entry->kind == RECORD_HOST)
+		state->hosts_replaced = true;
 	return r;
 }
 
@@ -402,6 +406,8 @@ struct record *state_edit(struct state *state, struct entry *entry)
 {
 	struct record *draft;
 
+	if (entry->kind == RECORD_HOST)
+		state_host_changed(state, (struct host_entry *)entry);
 	if (entry->draft)
 		return entry->draft;
 	/* With its commit the entry is freed, and the open batch must not know it. */
@@ -463,7 +469,7 @@ static void unindex_environment(struct state *state, struct environment_entry *e
 	state_unmark(state, entry);
 	state_set_waiting(state, entry, false);
 	state_uncount_owner(state, entry);
-	state_unlink_host(entry, environment_newest(entry)->gpus);
+	state_unlink_host(state, entry, environment_newest(entry)->gpus);
 	for (size_t i = 0; i < entry->n_ports; i++)
 		entry->ports[i]->environment = NULL;
 }
@@ -485,10 +491,12 @@ static void unindex_port(struct state *state, struct port_entry *entry)
 	}
 }
 
-static void clear_host(struct host_entry *entry)
+static void clear_host(struct state *state, struct host_entry *entry)
 {
 	while (entry->environments)
-		state_unlink_host(entry->environments, NULL);
+		state_unlink_host(state, entry->environments, NULL);
+	state_forget_changed(state, entry);
+	state->hosts_replaced = true;
 	usage_clear(&entry->newest);
 	usage_clear(&entry->committed);
 	host_report_clear(&entry->report);
@@ -510,7 +518,7 @@ void state_remove_entry(struct state *state, struct entry *entry)
 			unindex_port(state, (struct port_entry *)entry);
 		break;
 	case RECORD_HOST:
-		clear_host((struct host_entry *)entry);
+		clear_host(state, (struct host_entry *)entry);
 		break;
 	case RECORD_GATEWAY:
 		gateway_report_clear(&((struct gateway_entry *)entry)->report);
@@ -542,49 +550,4 @@ void state_clear(struct state *state)
 		HASH_ITER (hh, state->tables[order[i]], entry, next)
 			state_remove_entry(state, entry);
 	port_pool_clear(&state->pool);
-}
-
-/* ---- marks ---- */
-
-void state_mark(struct state *state, struct environment_entry *environment)
-{
-	if (environment->dirty)
-		return;
-	environment->dirty = true;
-	DL_APPEND2(state->dirty, environment, dirty_prev, dirty_next);
-}
-
-void state_unmark(struct state *state, struct environment_entry *environment)
-{
-	if (!environment->dirty)
-		return;
-	environment->dirty = false;
-	DL_DELETE2(state->dirty, environment, dirty_prev, dirty_next);
-}
-
-void state_set_waiting(struct state *state, struct environment_entry *environment, bool waiting)
-{
-	if (environment->waiting == waiting)
-		return;
-	environment->waiting = waiting;
-	if (waiting)
-		DL_APPEND2(state->waiting, environment, waiting_prev, waiting_next);
-	else
-		DL_DELETE2(state->waiting, environment, waiting_prev, waiting_next);
-}
-
-void state_mark_waiting(struct state *state)
-{
-	struct environment_entry *environment;
-
-	DL_FOREACH2(state->waiting, environment, waiting_next)
-	state_mark(state, environment);
-}
-
-void state_mark_all(struct state *state)
-{
-	struct environment_entry *environment;
-
-	STATE_FOREACH(state, RECORD_ENVIRONMENT, environment)
-	state_mark(state, environment);
 }

@@ -35,6 +35,9 @@ struct host_entry {
 	bool reported;             /* report is from this epoch */
 	struct host_report report; /* sorted: see report_news.h */
 	uint64_t looked_ms;        /* monotonic: when a report led to a look at all that is there */
+	bool changed;              /* for placement: see host_views.h */
+	struct host_entry *changed_prev, *changed_next;
+	size_t view; /* its index there */
 };
 
 struct gateway_entry {
@@ -130,6 +133,8 @@ struct state {
 	struct owner *owners;
 	struct environment_entry *dirty;
 	struct environment_entry *waiting;
+	struct host_entry *changed_hosts; /* by the newest version, or by what is on them */
+	bool hosts_replaced;              /* there are others, or any may have changed */
 	struct port_pool pool;
 	struct batch open, flight;
 	bool in_flight;
@@ -229,6 +234,9 @@ void state_unmark(struct state *state, struct environment_entry *environment);
 /* Notes whether a gateway's report concerns it, and marks all of these. */
 void state_set_waiting(struct state *state, struct environment_entry *environment, bool waiting);
 void state_mark_waiting(struct state *state);
+
+/* Of the hosts that have changed since it was taken last: one of them, or NULL. */
+struct host_entry *state_take_changed_host(struct state *state);
 
 /* Closes the open batch: it becomes state->flight, and a new one is open. False: it was empty. Not
  * while one is in flight. */

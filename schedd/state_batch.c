@@ -9,8 +9,8 @@
 #include "lib/utf8.h"
 #include "schedd/state_private.h"
 
-int state_link_host(struct environment_entry *environment, struct host_entry *host,
-		    const json_t *gpus)
+int state_link_host(struct state *state, struct environment_entry *environment,
+		    struct host_entry *host, const json_t *gpus)
 {
 	int r;
 
@@ -19,10 +19,12 @@ int state_link_host(struct environment_entry *environment, struct host_entry *ho
 		return r;
 	environment->host = host;
 	DL_APPEND2(host->environments, environment, host_prev, host_next);
+	state_host_changed(state, host);
 	return 0;
 }
 
-void state_unlink_host(struct environment_entry *environment, const json_t *gpus)
+void state_unlink_host(struct state *state, struct environment_entry *environment,
+		       const json_t *gpus)
 {
 	struct host_entry *host = environment->host;
 
@@ -31,6 +33,7 @@ void state_unlink_host(struct environment_entry *environment, const json_t *gpus
 	usage_remove(&host->newest, &environment_newest(environment)->origin->spec, gpus);
 	DL_DELETE2(host->environments, environment, host_prev, host_next);
 	environment->host = NULL;
+	state_host_changed(state, host);
 }
 
 int state_place(struct state *state, struct environment_entry *entry, struct host_entry *host,
@@ -43,7 +46,7 @@ int state_place(struct state *state, struct environment_entry *entry, struct hos
 		return -ENOMEM;
 	if (entry->host)
 		return -EEXIST;
-	r = state_link_host(entry, host, gpus);
+	r = state_link_host(state, entry, host, gpus);
 	if (r < 0)
 		return r;
 	(void)snprintf(environment->host, sizeof(environment->host), "%s", host->entry.id);
@@ -58,7 +61,7 @@ int state_release(struct state *state, struct environment_entry *entry)
 
 	if (!environment)
 		return -ENOMEM;
-	state_unlink_host(entry, environment->gpus);
+	state_unlink_host(state, entry, environment->gpus);
 	environment->host[0] = '\0';
 	json_decref(environment->gpus);
 	environment->gpus = NULL;
@@ -208,6 +211,7 @@ static void rebuild_newest(struct state *state)
 	struct environment_entry *environment;
 	struct host_entry *host;
 
+	state->hosts_replaced = true;
 	STATE_FOREACH(state, RECORD_HOST, host)
 	{
 		usage_clear(&host->newest);
@@ -219,7 +223,7 @@ static void rebuild_newest(struct state *state)
 
 		environment->host = NULL;
 		host = row->host[0] ? state_host(state, row->host) : NULL;
-		if (host && state_link_host(environment, host, row->gpus) < 0) {
+		if (host && state_link_host(state, environment, host, row->gpus) < 0) {
 			environment->host = host;
 			DL_APPEND2(host->environments, environment, host_prev, host_next);
 		}

@@ -23,12 +23,12 @@ static int mirror_environment(struct state *state, struct environment_entry *ent
 	forget_told(entry);
 	/* The index of names points into the origin, which never changes. */
 	environment_share_origin(environment, environment_newest(entry));
-	state_unlink_host(entry, environment_newest(entry)->gpus);
+	state_unlink_host(state, entry, environment_newest(entry)->gpus);
 	record_free(entry->entry.draft);
 	entry->entry.draft = &environment->record;
 	if (!environment->host[0])
 		return 0;
-	return host ? state_link_host(entry, host, environment->gpus) : -ENOENT;
+	return host ? state_link_host(state, entry, host, environment->gpus) : -ENOENT;
 }
 
 int state_mirror(struct state *state, struct record *record)

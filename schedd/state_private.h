@@ -15,8 +15,12 @@ const char *record_id(const struct record *record, char buffer[RECORD_ID_MAX]);
 int state_count_owner(struct state *state, struct environment_entry *environment) _must_check_;
 void state_uncount_owner(struct state *state, struct environment_entry *environment);
 /* Puts an environment into, or out of, the list and the sums of a host by its newest version. */
-int state_link_host(struct environment_entry *environment, struct host_entry *host,
-		    const json_t *gpus) _must_check_;
-void state_unlink_host(struct environment_entry *environment, const json_t *gpus);
+int state_link_host(struct state *state, struct environment_entry *environment,
+		    struct host_entry *host, const json_t *gpus) _must_check_;
+void state_unlink_host(struct state *state, struct environment_entry *environment,
+		       const json_t *gpus);
+/* Notes that placement has to look at a host anew. */
+void state_host_changed(struct state *state, struct host_entry *host);
+void state_forget_changed(struct state *state, struct host_entry *host);
 /* Adds a row that was loaded to the sums that readers see. */
 void state_count_committed(struct state *state, const struct entry *entry);

@@ -274,6 +274,26 @@ static void check_rows(void)
 	}
 }
 
+/* Placement goes by what is kept of hosts: that is what their rows come to. */
+static void check_views(void)
+{
+	const struct host_views *views = &world.scheduler->views;
+
+	require(host_views_refresh(&world.scheduler->views, &world.scheduler->state) == 0, "%s",
+		"out of memory");
+	for (size_t i = 0; i < views->n; i++) {
+		const struct placement_host *host = &views->hosts[i];
+		uint64_t left = host->cpu_milli;
+		struct environment_entry *entry;
+
+		STATE_FOREACH(&world.scheduler->state, RECORD_ENVIRONMENT, entry)
+		if (strcmp(environment_newest(entry)->host, host->name) == 0)
+			left -= environment_newest(entry)->origin->spec.cpu_milli;
+		require(host->cpu_free == left, "%s has %" PRIu64 " free, and not %" PRIu64,
+			host->name, left, host->cpu_free);
+	}
+}
+
 /* ---- what may happen ---- */
 
 static void ask(void)
@@ -575,6 +595,8 @@ static void live(uint64_t seed)
 		something();
 		check_containers();
 		check_rows();
+		if (life.event % 5 == 0)
+			check_views();
 	}
 	world_find_database(next(2));
 	world_settle();

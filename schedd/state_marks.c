@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* What has changed and waits for somebody to look at it: lists through the entries. */
+#include "schedd/state_private.h"
+
+/* ---- environments, for the reconciler ---- */
+
+void state_mark(struct state *state, struct environment_entry *environment)
+{
+	if (environment->dirty)
+		return;
+	environment->dirty = true;
+	DL_APPEND2(state->dirty, environment, dirty_prev, dirty_next);
+}
+
+void state_unmark(struct state *state, struct environment_entry *environment)
+{
+	if (!environment->dirty)
+		return;
+	environment->dirty = false;
+	DL_DELETE2(state->dirty, environment, dirty_prev, dirty_next);
+}
+
+void state_set_waiting(struct state *state, struct environment_entry *environment, bool waiting)
+{
+	if (environment->waiting == waiting)
+		return;
+	environment->waiting = waiting;
+	if (waiting)
+		DL_APPEND2(state->waiting, environment, waiting_prev, waiting_next);
+	else
+		DL_DELETE2(state->waiting, environment, waiting_prev, waiting_next);
+}
+
+void state_mark_waiting(struct state *state)
+{
+	struct environment_entry *environment;
+
+	DL_FOREACH2(state->waiting, environment, waiting_next)
+	state_mark(state, environment);
+}
+
+void state_mark_all(struct state *state)
+{
+	struct environment_entry *environment;
+
+	STATE_FOREACH(state, RECORD_ENVIRONMENT, environment)
+	state_mark(state, environment);
+}
+
+/* ---- hosts, for placement ---- */
+
+void state_host_changed(struct state *state, struct host_entry *host)
+{
+	if (host->changed)
+		return;
+	host->changed = true;
+	DL_APPEND2(state->changed_hosts, host, changed_prev, changed_next);
+}
+
+void state_forget_changed(struct state *state, struct host_entry *host)
+{
+	if (!host->changed)
+		return;
+	host->changed = false;
+	DL_DELETE2(state->changed_hosts, host, changed_prev, changed_next);
+}
+
+struct host_entry *state_take_changed_host(struct state *state)
+{
+	struct host_entry *host = state->changed_hosts;
+
+	if (host)
+		state_forget_changed(state, host);
+	return host;
+}
