@@ -18,7 +18,7 @@
 /* A decision that changes nothing ends the steps; this ends a fault in lifecycle.c. */
 #define STEPS_MAX 16
 #define RETRY_MS 1000
-/* All environments are looked at for what is due by time, but not more often than this. */
+/* What is due by time is looked at together, and not more often than this. */
 #define RECHECK_MS 100
 
 struct run {
@@ -270,12 +270,6 @@ static int place(const struct run *run, struct environment_entry *entry,
 	return 0;
 }
 
-static void note_recheck(struct scheduler *scheduler, uint64_t due_ms)
-{
-	if (due_ms > 0 && (scheduler->recheck_ms == 0 || due_ms < scheduler->recheck_ms))
-		scheduler->recheck_ms = due_ms;
-}
-
 static void note_time(const struct run *run, struct environment_entry *entry,
 		      const struct lifecycle_decision *decision)
 {
@@ -283,8 +277,8 @@ static void note_time(const struct run *run, struct environment_entry *entry,
 		entry->unready_since_ms = 0;
 	else if (entry->unready_since_ms == 0)
 		entry->unready_since_ms = run->now_ms;
-	entry->recheck_ms = decision->recheck_ms ? run->now_ms + decision->recheck_ms : 0;
-	note_recheck(run->scheduler, entry->recheck_ms);
+	due_set(&run->scheduler->state.due, entry,
+		decision->recheck_ms ? run->now_ms + decision->recheck_ms : 0);
 }
 
 /* One decision carried out: 1 where it changed something. */
@@ -353,18 +347,15 @@ static void reconcile(const struct run *run, struct environment_entry *entry)
 {
 	int r;
 
-	if (careful_waits(run->scheduler, entry, run->now_ms)) {
-		note_recheck(run->scheduler, entry->recheck_ms);
+	if (careful_waits(run->scheduler, entry, run->now_ms))
 		return;
-	}
 	r = take_steps(run, entry);
 	careful_decided(run->scheduler, entry);
 	state_set_waiting(&run->scheduler->state, entry, waits_for_gateway(entry));
 	if (r == 0)
 		return;
 	/* Out of memory, or a decision that contradicts itself: later again, not at once. */
-	entry->recheck_ms = run->now_ms + RETRY_MS;
-	note_recheck(run->scheduler, entry->recheck_ms);
+	due_set(&run->scheduler->state.due, entry, run->now_ms + RETRY_MS);
 	log_error(entry->entry.id, "%s",
 		  r < 0 ? "cannot reconcile: out of memory"
 			: "its reconciliation does not come to rest");
@@ -422,24 +413,6 @@ static void run_orphans(const struct run *run)
 
 /* ---- a run ---- */
 
-static void mark_due(struct scheduler *scheduler, uint64_t now_ms)
-{
-	struct environment_entry *entry;
-
-	scheduler->recheck_ms = 0;
-	scheduler->rechecked_ms = now_ms;
-	STATE_FOREACH(&scheduler->state, RECORD_ENVIRONMENT, entry)
-	{
-		if (scheduler->capacity_changed && !entry->host)
-			state_mark(&scheduler->state, entry);
-		if (entry->recheck_ms > 0 && entry->recheck_ms <= now_ms)
-			state_mark(&scheduler->state, entry); /* which says when it is due again */
-		else
-			note_recheck(scheduler, entry->recheck_ms);
-	}
-	scheduler->capacity_changed = false;
-}
-
 static bool time_is_due(const struct scheduler *scheduler, uint64_t now_ms)
 {
 	uint64_t due = reconciler_due_ms(scheduler);
@@ -457,8 +430,13 @@ bool reconciler_run(struct scheduler *scheduler)
 	struct environment_entry *entry;
 
 	scheduler->drain_changed |= scheduler->capacity_changed;
-	if (scheduler->capacity_changed || time_is_due(scheduler, run.now_ms))
-		mark_due(scheduler, run.now_ms);
+	if (scheduler->capacity_changed)
+		state_mark_homeless(&scheduler->state);
+	scheduler->capacity_changed = false;
+	if (time_is_due(scheduler, run.now_ms)) {
+		state_mark_due(&scheduler->state, run.now_ms);
+		scheduler->rechecked_ms = run.now_ms;
+	}
 	if (gather_gateways(&run) < 0)
 		return true;
 	for (int i = 0; i < ENVIRONMENTS_PER_RUN && (entry = scheduler->state.dirty) &&
@@ -481,7 +459,7 @@ bool reconciler_run(struct scheduler *scheduler)
 
 uint64_t reconciler_due_ms(const struct scheduler *scheduler)
 {
-	uint64_t due = scheduler->recheck_ms;
+	uint64_t due = due_first_ms(&scheduler->state.due);
 
 	if (scheduler->state.in_flight && !careful_may_decide(scheduler))
 		return 0; /* its end wakes us */

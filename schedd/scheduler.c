@@ -332,7 +332,7 @@ static void on_leader(void *userdata, uint64_t epoch, uint64_t revision)
 	scheduler->drain_changed = true;
 	scheduler->confirmed_ms = clock_monotonic_ms();
 	scheduler->liveness_ms = scheduler->oldest_seen_ms = 0;
-	scheduler->recheck_ms = 0;
+	scheduler->rechecked_ms = 0;
 	greet_followers(scheduler);
 	log_info("leader",
 		 "epoch=%" PRIu64 " revision=%" PRIu64 " hosts=%u environments=%u ports=%u", epoch,

@@ -54,9 +54,7 @@ struct scheduler {
 	/* Nobody who is online was silent for longer when it looked; UINT64_MAX: nobody is online.
 	 */
 	uint64_t oldest_seen_ms;
-	/* Monotonic: no environment wants to be looked at again earlier; 0: none does. */
-	uint64_t recheck_ms;
-	uint64_t rechecked_ms; /* when that was found out last by looking at all */
+	uint64_t rechecked_ms; /* monotonic: when those were marked last whose time had come */
 	bool ports_wait;       /* a port without an environment waits for a gateway */
 	struct scheduler_stats stats;
 };

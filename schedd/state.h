@@ -8,6 +8,7 @@
  */
 #pragma once
 
+#include "schedd/due.h"
 #include "schedd/hash.h"
 #include "schedd/model.h"
 #include "schedd/ports.h"
@@ -92,7 +93,10 @@ struct environment_entry {
 	bool waiting; /* a port of it waits for a gateway */
 	struct environment_entry *waiting_prev, *waiting_next;
 	uint64_t unready_since_ms; /* monotonic; 0: ready, or not published */
-	uint64_t recheck_ms;       /* monotonic; 0: no need but for events */
+	uint64_t recheck_ms;       /* monotonic; 0: no need but for events; see due.h */
+	size_t due_index;
+	bool homeless; /* on no host, by the newest version */
+	struct environment_entry *homeless_prev, *homeless_next;
 	char *no_room;          /* why no other host takes it from its draining one; may be NULL */
 	uint64_t told_revision; /* of the newest batch in which watchers were told of it */
 	uint64_t refused_until_ms; /* monotonic; see careful.h */
@@ -133,6 +137,8 @@ struct state {
 	struct owner *owners;
 	struct environment_entry *dirty;
 	struct environment_entry *waiting;
+	struct environment_entry *homeless;
+	struct due due;
 	struct host_entry *changed_hosts; /* by the newest version, or by what is on them */
 	bool hosts_replaced;              /* there are others, or any may have changed */
 	struct port_pool pool;
@@ -234,6 +240,10 @@ void state_unmark(struct state *state, struct environment_entry *environment);
 /* Notes whether a gateway's report concerns it, and marks all of these. */
 void state_set_waiting(struct state *state, struct environment_entry *environment, bool waiting);
 void state_mark_waiting(struct state *state);
+/* Marks all that have no host. */
+void state_mark_homeless(struct state *state);
+/* Marks those whose time has come. */
+void state_mark_due(struct state *state, uint64_t now_ms);
 
 /* Of the hosts that have changed since it was taken last: one of them, or NULL. */
 struct host_entry *state_take_changed_host(struct state *state);

@@ -19,6 +19,7 @@ int state_link_host(struct state *state, struct environment_entry *environment,
 		return r;
 	environment->host = host;
 	DL_APPEND2(host->environments, environment, host_prev, host_next);
+	state_set_homeless(state, environment, false);
 	state_host_changed(state, host);
 	return 0;
 }
@@ -33,6 +34,7 @@ void state_unlink_host(struct state *state, struct environment_entry *environmen
 	usage_remove(&host->newest, &environment_newest(environment)->origin->spec, gpus);
 	DL_DELETE2(host->environments, environment, host_prev, host_next);
 	environment->host = NULL;
+	state_set_homeless(state, environment, true);
 	state_host_changed(state, host);
 }
 
@@ -227,6 +229,7 @@ static void rebuild_newest(struct state *state)
 			environment->host = host;
 			DL_APPEND2(host->environments, environment, host_prev, host_next);
 		}
+		state_set_homeless(state, environment, !host);
 		state_mark(state, environment);
 	}
 }

@@ -39,6 +39,33 @@ void state_mark_waiting(struct state *state)
 	state_mark(state, environment);
 }
 
+void state_set_homeless(struct state *state, struct environment_entry *environment, bool homeless)
+{
+	if (environment->homeless == homeless)
+		return;
+	environment->homeless = homeless;
+	if (homeless)
+		DL_APPEND2(state->homeless, environment, homeless_prev, homeless_next);
+	else
+		DL_DELETE2(state->homeless, environment, homeless_prev, homeless_next);
+}
+
+void state_mark_homeless(struct state *state)
+{
+	struct environment_entry *environment;
+
+	DL_FOREACH2(state->homeless, environment, homeless_next)
+	state_mark(state, environment);
+}
+
+void state_mark_due(struct state *state, uint64_t now_ms)
+{
+	struct environment_entry *environment;
+
+	while ((environment = due_take(&state->due, now_ms)))
+		state_mark(state, environment);
+}
+
 void state_mark_all(struct state *state)
 {
 	struct environment_entry *environment;

@@ -19,6 +19,8 @@ int state_link_host(struct state *state, struct environment_entry *environment,
 		    struct host_entry *host, const json_t *gpus) _must_check_;
 void state_unlink_host(struct state *state, struct environment_entry *environment,
 		       const json_t *gpus);
+/* Notes whether an environment has a host. */
+void state_set_homeless(struct state *state, struct environment_entry *environment, bool homeless);
 /* Notes that placement has to look at a host anew. */
 void state_host_changed(struct state *state, struct host_entry *host);
 void state_forget_changed(struct state *state, struct host_entry *host);

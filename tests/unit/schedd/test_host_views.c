@@ -374,6 +374,22 @@ static void compare_choices(const struct placement_host *rows)
 		cr_assert_eq(kept.gpus[i].index, fresh.gpus[i].index);
 }
 
+/* What waits for a place is marked when there may be one: all that have none, and no other. */
+static void check_homeless(void)
+{
+	struct environment_entry *entry;
+	size_t without = 0, listed = 0;
+
+	STATE_FOREACH(&state, RECORD_ENVIRONMENT, entry)
+	without += !environment_newest(entry)->host[0];
+	DL_FOREACH2(state.homeless, entry, homeless_next)
+	{
+		cr_assert_str_empty(environment_newest(entry)->host, "seed %" PRIu64, seed);
+		listed++;
+	}
+	cr_assert_eq(listed, without, "seed %" PRIu64, seed);
+}
+
 static void check(void)
 {
 	struct placement_host rows[NAMES];
@@ -390,6 +406,7 @@ static void check(void)
 		cr_assert_eq(views.hosts[n++].userdata, entry);
 	}
 	compare_choices(rows);
+	check_homeless();
 }
 
 Test(host_views, what_is_kept_is_what_the_rows_say)
