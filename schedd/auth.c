@@ -221,11 +221,23 @@ static bool names_another(const struct caller *caller, const struct http_request
 
 /* ---- limits ---- */
 
-static void refuse_over(struct auth *auth, struct http_request *request, int r, const char *limit,
+static void answer_over(struct http_request *request, const char *limit, const char *why,
 			uint64_t wait_ms)
 {
 	struct error err = ERROR_INIT;
 	char seconds[24];
+
+	(void)snprintf(seconds, sizeof(seconds), "%" PRIu64, (wait_ms + 999) / 1000);
+	http_reply_header(request, "Retry-After", seconds);
+	error_set(&err, -EAGAIN, "rate_limited", NULL, "over the limit %s%s%s; try again in %s s",
+		  limit, why ? ": " : "", why ? why : "", seconds);
+	http_reply_error_details(request, 429, &err, json_pack("{s:s}", "limit", limit));
+}
+
+static void refuse_over(struct auth *auth, struct http_request *request, int r, const char *limit,
+			uint64_t wait_ms)
+{
+	struct error err = ERROR_INIT;
 
 	if (r != -EAGAIN) {
 		error_set(&err, r, "internal", NULL, "out of memory");
@@ -233,11 +245,17 @@ static void refuse_over(struct auth *auth, struct http_request *request, int r, 
 		return;
 	}
 	metric_add(auth->refused, (const char *const[]){ limit }, 1);
-	(void)snprintf(seconds, sizeof(seconds), "%" PRIu64, (wait_ms + 999) / 1000);
-	http_reply_header(request, "Retry-After", seconds);
-	error_set(&err, -EAGAIN, "rate_limited", NULL, "over the limit %s; try again in %s s",
-		  limit, seconds);
-	http_reply_error_details(request, 429, &err, json_pack("{s:s}", "limit", limit));
+	answer_over(request, limit, NULL, wait_ms);
+}
+
+void auth_refuse_over(struct http_request *request, const char *limit, const char *why,
+		      uint64_t wait_ms)
+{
+	const struct ticket *ticket = http_request_attachment(request);
+
+	if (ticket)
+		metric_add(ticket->auth->refused, (const char *const[]){ limit }, 1);
+	answer_over(request, limit, why, wait_ms);
 }
 
 static void ticket_release(void *data)

@@ -25,4 +25,9 @@ void auth_free(struct auth *auth); /* NULL is fine */
  * since it came, and it was answered. */
 bool auth_takes_watch(struct http_request *request);
 
+/* Answers with 429, counted: the request is over the limit of this option, for a reason that the
+ * name alone does not tell, and can come again after a while. */
+void auth_refuse_over(struct http_request *request, const char *limit, const char *why,
+		      uint64_t wait_ms);
+
 DEFINE_CLEANUP(struct auth *, auth_free, cleanup_auth)

@@ -160,6 +160,7 @@ static int make_modules(struct daemon *daemon, const struct options *options,
 		.lease_ms = options->lease_ms,
 		.lease_margin_ms = options->lease_margin_ms,
 		.policy = settings->policy,
+		.keys_per_caller = (unsigned)options->token_keys,
 	};
 	const struct limits_config requests = {
 		.rate = (unsigned)options->token_rate,

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "schedd/auth.h"
 #include "schedd/token.h"
 
 #define HEADER "Idempotency-Key"
@@ -54,6 +55,7 @@ static struct key *read_key(struct http_request *request, const char *text)
 		return NULL;
 	token_hash_format(hash, hex);
 	(void)snprintf(key->id, sizeof(key->id), "%.*s", KEY_ID_MAX, hex);
+	(void)snprintf(key->caller, sizeof(key->caller), "%s", access_caller(request)->actor);
 	return TAKE_PTR(key);
 }
 
@@ -77,6 +79,23 @@ static int find(struct operation *operation, const char *text, const struct key_
 	return 0;
 }
 
+/* A key that made room for another before its day is over would let its request be carried out
+ * twice, and nobody would know. So it is the new one that is refused. */
+static bool refuse_one_more(struct operation *operation)
+{
+	uint64_t wait_s;
+
+	if (!scheduler_is_over_keys(operation->api->config.scheduler, operation->key->caller,
+				    &wait_s))
+		return false;
+	auth_refuse_over(operation->request, "token-keys",
+			 "this caller has as many keys of the last 24 hours as one may have, and "
+			 "only without " HEADER " more is taken",
+			 1000 * wait_s);
+	operation_free(operation);
+	return true;
+}
+
 bool idempotency_repeats(struct operation *operation, scheduler_done done)
 {
 	struct scheduler *scheduler = operation->api->config.scheduler;
@@ -90,7 +109,7 @@ bool idempotency_repeats(struct operation *operation, scheduler_done done)
 		return false;
 	r = find(operation, text, &entry, &err);
 	if (r == 0 && !entry)
-		return false;
+		return refuse_one_more(operation);
 	if (r == 0) {
 		before = key_newest(entry);
 		if (memcmp(before->fingerprint, operation->key->fingerprint,

@@ -205,13 +205,14 @@ struct token {
 #define KEY_ID_MAX 48 /* hexadecimal */
 #define KEY_FINGERPRINT_SIZE 32
 
-/* A request that must not be carried out twice: its client's key, a hash of what it asked, and the
- * row that came of it. */
+/* A request that must not be carried out twice: its client's key, a hash of what it asked, the row
+ * that came of it, and who asked. */
 struct key {
 	struct record record;
 	char id[KEY_ID_MAX + 1]; /* a hash of who asked and of the key */
 	unsigned char fingerprint[KEY_FINGERPRINT_SIZE];
 	char subject[RECORD_ID_MAX];
+	char caller[64]; /* "customer/alice"; "": not known, of before that was written down */
 	int64_t created_at;
 };
 

@@ -22,7 +22,7 @@ struct options {
 		expiry_warning_ms;
 	uint64_t lease_ms, lease_margin_ms;
 	uint64_t max_connections, max_body, max_requests, max_watches;
-	uint64_t token_rate, token_requests, token_watches;
+	uint64_t token_rate, token_requests, token_watches, token_keys;
 	uint64_t max_logs, token_logs, logs_timeout_ms;
 	uint64_t request_timeout_ms, idle_timeout_ms, watch_backlog;
 	uint64_t event_retention_ms;

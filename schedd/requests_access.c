@@ -293,6 +293,20 @@ bool scheduler_has_room_for_key(const struct scheduler *scheduler)
 	return state_count(&scheduler->state, RECORD_KEY) < KEYS_MAX;
 }
 
+bool scheduler_is_over_keys(const struct scheduler *scheduler, const char *caller,
+			    uint64_t *ret_wait_s)
+{
+	const struct key_entry *oldest;
+	int64_t goes_at;
+
+	if (state_count_keys(&scheduler->state, caller, &oldest) <
+	    scheduler->config.keys_per_caller)
+		return false;
+	goes_at = oldest ? key_newest(oldest)->created_at + KEY_SECONDS : 0;
+	*ret_wait_s = (uint64_t)MAX(goes_at - clock_unix_seconds(), (int64_t)1);
+	return true;
+}
+
 void scheduler_remember(struct scheduler *scheduler, struct key *key)
 {
 	key->created_at = clock_unix_seconds();

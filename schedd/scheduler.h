@@ -30,6 +30,7 @@ struct scheduler_config {
 	uint64_t lease_ms;                     /* see host_entry; 0: no environment is re-placed */
 	uint64_t lease_margin_ms;              /* for a host to stop what its lease ran out for */
 	const struct placement_policy *policy; /* the default; NULL: least-used */
+	unsigned keys_per_caller;              /* idempotency keys that are remembered */
 };
 
 struct scheduler_events {
@@ -114,6 +115,9 @@ int scheduler_revoke_token(struct scheduler *scheduler, const char *id, const ch
  * is done is scheduler_has_room_for_key's to find. */
 void scheduler_remember(struct scheduler *scheduler, struct key *key);
 bool scheduler_has_room_for_key(const struct scheduler *scheduler);
+/* Has this caller as many keys as one may have? Then *ret_wait_s is when its oldest goes. */
+bool scheduler_is_over_keys(const struct scheduler *scheduler, const char *caller,
+			    uint64_t *ret_wait_s);
 /* Calls done, with this id, once all that was asked so far is durable. */
 int scheduler_settle(struct scheduler *scheduler, const char *id, scheduler_done done,
 		     void *userdata, struct error *err) _must_check_;

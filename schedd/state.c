@@ -320,6 +320,8 @@ static int add_entry(struct state *state, struct entry *entry)
 		r = index_port(state, (struct port_entry *)entry);
 	else if (entry->kind == RECORD_HOST)
 		state->hosts_replaced = true;
+	else if (entry->kind == RECORD_KEY)
+		r = state_hold_key(state, (struct key_entry *)entry);
 	return r;
 }
 
@@ -527,9 +529,11 @@ void state_remove_entry(struct state *state, struct entry *entry)
 	case RECORD_GATEWAY:
 		gateway_report_clear(&((struct gateway_entry *)entry)->report);
 		break;
+	case RECORD_KEY:
+		state_release_key(state, (struct key_entry *)entry);
+		break;
 	case RECORD_CUSTOMER:
 	case RECORD_TOKEN:
-	case RECORD_KEY:
 	case RECORD_KIND_MAX:
 		break;
 	}

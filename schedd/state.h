@@ -67,6 +67,16 @@ struct token_entry {
 
 struct key_entry {
 	struct entry entry;
+	struct key_holder *holder;     /* NULL: nobody's */
+	struct key_entry *prev, *next; /* of the same holder */
+};
+
+/* A caller that has keys, of which there is at least one. */
+struct key_holder {
+	char caller[64];
+	unsigned n;
+	struct key_entry *keys; /* the oldest first; list */
+	UT_hash_handle hh;
 };
 
 /* "CUSTOMER/NAME", "/NAME" for one without owner */
@@ -135,6 +145,7 @@ struct state {
 	struct entry *tables[RECORD_KIND_MAX];
 	struct environment_entry *names; /* live environments by owner and name */
 	struct owner *owners;
+	struct key_holder *key_holders;
 	struct environment_entry *dirty;
 	struct environment_entry *waiting;
 	struct environment_entry *homeless;
@@ -188,6 +199,11 @@ const struct token *token_committed(const struct token_entry *entry);
 
 /* What a customer has, with what is being made. */
 struct tally state_tally(const struct state *state, const char *customer);
+
+/* How many keys a caller has, with those that are being made; its oldest is *ret_oldest, NULL where
+ * there is none. */
+unsigned state_count_keys(const struct state *state, const char *caller,
+			  const struct key_entry **ret_oldest);
 
 /* The percentage of a host's CPU that environments may have, and what that comes to. */
 unsigned state_cpu_overcommit(const struct state *state, const struct host *host);

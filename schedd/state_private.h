@@ -14,6 +14,9 @@ const char *record_id(const struct record *record, char buffer[RECORD_ID_MAX]);
 /* Counts an environment for its owner, or no more. */
 int state_count_owner(struct state *state, struct environment_entry *environment) _must_check_;
 void state_uncount_owner(struct state *state, struct environment_entry *environment);
+/* Counts a key for its caller, or no more. */
+int state_hold_key(struct state *state, struct key_entry *key) _must_check_;
+void state_release_key(struct state *state, struct key_entry *key);
 /* Puts an environment into, or out of, the list and the sums of a host by its newest version. */
 int state_link_host(struct state *state, struct environment_entry *environment,
 		    struct host_entry *host, const json_t *gpus) _must_check_;

@@ -88,9 +88,8 @@ const struct store_statement store_statements[] = {
 	  " to_timestamp($7::double precision), to_timestamp($8::double precision),"
 	  " to_timestamp($9::double precision), $10) ON CONFLICT (id) DO UPDATE SET"
 	  " last_used_at = excluded.last_used_at, revision = excluded.revision" },
-	{ "put_key",
-	  "INSERT INTO idempotency_keys (id, fingerprint, subject, created_at, revision) VALUES"
-	  " ($1, $2, $3, to_timestamp($4::double precision), $5)" },
+	{ "put_key", "INSERT INTO idempotency_keys (id, fingerprint, subject, created_at, revision,"
+		     " caller) VALUES ($1, $2, $3, to_timestamp($4::double precision), $5, $6)" },
 	{ "delete_key", "WITH gone AS (DELETE FROM idempotency_keys WHERE id = $2)"
 			" INSERT INTO departed (revision, kind, id) VALUES ($1, 'key', $2)" },
 	/* A standby is told of what is gone by table departed. */
@@ -308,7 +307,8 @@ const char *store_load_query(enum record_kind kind)
 		       " WHERE revision > $1 ORDER BY created_at, id";
 	case RECORD_KEY:
 		return "SELECT id, encode(fingerprint, 'hex'), subject,"
-		       " extract(epoch FROM created_at)::bigint, revision FROM idempotency_keys"
+		       " extract(epoch FROM created_at)::bigint, revision, caller"
+		       " FROM idempotency_keys"
 		       " WHERE revision > $1 ORDER BY created_at, id";
 	case RECORD_KIND_MAX:
 		break;

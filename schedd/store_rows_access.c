@@ -93,6 +93,7 @@ int store_send_key(PGconn *connection, const struct key *key)
 	add_text(&params, key->subject);
 	add_time(&params, key->created_at);
 	add_number(&params, key->record.revision);
+	add_text(&params, key->caller);
 	return execute(connection, "put_key", &params);
 }
 
@@ -109,6 +110,7 @@ int store_decode_key(struct cursor *cursor, struct record **ret, struct error *e
 	(void)snprintf(key->subject, sizeof(key->subject), "%s", next_text(cursor));
 	key->created_at = (int64_t)next_number(cursor);
 	key->record.revision = next_number(cursor);
+	(void)snprintf(key->caller, sizeof(key->caller), "%s", next_text(cursor));
 	*ret = &TAKE_PTR(key)->record;
 	return 0;
 }

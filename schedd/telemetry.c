@@ -16,7 +16,7 @@ struct telemetry {
 	struct metric *cpu, *memory, *epoch, *revision, *watchers;
 	struct metric *placements, *placement_seconds, *commits, *commit_seconds, *rows;
 	struct metric *requests, *connections, *connections_refused, *timeouts, *handshakes;
-	struct metric *watches_ended;
+	struct metric *watches_ended, *keys;
 };
 
 static void set(struct metric *metric, double value)
@@ -152,6 +152,7 @@ static void collect(void *userdata)
 	set(telemetry->up, scheduler_ready(telemetry->scheduler, NULL) == 0);
 	set(telemetry->epoch, (double)state->epoch);
 	set(telemetry->revision, (double)state->revision);
+	set(telemetry->keys, state_count(state, RECORD_KEY));
 	collect_environments(telemetry, state);
 	collect_hosts(telemetry, state);
 	collect_gateways_and_ports(telemetry, state);
@@ -220,6 +221,8 @@ int telemetry_new(struct telemetry **ret, struct metrics *metrics,
 		{ &t->connections_refused, METRIC_COUNTER,
 		  "portico_sched_http_connections_refused_total",
 		  "Connections that were closed as there were too many.", NULL },
+		{ &t->keys, METRIC_GAUGE, "portico_sched_idempotency_keys",
+		  "Idempotency keys that are remembered.", NULL },
 		{ &t->timeouts, METRIC_COUNTER, "portico_sched_http_timeouts_total",
 		  "Requests that took too long to arrive.", NULL },
 		{ &t->handshakes, METRIC_COUNTER, "portico_sched_tls_handshakes_failed_total",

@@ -142,6 +142,67 @@ no_keys() {
 	[ "$(sql 'SELECT count(*) FROM idempotency_keys')" = 0 ]
 }
 
+of_customer() { # CUSTOMER KEY NAME [CURL-OPTION...]
+	local customer=$1 key=$2 name=$3
+	shift 3
+	as "$customer" POST /v1/environments -H "Idempotency-Key: $key" -d "$(environment "$name")" "$@"
+}
+
+# One more key of CUSTOMER is refused as over its limit, and nothing is made.
+is_full() { # CUSTOMER
+	of_customer "$1" full "full-$1" -D "$lab_dir/head" >"$lab_dir/full"
+	grep -q '^HTTP/1.1 429' "$lab_dir/head"
+	[ "$(jq -r '.code, .details.limit' "$lab_dir/full" | paste -sd' ')" = 'rate_limited token-keys' ]
+	grep -q 'over the limit token-keys: this caller has .*; try again in [0-9]* s' "$lab_dir/full"
+	# once the oldest is a day old
+	[ "$(sed -n 's/^Retry-After: \([0-9]*\).*/\1/p' "$lab_dir/head")" -gt 86000 ]
+	[ "$(as "$1" GET "/v1/environments/full-$1" -o /dev/null -w '%{http_code}')" = 404 ]
+}
+
+@test "a caller has so many keys and no more, also after a kill, and no other caller is concerned" {
+	local i first codes
+	lab_stop schedd
+	sql 'DELETE FROM idempotency_keys'
+	start --token-keys 3
+	first=$(of_customer alice a1 a-1 -f | jq -r .id)
+	# a refusal takes no room
+	[ "$(of_customer alice a2 a-1 -o /dev/null -w '%{http_code}')" = 409 ]
+	# many at once are not more than one after the other
+	codes=$(for i in {2..9}; do of_customer alice "a$i" "a-$i" -o /dev/null -w '%{http_code}\n' & done; wait)
+	[ "$(sort <<<"$codes" | uniq -c | tr -s ' \n' ' ')" = ' 2 201 6 429 ' ]
+	is_full alice
+	[ "$(of_customer bob b1 b-1 -o /dev/null -w '%{http_code}')" = 201 ]
+	[ "$(keyed r1 r-1 -o /dev/null -w '%{http_code}')" = 201 ]
+	# what is remembered is answered, and what has no key is taken
+	[ "$(of_customer alice a1 a-1 -f | jq -r .id)" = "$first" ]
+	[ "$(as alice POST /v1/environments -d "$(environment keyless)" -o /dev/null -w '%{http_code}')" = 201 ]
+	call GET /metrics >"$lab_dir/metrics"
+	grep -qx 'portico_sched_http_requests_refused_total{limit="token-keys"} 7' "$lab_dir/metrics"
+	grep -qx 'portico_sched_idempotency_keys 5' "$lab_dir/metrics"
+
+	lab_stop schedd KILL
+	start --token-keys 3
+	is_full alice
+	[ "$(of_customer alice a1 a-1 -f | jq -r .id)" = "$first" ]
+	[ "$(of_customer bob b2 b-2 -o /dev/null -w '%{http_code}')" = 201 ]
+	[ "$(of_customer bob b3 b-3 -o /dev/null -w '%{http_code}')" = 201 ]
+	is_full bob
+
+	# a day later there is room for as many as are gone
+	lab_stop schedd
+	sql "UPDATE idempotency_keys SET created_at = created_at - interval '25 hours' WHERE subject = '$first'"
+	start --token-keys 3
+	lab_wait 10 takes_again alice
+	is_full alice
+	is_full bob
+	lab_stop schedd
+	start
+}
+
+takes_again() { # CUSTOMER
+	[ "$(of_customer "$1" again again -o /dev/null -w '%{http_code}')" = 201 ]
+}
+
 @test "If-Match: a change of another revision only is refused" {
 	local tag verb
 	call GET /v1/environments/crowd -D "$lab_dir/head" >"$lab_dir/crowd"

@@ -382,6 +382,49 @@ Test(state, what_is_gone_leaves_the_copy_and_its_key_is_free_for_another)
 	cr_expect_not(state_close_mirror(&state, 106), "nothing has changed");
 }
 
+static struct key *row_key(const char *id, const char *caller)
+{
+	struct key *key = key_new();
+
+	cr_assert(key);
+	(void)snprintf(key->id, sizeof(key->id), "%s", id);
+	(void)snprintf(key->caller, sizeof(key->caller), "%s", caller);
+	return key;
+}
+
+static unsigned keys_of(const char *caller, const char *oldest)
+{
+	const struct key_entry *entry;
+	unsigned n = state_count_keys(&state, caller, &entry);
+
+	cr_expect_str_eq(entry ? entry->entry.id : "", oldest);
+	return n;
+}
+
+/* A caller's keys are counted with those that are being made, until they are gone. */
+Test(state, a_caller_has_the_keys_that_it_has)
+{
+	row_load(&state, row_key("k1", "customer/alice"));
+	row_load(&state, row_key("k0", "")); /* of before callers were written down */
+	row_add(&state, row_key("k2", "customer/alice"));
+	row_add(&state, row_key("k3", "customer/bob"));
+	cr_expect_eq(keys_of("customer/alice", "k1"), 2);
+	cr_expect_eq(keys_of("customer/bob", "k3"), 1);
+	cr_expect_eq(keys_of("", ""), 0);
+	cr_expect_eq(state_add(&state, &row_key("k1", "customer/bob")->record, NULL), -EEXIST);
+	cr_expect_eq(keys_of("customer/bob", "k3"), 1);
+	state_drop_open(&state);
+	cr_expect_eq(keys_of("customer/alice", "k1"), 1);
+	cr_expect_eq(keys_of("customer/bob", ""), 0);
+
+	row_add(&state, row_key("k4", "customer/alice"));
+	commit();
+	state_edit_key(&state, state_key(&state, "k1"))->record.gone = true;
+	cr_expect_eq(keys_of("customer/alice", "k1"), 2, "it may come back");
+	commit();
+	cr_expect_eq(keys_of("customer/alice", "k4"), 1);
+}
+
 static uint64_t environments_of(const char *customer)
 {
 	return state_tally(&state, customer).used[QUOTA_ENVIRONMENTS];
