@@ -21,6 +21,19 @@ static void tell_password(const json_t *created)
 		note("password%s%s: %s (shown only now)", *user ? " of " : "", user, password);
 }
 
+/* An earlier try had made it, and nobody has read the password in the answer to that. */
+static void tell_lost_password(const json_t *created)
+{
+	bool keys = json_array_size(json_object_get(created, "ssh_authorized_keys")) > 0;
+
+	if (*text_field(created, "password") || !*text_field(created, "notice"))
+		return;
+	note("an earlier try of this request made the environment, and its password was lost with "
+	     "the answer: it is shown only once; %sto get another, \"schedctl env delete %s\" and "
+	     "create it anew",
+	     keys ? "log in with an SSH key, or, " : "", text_field(created, "id"));
+}
+
 /* What to connect with: the ssh command, or the published ports of what has no ssh. */
 static int print_connect(const json_t *environment)
 {
@@ -47,11 +60,14 @@ static int print_connect(const json_t *environment)
 /* With -o json the password is only here, so that it is printed also where waiting failed. */
 static int print_json(const json_t *created, json_t *environment)
 {
-	json_t *password = json_object_get(created, "password");
+	static const char *const once[] = { "password", "notice" };
 
-	if (password && environment != created &&
-	    json_object_set(environment, "password", password) < 0)
-		return -ENOMEM;
+	for (size_t i = 0; i < ARRAY_SIZE(once) && environment != created; i++) {
+		json_t *value = json_object_get(created, once[i]);
+
+		if (value && json_object_set(environment, once[i], value) < 0)
+			return -ENOMEM;
+	}
 	return output_json(environment, false);
 }
 
@@ -101,6 +117,7 @@ int env_create(struct context *context, const struct args *args, struct error *e
 		return r;
 	if (context->output.format != OUTPUT_JSON)
 		tell_password(created);
+	tell_lost_password(created);
 	if (args_flag(args, "wait"))
 		return wait_and_finish(context, created, timeout_ms, err);
 	return finish(context, created, created, false);

@@ -117,6 +117,26 @@ static int print(struct context *context, const json_t *token)
 	return output_line(text_field(token, "token"));
 }
 
+/* An earlier try may have made it, and then nobody has read its text in the answer to that. */
+static int make(struct context *context, json_t *body, json_t **ret, struct error *err)
+{
+	_cleanup_json_ json_t *token = NULL;
+	const char *name;
+	int r = client_call(context->client, "POST", COLLECTION, body, &token, err);
+
+	if (r < 0)
+		return r;
+	name = text_field(token, "name");
+	if (!*text_field(token, "token"))
+		return error_set(err, -EIO, "lost", NULL,
+				 "an earlier try of this request made token %s, and its text was "
+				 "lost with the answer: it is shown only once; \"schedctl token "
+				 "revoke %s\" and create it anew",
+				 name, name);
+	*ret = TAKE_PTR(token);
+	return 0;
+}
+
 static int run_create(struct context *context, const struct args *args, struct error *err)
 {
 	_cleanup_json_ json_t *body = NULL, *token = NULL;
@@ -128,7 +148,7 @@ static int run_create(struct context *context, const struct args *args, struct e
 		r = open_file(path, &fd, err);
 	if (r < 0)
 		return r;
-	r = client_call(context->client, "POST", COLLECTION, body, &token, err);
+	r = make(context, body, &token, err);
 	if (r < 0 && path)
 		(void)unlink(path);
 	if (r < 0)

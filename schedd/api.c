@@ -105,6 +105,15 @@ void api_reply_item(struct http_request *request, int status, json_t *item)
 	http_reply_error(request, &err);
 }
 
+json_t *api_add_notice(json_t *item, const char *notice)
+{
+	_cleanup_json_ json_t *owned = item;
+
+	if (!item || json_object_set_new(item, "notice", json_string(notice)) < 0)
+		return NULL;
+	return TAKE_PTR(owned);
+}
+
 void api_reply_not_found(struct http_request *request, const char *what, const char *id)
 {
 	struct error err = ERROR_INIT;

@@ -73,6 +73,22 @@ struct environment_entry *api_find_environment(struct api *api, struct http_requ
 
 /* ---- create ---- */
 
+/* The password was for who had the first answer. */
+static json_t *answer_again(struct api *api, const struct environment_entry *entry)
+{
+	const struct environment_spec *spec = &environment_committed(entry)->origin->spec;
+
+	return api_add_notice(
+		answer_environment(entry, api->config.public_name, NULL),
+		spec->ssh_authorized_keys.n > 0
+			? "the password was in the first answer to this request and is not shown "
+			  "again; without it, log in with one of the environment's SSH keys, or "
+			  "delete it and make it anew with another Idempotency-Key"
+			: "the password was in the first answer to this request and is not shown "
+			  "again; without it, delete the environment and make it anew with another "
+			  "Idempotency-Key");
+}
+
 static void created(void *userdata, const struct error *err, const char *id)
 {
 	struct operation *operation = userdata;
@@ -86,8 +102,10 @@ static void created(void *userdata, const struct error *err, const char *id)
 	entry = find(api, id);
 	if (entry)
 		api_reply_item(operation->request, 201,
-			       answer_environment(entry, api->config.public_name,
-						  operation->repeat ? NULL : operation->password));
+			       operation->repeat
+				       ? answer_again(api, entry)
+				       : answer_environment(entry, api->config.public_name,
+							    operation->password));
 	else /* a repeat, after it has gone */
 		api_reply_item(
 			operation->request, 201,

@@ -78,6 +78,8 @@ void api_serve_item(struct api *api, struct http_request *request, enum feed_kin
 		    json_t *(*answer)(const struct api *api, const struct entry *entry));
 /* One row, with its revision as ETag; NULL: out of memory. */
 void api_reply_item(struct http_request *request, int status, json_t *item);
+/* Adds a sentence for people to an item, which is taken over. NULL: out of memory, or it was. */
+json_t *api_add_notice(json_t *item, const char *notice);
 void api_reply_not_found(struct http_request *request, const char *what, const char *id);
 
 /* The committed environment that {id} names, by its id or by the name of a live one, if the caller

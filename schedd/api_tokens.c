@@ -53,6 +53,14 @@ static void show(struct http_request *request, void *userdata)
 
 /* ---- create ---- */
 
+static json_t *answer_again(const struct token_entry *entry)
+{
+	return api_add_notice(answer_token(entry, NULL),
+			      "the token's text was in the first answer to this request and is not "
+			      "shown again; without it, revoke the token and make another with "
+			      "another Idempotency-Key");
+}
+
 static void created(void *userdata, const struct error *err, const char *id)
 {
 	struct operation *operation = userdata;
@@ -65,7 +73,8 @@ static void created(void *userdata, const struct error *err, const char *id)
 	entry = find(operation->api, id);
 	if (entry)
 		api_reply_item(operation->request, 201,
-			       answer_token(entry, operation->repeat ? NULL : operation->password));
+			       operation->repeat ? answer_again(entry)
+						 : answer_token(entry, operation->password));
 	else
 		api_reply_not_found(operation->request, "token", id);
 	operation_free(operation);

@@ -71,6 +71,43 @@ environment='{"id":"env-1","name":"demo","phase":"pending"}'
 	[ "$(grep '^Idempotency-Key' "$lab_dir/log/server" | sort -u | wc -l)" -eq 1 ]
 }
 
+@test "a password that was lost with the answer to the first try is missed aloud" {
+	local again lost='an earlier try of this request made the environment, and its password was lost with the answer'
+	again=$(jq -c '. + {"notice":"it was in the first answer"}' <<<"$environment")
+	answer away 503 "$away" 'Retry-After: 1'
+	answer made 201 "$again" 'Idempotency-Replayed: true'
+	answer opened 201 "$(jq -c '. + {"ssh_authorized_keys":["ssh-ed25519 AAAA"]}' <<<"$again")" 'Idempotency-Replayed: true'
+	answer first 201 "$(jq -c '. + {"password":"secret"}' <<<"$environment")"
+	serve away made opened made first
+	run --separate-stderr ctl -o name env create --name demo --image x --cpu 1 --memory 1G
+	[ "$status" -eq 0 ]
+	[ "$output" = demo ]
+	[[ $stderr == *"$lost"*'to get another, "schedctl env delete env-1" and create it anew' ]]
+	run --separate-stderr ctl -o name env create --name demo --image x --cpu 1 --memory 1G
+	[[ $stderr == "$lost"*'; log in with an SSH key, or, to get another, '* ]]
+	run --separate-stderr ctl -o json env create --name demo --image x --cpu 1 --memory 1G
+	[ "$(jq -r .notice <<<"$output")" = 'it was in the first answer' ]
+	[[ $stderr == "$lost"* ]]
+	run --separate-stderr ctl -o json env create --name demo --image x --cpu 1 --memory 1G
+	[ "$(jq -r .password <<<"$output")" = secret ]
+	[ -z "$stderr" ]
+}
+
+@test "a token that was lost with the answer to the first try is an error, and no file" {
+	local token='{"id":"tok-1","name":"ops","role":"admin","notice":"it was in the first answer"}' form
+	answer away 503 "$away" 'Retry-After: 1'
+	answer made 201 "$token" 'Idempotency-Replayed: true'
+	serve away made made made
+	for form in '' "--save $lab_dir/ops" '-o json'; do
+		# shellcheck disable=SC2086 # into words
+		run --separate-stderr ctl token create ops --role admin $form
+		[ "$status" -eq 1 ]
+		[ -z "$output" ]
+		[[ ${stderr##*$'\n'} == 'schedctl: an earlier try of this request made token ops, and its text was lost with the answer'*'"schedctl token revoke ops" and create it anew' ]]
+	done
+	[ ! -e "$lab_dir/ops" ]
+}
+
 @test "who is to come back too late, or is not told to, does not" {
 	answer away 503 "$away" 'Retry-After: 60'
 	answer never 503 "$away"

@@ -52,7 +52,9 @@ sql() {
 	first=$(keyed one demo -f)
 	second=$(keyed one demo -f -D "$lab_dir/head")
 	[ "$(jq -r .password <<<"$first" | wc -c)" -eq 21 ]
-	[ "$(jq -S 'del(.password)' <<<"$first")" = "$(jq -S . <<<"$second")" ]
+	[ "$(jq -S 'del(.password)' <<<"$first")" = "$(jq -S 'del(.notice)' <<<"$second")" ]
+	[ "$(jq 'has("notice")' <<<"$first")" = false ]
+	[[ $(jq -r .notice <<<"$second") == "the password was in the first answer"*"delete the environment and make it anew"* ]]
 	grep -qi '^HTTP/1.1 201' "$lab_dir/head"
 	! grep -qi '^Cache-Control: no-store' "$lab_dir/head" || false
 	call POST /v1/environments -f -o /dev/null -D "$lab_dir/made" -d "$(environment made)"
@@ -100,8 +102,27 @@ sql() {
 	[[ $output == *'"token":"portico_'* ]]
 	run call POST /v1/tokens -H 'Idempotency-Key: t' -f -d "$body"
 	[[ $output == *'"name":"twice"'* && $output != *'portico_'* ]]
+	[[ $(jq -r .notice <<<"$output") == "the token's text was in the first answer"*"revoke the token and make another"* ]]
 	call POST /v1/customers -H 'Idempotency-Key: c' -f -d '{"name":"dora"}' >/dev/null
 	[ "$(call POST /v1/customers -H 'Idempotency-Key: c' -f -d '{"name":"dora"}' | jq -r .id)" = dora ]
+}
+
+@test "with an SSH key there is a way in, and the notice says so" {
+	local body
+	body=$(environment opened | jq -c '.ssh_authorized_keys = ["ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIMqqDHYS7VYWKzVqzzqZHYUPj5aDBHYXgd6bxbbnjzcr a"]')
+	call POST /v1/environments -H 'Idempotency-Key: opened' -f -o /dev/null -d "$body"
+	[[ $(call POST /v1/environments -H 'Idempotency-Key: opened' -f -d "$body" | jq -r .notice) == *"log in with one of the environment's SSH keys"* ]]
+}
+
+@test "what has gone is not made anew by a repeat" {
+	keyed gone short-lived -f -o /dev/null
+	call DELETE /v1/environments/short-lived -f -o /dev/null
+	lab_wait 5 is_gone short-lived
+	[ "$(keyed gone short-lived -f | jq -c 'del(.id)')" = '{"phase":"deleted"}' ]
+	call POST /v1/tokens -H 'Idempotency-Key: gone-t' -f -o /dev/null -d '{"name":"gone-t","role":"admin"}'
+	call DELETE /v1/tokens/gone-t -f -o /dev/null
+	[ "$(call POST /v1/tokens -H 'Idempotency-Key: gone-t' -o /dev/null -w '%{http_code}' -d '{"name":"gone-t","role":"admin"}')" = 404 ]
+	is_gone short-lived
 }
 
 @test "an action is carried out once" {
