@@ -182,6 +182,7 @@ static void arrived(struct evhttp_request *evreq, struct http_server *server)
 	if (connection) {
 		connection->reading = false;
 		event_del(&connection->deadline);
+		event_del(&connection->excess); /* what came is judged whole */
 	}
 	if (!request || !(request->path = strdup(path && *path ? path : "/"))) {
 		free(request);

@@ -51,6 +51,7 @@ static void answered(struct evhttp_request *evreq, void *userdata)
 	bufferevent_setwatermark(connection->bev, EV_READ, 0, 0);
 	bufferevent_set_timeouts(connection->bev, &idle, &idle);
 	http_connection_settle(connection);
+	http_connection_resume(connection);
 }
 
 /* evhttp writes once the loop has seen that it can: a turn later, and with two changes to what the

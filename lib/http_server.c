@@ -6,12 +6,16 @@
  * that runs right after reads that argument, sets the close callback, and so a connection is known
  * from its first byte to its end. A request over the limits is answered on the bufferevent
  * directly, since evhttp would answer with a page of HTML or not at all; then evhttp is told of an
- * error on the connection, and frees it.
+ * error on the connection, and frees it. evhttp would also wait for all of a body before anybody
+ * learns of it, and ask for it where the client waits to be asked (Expect: 100-continue); so we
+ * read the header's Content-Length for ourselves, from the same bytes, and refuse at the end of
+ * that line what will be too long.
  */
 #include "lib/http_server.h"
 
 #include <errno.h>
 #include <event2/listener.h>
+#include <inttypes.h>
 #include <netinet/tcp.h>
 #include <stdio.h>
 #include <string.h>
@@ -85,6 +89,15 @@ static const char *reason_of(int status)
 	return status == 408 ? "Request Timeout" : "Payload Too Large";
 }
 
+/* evhttp may have asked for the body with 100 Continue just now. Nothing else can be unsent: it
+ * reads no request before the answer to the one before is written. */
+static void withdraw_continue(struct evbuffer *output)
+{
+	evbuffer_unfreeze(output, 1);
+	evbuffer_drain(output, evbuffer_get_length(output));
+	evbuffer_freeze(output, 1);
+}
+
 /* Answers status and ends the connection, whatever evhttp was waiting for on it. */
 static void refuse(struct http_connection *connection, int status, const struct error *err)
 {
@@ -105,6 +118,7 @@ static void refuse(struct http_connection *connection, int status, const struct 
 	connection->reading = false;
 	bufferevent_setcb(connection->bev, refusal_drain, refusal_written, refusal_event, refusal);
 	refusal_drain(connection->bev, NULL);
+	withdraw_continue(output);
 	evbuffer_add_printf(output,
 			    "HTTP/1.1 %d %s\r\nContent-Type: application/json\r\n"
 			    "Content-Length: %zu\r\nConnection: close\r\n\r\n%s",
@@ -143,16 +157,78 @@ static void deadline_passed(evutil_socket_t fd, short what, void *userdata)
 
 /* ---- connections ---- */
 
+/* Of the body that has not come yet. */
+static bool says_too_long(const struct http_connection *connection)
+{
+	return connection->length.known &&
+	       connection->length.length > connection->server->limits.body_bytes;
+}
+
+static bool is_too_large(const struct http_connection *connection)
+{
+	const struct http_limits *limits = &connection->server->limits;
+
+	return connection->received > limits->header_bytes + limits->body_bytes ||
+	       says_too_long(connection);
+}
+
 static void over_limit(evutil_socket_t fd, short what, void *userdata)
 {
 	struct http_connection *connection = userdata;
+	const struct http_limits *limits = &connection->server->limits;
 	struct error err = ERROR_INIT;
 
-	error_set(&err, -EMSGSIZE, "too_large", NULL,
-		  "the request is larger than %zu bytes of header and %zu bytes of body",
-		  connection->server->limits.header_bytes, connection->server->limits.body_bytes);
+	if (says_too_long(connection))
+		error_set(&err, -EMSGSIZE, "too_large", NULL,
+			  "the body of %" PRIu64 " bytes is larger than %zu bytes",
+			  connection->length.length, limits->body_bytes);
+	else
+		error_set(&err, -EMSGSIZE, "too_large", NULL,
+			  "the request is larger than %zu bytes of header and %zu bytes of body",
+			  limits->header_bytes, limits->body_bytes);
 	if (connection->reading)
 		refuse(connection, 413, &err);
+}
+
+/* Looks for the length in the last n bytes of the input. */
+static void scan_length(struct http_connection *connection, struct evbuffer *input, size_t n)
+{
+	struct evbuffer_iovec piece;
+	struct evbuffer_ptr at;
+
+	if (evbuffer_ptr_set(input, &at, evbuffer_get_length(input) - n, EVBUFFER_PTR_SET) < 0)
+		return;
+	while (n > 0 && !connection->length.done && evbuffer_peek(input, 1, &at, &piece, 1) > 0) {
+		size_t length = MIN(piece.iov_len, n);
+
+		http_length_feed(&connection->length, piece.iov_base, length);
+		n -= length;
+		if (evbuffer_ptr_set(input, &at, length, EVBUFFER_PTR_ADD) < 0)
+			return;
+	}
+}
+
+/* The last n bytes of the input are of the request that is being read, or begin one. */
+static void take_input(struct http_connection *connection, struct evbuffer *input, size_t n)
+{
+	const struct http_limits *limits = &connection->server->limits;
+	bool was_too_large;
+
+	if (!connection->reading) {
+		struct timeval deadline = to_timeval(limits->request_ms);
+
+		connection->handshake = false;
+		connection->reading = true;
+		connection->received = 0;
+		connection->length = (struct http_length){ .n = 0 };
+		event_add(&connection->deadline, &deadline);
+	}
+	was_too_large = is_too_large(connection);
+	connection->received += n;
+	scan_length(connection, input, n);
+	if (is_too_large(connection) && !was_too_large)
+		event_active(&connection->excess, EV_TIMEOUT,
+			     0); /* not inside the buffer's callback */
 }
 
 /* Runs for each change of what has been received and not been taken by evhttp. */
@@ -160,23 +236,19 @@ static void input_changed(struct evbuffer *input, const struct evbuffer_cb_info 
 			  void *userdata)
 {
 	struct http_connection *connection = userdata;
-	const struct http_limits *limits = &connection->server->limits;
 
-	if (info->n_added == 0 || connection->refused || connection->request)
-		return;
-	if (!connection->reading) {
-		struct timeval deadline = to_timeval(limits->request_ms);
+	/* What comes while a request is handled or answered waits for http_connection_resume. */
+	if (info->n_added > 0 && connection->idle)
+		take_input(connection, input, info->n_added);
+}
 
-		connection->handshake = false;
-		connection->reading = true;
-		connection->received = 0;
-		event_add(&connection->deadline, &deadline);
-	}
-	connection->received += info->n_added;
-	if (connection->received > limits->header_bytes + limits->body_bytes &&
-	    connection->received - info->n_added <= limits->header_bytes + limits->body_bytes)
-		event_active(&connection->excess, EV_TIMEOUT,
-			     0); /* not inside the buffer's callback */
+void http_connection_resume(struct http_connection *connection)
+{
+	struct evbuffer *input = bufferevent_get_input(connection->bev);
+	size_t length = evbuffer_get_length(input);
+
+	if (length > 0)
+		take_input(connection, input, length);
 }
 
 static void connection_closed(struct evhttp_connection *evcon, void *userdata)

@@ -37,7 +37,9 @@ enum http_method {
 
 struct http_limits {
 	size_t header_bytes; /* default 16 KiB; more is answered with 431 or a closed connection */
-	size_t body_bytes;   /* default 1 MiB; more is answered with 413 */
+	/* Default 1 MiB; more is answered with 413, also before it comes where the header says so.
+	 */
+	size_t body_bytes;
 	uint32_t handshake_ms; /* of TLS, from accept; default 10 s */
 	uint32_t request_ms;   /* from the first byte to the end of the body; default 30 s */
 	uint32_t idle_ms;      /* kept-alive connection without a request; default 75 s */

@@ -15,6 +15,7 @@
 	} while (0)
 #include <uthash.h>
 
+#include "lib/http_length.h"
 #include "lib/http_route.h"
 #include "lib/http_server.h"
 
@@ -38,11 +39,12 @@ struct http_connection {
 	bool tls;
 	bool has_uid; /* a Unix socket */
 	uid_t uid;
-	size_t received; /* bytes since the request's first */
-	bool handshake;  /* of TLS, not seen to be done */
-	bool reading;    /* a request has begun and is not complete */
-	bool refused;    /* we have answered over evhttp's head and only wait for the end */
-	bool idle;       /* in the server's list of these */
+	size_t received;           /* bytes since the request's first */
+	struct http_length length; /* what it says of its body */
+	bool handshake;            /* of TLS, not seen to be done */
+	bool reading;              /* a request has begun and is not complete */
+	bool refused; /* we have answered over evhttp's head and only wait for the end */
+	bool idle;    /* in the server's list of these */
 	TAILQ_ENTRY(http_connection) idle_entry;
 	struct http_request *request; /* the one that is being handled, or NULL */
 	struct http_stream *stream;   /* its answer, or NULL */
@@ -132,6 +134,8 @@ void http_request_server_closed(struct http_server *server);
  * connections, those that have none make room for others. */
 void http_connection_engage(struct http_connection *connection);
 void http_connection_settle(struct http_connection *connection);
+/* The answer is written: what the client has sent ahead is the beginning of its next request. */
+void http_connection_resume(struct http_connection *connection);
 
 /* Watches for the client's going away while nothing is read from it. */
 void http_connection_watch_close(struct http_connection *connection);

@@ -128,10 +128,13 @@ host='{"name":"h1","address":"10.0.0.1","pool":"default","labels":{},"version":"
 	expect POST /v1/environments/acts:start '' 404 not_found ''
 }
 
-@test "a body over the limit is refused while it comes" {
+@test "a body over the limit is refused while it comes, or before" {
 	head -c 5000000 /dev/zero | tr '\0' a >"$lab_dir/big"
 	run call POST /v1/environments --data-binary "@$lab_dir/big" -w '\n%{http_code}'
 	[[ $output == *'"too_large"'*413 ]]
+	# before it comes, where the client says how long it is and waits to be asked for it
+	run call POST /v1/environments -H 'Expect: 100-continue' --data-binary "@$lab_dir/big" -D - -w '\n%{http_code} %{size_upload}'
+	[[ $output == *'the body of 5000000 bytes is larger than 4194304 bytes'*'413 0' && $output != *'HTTP/1.1 100'* ]]
 	# without a length, and far over it
 	run bash -c "yes | head -c 30000000 | curl -s --unix-socket '$lab_dir/schedd.sock' http://localhost/v1/environments \
 		-H 'Transfer-Encoding: chunked' --data-binary @- -w '\n%{http_code}'"

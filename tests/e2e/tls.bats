@@ -88,6 +88,8 @@ ctl() { # without the lab's own trust
 	head -c 5000000 /dev/zero | tr '\0' a >"$lab_dir/big"
 	run lab_curl -s --data-binary "@$lab_dir/big" -w '\n%{http_code}' /v1/environments
 	[[ $output == *'"too_large"'*413 ]]
+	run lab_curl -s -H 'Expect: 100-continue' --data-binary "@$lab_dir/big" -D - -w '\n%{http_code} %{size_upload}' /v1/environments
+	[[ $output == *'"too_large"'*'413 0' && $output != *'HTTP/1.1 100'* ]]
 	run lab_curl -sN --max-time 7 '/v1/environments?watch=1'
 	[[ $output == *'"synced"'*'"bookmark"'* ]]
 	lab_curl -sf /healthz

@@ -18,6 +18,8 @@
 /* More than a socket and its reader take at once. */
 #define LARGE ((size_t)8 << 20)
 #define CONNECTIONS 3u
+#define BODY 100u
+#define POST "POST /small HTTP/1.1\r\nHost: x\r\n"
 #define PATIENCE_MS 20000
 
 static struct event_base *base;
@@ -41,8 +43,9 @@ static void on_small(struct http_request *request, void *userdata)
 static void start(void)
 {
 	static const struct http_route routes[] = { { HTTP_GET, "/large", on_large },
-						    { HTTP_GET, "/small", on_small } };
-	const struct http_limits limits = { .connections = CONNECTIONS };
+						    { HTTP_GET, "/small", on_small },
+						    { HTTP_POST, "/small", on_small } };
+	const struct http_limits limits = { .connections = CONNECTIONS, .body_bytes = BODY };
 	struct error err = ERROR_INIT;
 
 	(void)signal(SIGPIPE, SIG_IGN); /* as the daemons do */
@@ -165,5 +168,117 @@ Test(http_connections, the_body_of_a_trace_is_no_request)
 	cr_assert(strstr(answer, "HTTP/1.1 405 "), "%s", answer);
 	cr_assert(!strstr(answer, "HTTP/1.1 204 "), "%s", answer);
 	cr_assert(has_taken(1));
+	close(client);
+}
+
+/* The answer to all that is sent, up to the end of the connection. */
+static const char *refusal(int client)
+{
+	static char answer[4096];
+	size_t length = read_some(client, answer, sizeof(answer) - 1);
+
+	answer[length] = '\0';
+	close(client);
+	cr_assert(has_closed(0));
+	return answer;
+}
+
+static bool is_refusal(const char *answer)
+{
+	return strncmp(answer, "HTTP/1.1 413 ", strlen("HTTP/1.1 413 ")) == 0 &&
+	       strstr(answer, "\"code\":\"too_large\"") &&
+	       strstr(answer, "the body of 101 bytes is larger than 100 bytes");
+}
+
+Test(http_connections, a_body_that_will_be_too_long_is_refused_before_it_comes)
+{
+	int client = dial();
+	const char *answer;
+
+	ask(client, POST "Content-Length: 101\r\n\r\n");
+	answer = refusal(client);
+	cr_expect(is_refusal(answer), "%s", answer);
+	cr_expect(has_taken(0));
+}
+
+Test(http_connections, a_body_that_will_be_too_long_is_not_asked_for)
+{
+	int client = dial();
+	const char *answer;
+
+	ask(client, POST "Expect: 100-continue\r\nContent-Length: 101\r\n\r\n");
+	answer = refusal(client);
+	cr_expect(is_refusal(answer), "%s", answer);
+	cr_expect(has_taken(0));
+}
+
+Test(http_connections, a_header_that_comes_by_the_byte_is_understood)
+{
+	static const char request[] = POST "Content-Length: 101\r\n\r\n";
+	int client = dial();
+	const char *answer;
+
+	for (const char *c = request; *c; c++) {
+		ask(client, (const char[]){ *c, '\0' });
+		(void)event_base_loop(base, EVLOOP_NONBLOCK);
+	}
+	answer = refusal(client);
+	cr_expect(is_refusal(answer), "%s", answer);
+}
+
+/* The start of the next answer. */
+static void expect_answer(int client, const char *start)
+{
+	char answer[256] = "";
+	size_t length = strlen(start);
+
+	cr_assert_eq(read_some(client, answer, length), length, "%s", answer);
+	cr_expect_str_eq(answer, start);
+	/* up to its end */
+	while (!strstr(answer, "\r\n\r\n") && length < sizeof(answer) - 1)
+		length += read_some(client, answer + length, 1);
+}
+
+Test(http_connections, a_body_that_may_come_is_asked_for)
+{
+	int client = dial();
+
+	ask(client, POST "Expect: 100-continue\r\nContent-Length: 100\r\n\r\n");
+	expect_answer(client, "HTTP/1.1 100 ");
+	for (size_t i = 0; i < BODY; i++)
+		ask(client, "x");
+	expect_answer(client, "HTTP/1.1 204 ");
+	close(client);
+}
+
+Test(http_connections, what_was_sent_ahead_is_looked_at_in_its_turn)
+{
+	int client = dial();
+	const char *answer;
+
+	ask(client, "GET /small HTTP/1.1\r\nHost: x\r\n\r\n" POST "Content-Length: 101\r\n\r\n");
+	expect_answer(client, "HTTP/1.1 204 ");
+	answer = refusal(client);
+	cr_expect(is_refusal(answer), "%s", answer);
+	cr_expect(has_taken(1));
+}
+
+/* Also where its header came together with the request before it. */
+Test(http_connections, a_body_that_looks_like_a_header_is_a_body)
+{
+	static const char body[] = "\r\nContent-Length: 101\r\n\r\n";
+	int client = dial();
+	char header[128];
+
+	(void)snprintf(header, sizeof(header), POST "Content-Length: %zu\r\n\r\n", strlen(body));
+	ask(client, "GET /small HTTP/1.1\r\nHost: x\r\n\r\n");
+	ask(client, header);
+	expect_answer(client, "HTTP/1.1 204 ");
+	turn_until(has_taken, 1);
+	ask(client, body);
+	expect_answer(client, "HTTP/1.1 204 ");
+	ask(client, header);
+	ask(client, body);
+	expect_answer(client, "HTTP/1.1 204 ");
 	close(client);
 }
