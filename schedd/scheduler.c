@@ -16,7 +16,7 @@
 
 /* A standby looks several times a second. */
 #define STALE_AFTER_MS 2000
-/* After the database has refused a batch. */
+/* After a batch was refused, by the database or for want of memory. */
 #define PAUSE_MS 1000
 
 void scheduler_wake(struct scheduler *scheduler)
@@ -143,12 +143,29 @@ bool scheduler_grants_lease(const struct scheduler *scheduler, const char *host,
 	       clock_monotonic_ms() - scheduler->confirmed_ms < config->lease_margin_ms / 2;
 }
 
+static void pause_turns(struct scheduler *scheduler)
+{
+	scheduler->paused = true;
+	(void)loop_timer_arm(&scheduler->turn, PAUSE_MS);
+}
+
+/* Nothing is done without its event. */
+static bool abandons_unaudited(struct scheduler *scheduler)
+{
+	if (!scheduler->state.open.unaudited)
+		return false;
+	log_error(NULL, "out of memory: what could not be written down as events is not done");
+	scheduler_abandon_open(scheduler, -ENOMEM, "internal", "out of memory");
+	pause_turns(scheduler);
+	return true;
+}
+
 static void send_batch(struct scheduler *scheduler)
 {
 	const struct error done = ERROR_INIT;
 	int r;
 
-	if (scheduler->state.in_flight)
+	if (abandons_unaudited(scheduler) || scheduler->state.in_flight)
 		return;
 	if (!state_close_batch(&scheduler->state)) {
 		/* Requests that found everything as they want it. */
@@ -415,8 +432,7 @@ static void commit_failed(struct scheduler *scheduler, int result, const char *m
 		error_set(&err, -EIO, "internal", NULL, "the database refused the change");
 		if (!careful_refused(scheduler, message)) {
 			log_error("database", "refused a commit: %s", message);
-			scheduler->paused = true;
-			(void)loop_timer_arm(&scheduler->turn, PAUSE_MS);
+			pause_turns(scheduler);
 		}
 	}
 	fail_waiters(scheduler, &err);

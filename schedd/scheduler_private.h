@@ -40,8 +40,8 @@ struct scheduler {
 	struct waiters open, flight; /* of the open batch; of the one on its way */
 	struct event turn;           /* work is waiting */
 	struct event timer;          /* something is due by time */
-	bool paused;               /* the database refused a batch: the turn waits for its timer */
-	uint64_t careful_until_ms; /* monotonic, since it did: see careful.h */
+	bool paused;                 /* a batch was refused: the turn waits for its timer */
+	uint64_t careful_until_ms;   /* monotonic, since it did: see careful.h */
 	char suspect[RECORD_ID_MAX]; /* whose the commit is then; "": nobody's alone */
 	bool capacity_changed;       /* environments without a host may find one */
 	bool drain_changed;          /* a draining host may be emptied further */

@@ -131,13 +131,12 @@ struct change {
 struct batch {
 	struct change *changes;
 	size_t n, capacity;
-	struct audit *audits;
+	struct audit *audits; /* one or a few for each change and request */
 	size_t n_audits, audits_capacity;
+	bool unaudited; /* there was no memory for one of them: it must not be committed */
 	uint64_t from_revision, to_revision; /* once closed */
 	bool copied;                         /* a standby's: what was audited is not in it */
 };
-
-#define BATCH_AUDITS_MAX 10000
 
 struct state {
 	uint64_t epoch, revision; /* committed */
@@ -244,8 +243,8 @@ int state_place(struct state *state, struct environment_entry *environment, stru
 		json_t *gpus) _must_check_;
 int state_release(struct state *state, struct environment_entry *environment) _must_check_;
 
-/* Adds a line to the audit of the open batch; past BATCH_AUDITS_MAX, or without memory, it is
- * dropped. */
+/* Adds a line to the audit of the open batch. Without memory the batch is marked, and has to be
+ * dropped: nothing is done of which nobody could read. */
 void state_audit(struct state *state, const struct entry *entry, const char *actor,
 		 const char *action, const char *format, ...) _printf_(5, 6);
 

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "lib/array.h"
 #include "lib/utf8.h"
 #include "schedd/state_private.h"
 
@@ -75,20 +76,15 @@ void state_audit(struct state *state, const struct entry *entry, const char *act
 {
 	struct batch *batch = &state->open;
 	const char *owner = entry_owner(entry);
-	struct audit *audit;
+	struct audit *audit, *audits = array_grow(batch->audits, sizeof(*audits), batch->n_audits,
+						  &batch->audits_capacity);
 	va_list arguments;
 
-	if (batch->n_audits == BATCH_AUDITS_MAX)
+	if (!audits) {
+		batch->unaudited = true;
 		return;
-	if (batch->n_audits == batch->audits_capacity) {
-		size_t capacity = batch->audits_capacity ? batch->audits_capacity * 2 : 32;
-		struct audit *audits = reallocarray(batch->audits, capacity, sizeof(*audits));
-
-		if (!audits)
-			return;
-		batch->audits = audits;
-		batch->audits_capacity = capacity;
 	}
+	batch->audits = audits;
 	audit = &batch->audits[batch->n_audits++];
 	audit->kind = entry->kind;
 	audit->action = action;

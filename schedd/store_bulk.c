@@ -9,6 +9,8 @@
 #include "schedd/store_columns.h"
 
 #define COLUMN_FIRST_BYTES 1024
+/* A batch may have any number; each statement has some megabytes of them at most. */
+#define AUDITS_PER_STATEMENT 10000
 
 /* An array as PostgreSQL writes it: {"a","b",NULL}. */
 struct column {
@@ -211,12 +213,12 @@ int store_send_ports(PGconn *connection, const struct batch *batch)
 	return r < 0 ? r : send_rows(connection, "put_ports", &bulk);
 }
 
-int store_send_audits(PGconn *connection, const struct batch *batch)
+static int send_audits(PGconn *connection, const struct batch *batch, size_t first, size_t end)
 {
 	_cleanup_(bulk_clear) struct bulk bulk = { .n = 0 };
 	int r = 0;
 
-	for (size_t i = 0; i < batch->n_audits && r == 0; i++) {
+	for (size_t i = first; i < end && r == 0; i++) {
 		const struct audit *audit = &batch->audits[i];
 		struct params params = { .n = 0 };
 
@@ -230,4 +232,14 @@ int store_send_audits(PGconn *connection, const struct batch *batch)
 		r = add_row(&bulk, &params);
 	}
 	return r < 0 ? r : send_rows(connection, "add_events", &bulk);
+}
+
+int store_send_audits(PGconn *connection, const struct batch *batch)
+{
+	int r = 0;
+
+	for (size_t i = 0; i < batch->n_audits && r == 0; i += AUDITS_PER_STATEMENT)
+		r = send_audits(connection, batch, i,
+				MIN(i + AUDITS_PER_STATEMENT, batch->n_audits));
+	return r;
 }

@@ -300,3 +300,17 @@ waits_for_lock() { # N: sessions
 	sql "DROP TRIGGER no ON environments; DROP FUNCTION no()"
 	lab_wait 30 eval '[ "$(call GET /v1/environments/refused | jq -r .host)" = h1 ]'
 }
+
+@test "what one request does has all of its events, however many" {
+	local n=25000
+	call POST /v1/customers -f -o /dev/null -d '{"name":"many"}'
+	lab_stop schedd
+	sql "INSERT INTO tokens (id, name, role, subject, hash, created_by, created_at, revision)
+		SELECT 'tok-' || n, 'many-' || n, 'customer', 'many', sha256(n::text::bytea), 'test', now(), 1
+		FROM generate_series(1, $n) AS n"
+	start
+	call DELETE /v1/customers/many -f -o /dev/null
+	[ "$(sql 'SELECT count(*) FROM tokens')" = 0 ]
+	[ "$(sql "SELECT count(DISTINCT subject), count(*), count(DISTINCT revision) FROM events
+		WHERE action = 'revoke' AND message LIKE 'token many-%: its customer was deleted'")" = "$n|$n|1" ]
+}

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Where an environment is asked to move to, and why it may not. */
+/* Where an environment is asked to move to, and why it may not; and that nothing is done unseen. */
 #include "tests/unit/schedd/world.h"
 
 static void begin(void)
@@ -148,4 +148,45 @@ Test(actions, what_is_on_its_way_may_be_sent_elsewhere)
 	world_settle();
 	cr_assert_eq(world_environment("env-a")->action, ACTION_MOVE);
 	cr_assert_str_eq(world_environment("env-a")->move_to, "h3");
+}
+
+static struct error answer;
+
+static void on_answer(void *userdata, const struct error *err, const char *id)
+{
+	answer = *err;
+}
+
+static bool stop(void)
+{
+	struct scheduler_action action = { .verb = SCHEDULER_STOP };
+	struct error err = ERROR_INIT;
+
+	answer = (struct error){ .errnum = 1 };
+	cr_assert_eq(
+		scheduler_act(world.scheduler, "env-a", &action, "test", on_answer, NULL, &err), 0,
+		"%s", err.message);
+	world_settle();
+	return answer.errnum == 0;
+}
+
+Test(actions, what_cannot_be_written_down_as_an_event_is_not_done)
+{
+	uint64_t revision;
+
+	create("a", false);
+	revision = world.revision;
+	world.no_memory = true;
+	cr_assert_not(stop());
+	cr_expect_eq(answer.errnum, -ENOMEM);
+	cr_expect_str_eq(answer.message, "out of memory");
+	cr_expect(world_environment("env-a")->power);
+	cr_expect_eq(world.revision, revision, "nothing was committed");
+
+	world.no_memory = false;
+	while (world.scheduler->paused)
+		(void)event_base_loop(world.base, EVLOOP_ONCE);
+	cr_expect(stop());
+	cr_expect_not(world_environment("env-a")->power);
+	cr_expect_gt(world.revision, revision);
 }

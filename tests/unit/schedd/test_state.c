@@ -298,16 +298,26 @@ Test(state, a_dropped_flight_takes_the_open_batch_with_it)
 	cr_expect_eq(state.revision, 102);
 }
 
-Test(state, the_audit_has_a_limit)
+Test(state, the_audit_has_all_of_its_lines)
 {
-	const struct entry *entry = &state_host(&state, "host1")->entry;
+	struct host_entry *host = state_host(&state, "host1");
+	const int n = 25000;
 
-	for (int i = 0; i < BATCH_AUDITS_MAX + 5; i++)
-		state_audit(&state, entry, "10.0.0.7", "register", "n=%d", i);
-	cr_expect_eq(state.open.n_audits, BATCH_AUDITS_MAX);
-	cr_expect_str_eq(state.open.audits[7].message, "n=7");
-	cr_expect_str_eq(state.open.audits[7].actor, "10.0.0.7");
-	cr_expect_str_eq(state.open.audits[7].id, "host1");
+	state_edit_host(&state, host);
+	for (int i = 0; i < n; i++)
+		state_audit(&state, &host->entry, "10.0.0.7", "register", "n=%d", i);
+	cr_assert(state_close_batch(&state));
+	cr_assert_eq(state.flight.n_audits, (size_t)n);
+	for (int i = 0; i < n; i++) {
+		char text[16];
+
+		(void)snprintf(text, sizeof(text), "n=%d", i);
+		cr_assert_str_eq(state.flight.audits[i].message, text);
+	}
+	cr_expect_str_eq(state.flight.audits[n - 1].actor, "10.0.0.7");
+	cr_expect_str_eq(state.flight.audits[n - 1].id, "host1");
+	state_drop_flight(&state);
+	cr_expect_eq(state.flight.n_audits, 0);
 }
 
 /* ---- a standby's copy ---- */

@@ -26,6 +26,8 @@ enum store_role __wrap_store_role(const struct store *store);
 int __wrap_store_commit(struct store *store, uint64_t epoch, const struct batch *batch);
 uint64_t __wrap_clock_monotonic_ms(void);
 int64_t __wrap_clock_unix_seconds(void);
+void *__wrap_array_grow(void *items, size_t size, size_t n, size_t *allocated);
+void *__real_array_grow(void *items, size_t size, size_t n, size_t *allocated);
 
 static struct world {
 	uint64_t ms;    /* monotonic */
@@ -40,6 +42,7 @@ static struct world {
 	void *userdata;
 	struct event_base *base;
 	struct scheduler *scheduler;
+	bool no_memory; /* for arrays that grow */
 } world;
 
 uint64_t __wrap_clock_monotonic_ms(void)
@@ -50,6 +53,11 @@ uint64_t __wrap_clock_monotonic_ms(void)
 int64_t __wrap_clock_unix_seconds(void)
 {
 	return ROW_TIME + (int64_t)(world.ms / 1000) + world.step;
+}
+
+void *__wrap_array_grow(void *items, size_t size, size_t n, size_t *allocated)
+{
+	return world.no_memory ? NULL : __real_array_grow(items, size, n, allocated);
 }
 
 /* ---- the store ---- */
