@@ -229,13 +229,20 @@ static void poll_connecting(struct archive *archive)
 
 static void start(evutil_socket_t fd, short what, void *userdata)
 {
-	static const char *const keywords[] = { "fallback_application_name", "connect_timeout",
-						"options", "dbname", NULL };
+	static const char *const keywords[] = { "fallback_application_name",
+						"connect_timeout",
+						"options",
+						"dbname",
+						"client_encoding",
+						NULL };
 	struct archive *archive = userdata;
-	const char *const values[] = { "portico-schedd-archive", "10",
+	const char *const values[] = { "portico-schedd-archive",
+				       "10",
 				       "-c default_transaction_read_only=on"
 				       " -c statement_timeout=" QUERY_TIMEOUT,
-				       archive->conninfo, NULL };
+				       archive->conninfo,
+				       "UTF8",
+				       NULL };
 
 	if (archive->connected) {
 		ask_next(archive);

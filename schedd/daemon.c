@@ -320,8 +320,8 @@ bool daemon_check(const struct options *options, const struct settings *settings
 	printf("ok: configuration: %zu ports on %zu addresses\n", port_pool_size(&settings->pool),
 	       settings->pool.n_addresses);
 	if (r < 0) {
-		printf("error: %s; start PostgreSQL, or mend the option database\n",
-		       error_text(&err, r));
+		printf("error: %s%s\n", error_text(&err, r),
+		       r == -EINVAL ? "" : "; start PostgreSQL, or mend the option database");
 		return false;
 	}
 	if (version > n_migrations) {

@@ -217,9 +217,10 @@ static PGconn *begin_connection(const char *conninfo, bool blocking)
 						"tcp_user_timeout",
 						"connect_timeout",
 						"dbname",
+						"client_encoding", /* whatever they say */
 						NULL };
-	const char *const values[] = { "portico-schedd", "5",  "2",      "3",
-				       "10000",          "10", conninfo, NULL };
+	const char *const values[] = { "portico-schedd", "5",    "2", "3", "10000", "10",
+				       conninfo,         "UTF8", NULL };
 
 	if (blocking)
 		return PQconnectdbParams(keywords, values, 1);
@@ -324,6 +325,19 @@ int store_check_conninfo(const char *conninfo, struct error *err)
 	return r;
 }
 
+int store_check_encoding(const PGconn *connection, struct error *err)
+{
+	const char *encoding = PQparameterStatus(connection, "server_encoding");
+
+	if (!encoding || strcmp(encoding, "UTF8") == 0)
+		return 0;
+	return error_set(err, -EINVAL, "invalid", "database",
+			 "database %s has the encoding %s and has to have UTF8: make another with "
+			 "createdb --encoding UTF8 --locale C --template template0, and bring over "
+			 "with pg_dump what is in this one",
+			 PQdb(connection), encoding);
+}
+
 static int probe_version(PGconn *connection, unsigned *ret_version, struct error *err)
 {
 	_cleanup_pg_result_ PGresult *exists =
@@ -351,10 +365,12 @@ int store_probe(const char *conninfo, unsigned *ret_version, struct error *err)
 		return -ENOMEM;
 	(void)PQsetNoticeReceiver(connection, ignore_notice, NULL);
 	if (PQstatus(connection) == CONNECTION_OK)
-		r = probe_version(connection, ret_version, err);
+		r = store_check_encoding(connection, err);
 	else
 		r = error_set(err, -ENOTCONN, "unavailable", "database", "database: %s",
 			      PQerrorMessage(connection));
+	if (r == 0)
+		r = probe_version(connection, ret_version, err);
 	PQfinish(connection);
 	return r;
 }

@@ -82,7 +82,7 @@ int store_commit(struct store *store, uint64_t epoch, const struct batch *batch)
 int store_check_conninfo(const char *conninfo, struct error *err) _must_check_;
 
 /* For --check, blocking: connects and writes to *ret_version the schema's version (0: no schema
- * yet). */
+ * yet). -EINVAL: the database is there, and is not one that can be used. */
 int store_probe(const char *conninfo, unsigned *ret_version, struct error *err) _must_check_;
 
 DEFINE_CLEANUP(struct store *, store_free, cleanup_store)

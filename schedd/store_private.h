@@ -105,6 +105,8 @@ struct store {
 void store_lost(struct store *store, const char *format, ...) _printf_(2, 3);
 void store_fatal(struct store *store, const char *format, ...) _printf_(2, 3);
 void store_set_role(struct store *store, enum store_role role, const char *reason);
+/* Can the database hold every text that the API takes? -EINVAL. */
+int store_check_encoding(const PGconn *connection, struct error *err) _must_check_;
 /* Sends what is queued; -EIO where the connection is lost. */
 int store_flush(struct store *store) _must_check_;
 

@@ -317,6 +317,14 @@ static void enter(struct store *store, enum store_step step)
 
 void store_session_start(struct store *store)
 {
+	struct error err = ERROR_INIT;
+
+	/* Before anything is asked: a text that cannot be written would be refused by the database,
+	 * and with it all that is committed together. */
+	if (store_check_encoding(store->connection, &err) < 0) {
+		store_fatal(store, "%s", err.message);
+		return;
+	}
 	store->prepared = 0;
 	store->schema_version = 0;
 	store_set_role(store, STORE_STARTING, "");

@@ -169,6 +169,42 @@ waits_for_lock() { # N: sessions
 	lab_wait 10 eval '[ "$(call GET /v1/environments/words | jq -r .code)" = not_found ]'
 }
 
+@test "a database that cannot hold every text is refused before anything is written" {
+	local encoding option
+	for encoding in LATIN1 SQL_ASCII; do
+		lab_as_postgres "$lab_postgres_bin/createdb" -h "$lab_dir/postgres" -U portico -E "$encoding" --locale C -T template0 \
+			"other-$encoding"
+		for option in '' --check --bootstrap; do
+			# shellcheck disable=SC2086 # one option or none
+			run timeout 20 "$BUILD_DIR/schedd/schedd" $option --bootstrap-file "$lab_dir/none.token" --state-directory "$lab_dir" \
+				--database "host=$lab_dir/postgres user=portico dbname=other-$encoding" \
+				--listen "" --socket "$lab_dir/other.sock" --port-addresses "$lab_public"
+			echo "$option: $status $output"
+			[ "$status" -eq 1 ]
+			[[ $output == *"database other-$encoding has the encoding $encoding and has to have UTF8: make another with createdb --encoding UTF8 "* ]]
+			[[ $output != *'start PostgreSQL'* ]]
+		done
+		[ "$(database=other-$encoding sql "SELECT count(*) FROM pg_class WHERE relnamespace = 'public'::regnamespace")" = 0 ]
+		[ ! -e "$lab_dir/none.token" ]
+	done
+}
+
+@test "texts stay what they are, whatever encoding the role or the environment speaks" {
+	local id text='Приве́т 日本'
+	sql "ALTER ROLE portico SET client_encoding = 'LATIN1'"
+	lab_stop schedd
+	PGCLIENTENCODING=LATIN1 start
+	id=$(call POST /v1/environments -f -d "$(environment spoken ",\"labels\":{\"said\":\"$text\"},\"pool\":\"none\"")" | jq -r .id)
+	[ "$(PGCLIENTENCODING=UTF8 sql "SELECT spec -> 'labels' ->> 'said' FROM environments WHERE id = '$id'")" = "$text" ]
+	lab_stop schedd
+	PGCLIENTENCODING=LATIN1 start
+	[ "$(call GET "/v1/environments/$id" | jq -r .labels.said)" = "$text" ]
+	call DELETE "/v1/environments/$id" -f -o /dev/null
+	sql "ALTER ROLE portico RESET client_encoding"
+	lab_stop schedd
+	start
+}
+
 @test "CPU is given away more than once where overcommit says so, by placement and by the database" {
 	local ctl=("$BUILD_DIR/schedctl/schedctl" --server "unix:$lab_dir/schedd.sock") id
 	call POST /v1/hosts -f -d "$host" >/dev/null
