@@ -30,7 +30,7 @@ bool careful_waits(struct scheduler *scheduler, struct environment_entry *entry,
 	if (entry->refused_delay_ms == 0)
 		return false;
 	if (entry->refused_until_ms > now_ms) {
-		due_set(&scheduler->state.due, entry, entry->refused_until_ms);
+		state_set_due(&scheduler->state, entry, entry->refused_until_ms);
 		return true;
 	}
 	if (is_careful(scheduler))

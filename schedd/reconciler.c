@@ -277,8 +277,8 @@ static void note_time(const struct run *run, struct environment_entry *entry,
 		entry->unready_since_ms = 0;
 	else if (entry->unready_since_ms == 0)
 		entry->unready_since_ms = run->now_ms;
-	due_set(&run->scheduler->state.due, entry,
-		decision->recheck_ms ? run->now_ms + decision->recheck_ms : 0);
+	state_set_due(&run->scheduler->state, entry,
+		      decision->recheck_ms ? run->now_ms + decision->recheck_ms : 0);
 }
 
 /* One decision carried out: 1 where it changed something. */
@@ -355,7 +355,7 @@ static void reconcile(const struct run *run, struct environment_entry *entry)
 	if (r == 0)
 		return;
 	/* Out of memory, or a decision that contradicts itself: later again, not at once. */
-	due_set(&run->scheduler->state.due, entry, run->now_ms + RETRY_MS);
+	state_set_due(&run->scheduler->state, entry, run->now_ms + RETRY_MS);
 	log_error(entry->entry.id, "%s",
 		  r < 0 ? "cannot reconcile: out of memory"
 			: "its reconciliation does not come to rest");
@@ -459,7 +459,7 @@ bool reconciler_run(struct scheduler *scheduler)
 
 uint64_t reconciler_due_ms(const struct scheduler *scheduler)
 {
-	uint64_t due = due_first_ms(&scheduler->state.due);
+	uint64_t due = state_next_due_ms(&scheduler->state);
 
 	if (scheduler->state.in_flight && !careful_may_decide(scheduler))
 		return 0; /* its end wakes us */

@@ -257,8 +257,7 @@ static int index_environment(struct state *state, struct environment_entry *entr
 	(void)snprintf(entry->owned_name, sizeof(entry->owned_name), "%s/%s",
 		       spec->customer ? spec->customer : "", spec->name);
 	HASH_ADD_KEYPTR(by_name, state->names, entry->owned_name, strlen(entry->owned_name), entry);
-	if (!entry->by_name.tbl || state_count_owner(state, entry) < 0 ||
-	    due_reserve(&state->due, state_count(state, RECORD_ENVIRONMENT)) < 0)
+	if (!entry->by_name.tbl || state_count_owner(state, entry) < 0)
 		return -ENOMEM;
 	state_set_homeless(state, entry, true);
 	if (!environment->host[0])
@@ -475,7 +474,7 @@ static void unindex_environment(struct state *state, struct environment_entry *e
 	state_uncount_owner(state, entry);
 	state_unlink_host(state, entry, environment_newest(entry)->gpus);
 	state_set_homeless(state, entry, false);
-	due_set(&state->due, entry, 0);
+	state_set_due(state, entry, 0);
 	for (size_t i = 0; i < entry->n_ports; i++)
 		entry->ports[i]->environment = NULL;
 }
@@ -557,6 +556,5 @@ void state_clear(struct state *state)
 	for (size_t i = 0; i < ARRAY_SIZE(order); i++)
 		HASH_ITER (hh, state->tables[order[i]], entry, next)
 			state_remove_entry(state, entry);
-	due_clear(&state->due);
 	port_pool_clear(&state->pool);
 }

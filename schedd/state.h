@@ -8,7 +8,7 @@
  */
 #pragma once
 
-#include "schedd/due.h"
+#include "lib/min_heap.h"
 #include "schedd/hash.h"
 #include "schedd/model.h"
 #include "schedd/ports.h"
@@ -103,8 +103,8 @@ struct environment_entry {
 	bool waiting; /* a port of it waits for a gateway */
 	struct environment_entry *waiting_prev, *waiting_next;
 	uint64_t unready_since_ms; /* monotonic; 0: ready, or not published */
-	uint64_t recheck_ms;       /* monotonic; 0: no need but for events; see due.h */
-	size_t due_index;
+	uint64_t recheck_ms;       /* monotonic; 0: no need but for events */
+	struct min_heap_node by_recheck;
 	bool homeless; /* on no host, by the newest version */
 	struct environment_entry *homeless_prev, *homeless_next;
 	char *no_room;          /* why no other host takes it from its draining one; may be NULL */
@@ -148,7 +148,7 @@ struct state {
 	struct environment_entry *dirty;
 	struct environment_entry *waiting;
 	struct environment_entry *homeless;
-	struct due due;
+	struct min_heap due;              /* environments by recheck_ms */
 	struct host_entry *changed_hosts; /* by the newest version, or by what is on them */
 	bool hosts_replaced;              /* there are others, or any may have changed */
 	struct port_pool pool;
@@ -257,6 +257,9 @@ void state_set_waiting(struct state *state, struct environment_entry *environmen
 void state_mark_waiting(struct state *state);
 /* Marks all that have no host. */
 void state_mark_homeless(struct state *state);
+/* It is to be looked at by this time, monotonic; with 0 by none. */
+void state_set_due(struct state *state, struct environment_entry *environment, uint64_t ms);
+uint64_t state_next_due_ms(const struct state *state); /* the earliest; 0: there is none */
 /* Marks those whose time has come. */
 void state_mark_due(struct state *state, uint64_t now_ms);
 

@@ -58,12 +58,31 @@ void state_mark_homeless(struct state *state)
 	state_mark(state, environment);
 }
 
+void state_set_due(struct state *state, struct environment_entry *environment, uint64_t ms)
+{
+	if (environment->recheck_ms > 0)
+		min_heap_remove(&state->due, &environment->by_recheck);
+	environment->recheck_ms = ms;
+	if (ms > 0)
+		min_heap_add(&state->due, &environment->by_recheck, (int64_t)ms);
+}
+
+uint64_t state_next_due_ms(const struct state *state)
+{
+	return state->due.first ? (uint64_t)state->due.first->order : 0;
+}
+
 void state_mark_due(struct state *state, uint64_t now_ms)
 {
-	struct environment_entry *environment;
+	struct min_heap_node *first;
 
-	while ((environment = due_take(&state->due, now_ms)))
+	while ((first = state->due.first) && (uint64_t)first->order <= now_ms) {
+		struct environment_entry *environment =
+			CONTAINER_OF(first, struct environment_entry, by_recheck);
+
+		state_set_due(state, environment, 0);
 		state_mark(state, environment);
+	}
 }
 
 void state_mark_all(struct state *state)
