@@ -9,7 +9,7 @@
 #define PUBLIC "203.0.113.10"
 #define HOST_A "10.0.0.5:7001"
 #define HOST_B "10.0.0.6:7001"
-#define PATIENCE_MS 5000
+#define PATIENCE_MS 20000
 #define NO_AUDIT_MS 3600000
 
 extern struct event_base *base;

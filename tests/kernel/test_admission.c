@@ -24,7 +24,7 @@
 #define OTHER4 "198.51.100.130:0"
 #define CLIENT6 "[2001:db8:1::2]:0"
 #define OTHER6 "[2001:db8:1::8:2]:0"
-#define PATIENCE_MS 5000
+#define PATIENCE_MS 20000
 
 static struct ledger ledger = LEDGER_INIT;
 static struct applier applier;

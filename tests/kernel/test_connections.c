@@ -313,7 +313,7 @@ Test(connections, a_mapping_that_has_ended_is_forgotten_and_its_connections_end)
 	struct pair pair = open_connection(false);
 	struct reconciler_status status;
 
-	put_for(30001, HOST_A, false, 2);
+	put_for(30001, HOST_A, false, 4);
 	cr_assert(alive(pair.client, pair.server), "to get an end ends no connection");
 	turn_until_expired();
 	cr_assert_not(alive(pair.client, pair.server));
@@ -341,7 +341,7 @@ Test(connections, a_mapping_ends_while_nobody_runs)
 	int listener = listen_on(HOST_A);
 	int client, n = 0;
 
-	put_for(30001, HOST_A, false, 2);
+	put_for(30001, HOST_A, false, 4);
 	put_for(30002, HOST_A, false, 3600);
 	close_reconciler();
 	while ((client = try_connect(30001)) >= 0 && clock_monotonic_ms() < deadline) {
@@ -363,7 +363,7 @@ Test(connections, an_end_is_put_off_in_one_transaction)
 {
 	uint64_t before;
 
-	put_for(30001, HOST_A, false, 1);
+	put_for(30001, HOST_A, false, 60);
 	before = committed();
 	put_for(30001, HOST_A, false, 3600);
 	cr_assert_eq(committed(), before + 1);

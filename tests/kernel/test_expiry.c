@@ -152,7 +152,7 @@ static bool has_ended(const char *key)
 
 static void await_end(const char *key)
 {
-	const uint64_t deadline = clock_monotonic_ms() + 10000;
+	const uint64_t deadline = clock_monotonic_ms() + 20000;
 
 	while (!has_ended(key) && clock_monotonic_ms() < deadline)
 		(void)usleep(10000);

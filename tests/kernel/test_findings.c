@@ -15,6 +15,8 @@
 #include "lib/log.h"
 #include "tests/kernel/kernel.h"
 
+#define PATIENCE_MS 20000
+
 static struct network *network;
 static struct routes routes = { .netlink.fd = -1 };
 static struct listeners listeners = { .netlink.fd = -1 };
@@ -414,7 +416,7 @@ Test(findings, are_looked_for_while_there_is_always_something_new)
 {
 	static const char *const line = "portico_gateway_findings{level=\"error\"} 1\n";
 	const struct timeval often = { .tv_usec = 20000 };
-	uint64_t deadline = clock_monotonic_ms() + 5000;
+	uint64_t deadline = clock_monotonic_ms() + PATIENCE_MS;
 	struct event_base *base = event_base_new();
 	struct inspector_config config = { 0 };
 	struct inspector *inspector;

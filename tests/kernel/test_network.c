@@ -14,7 +14,7 @@
 #include "lib/clock.h"
 #include "tests/kernel/kernel.h"
 
-#define PATIENCE_MS 5000
+#define PATIENCE_MS 20000
 
 static struct event_base *base;
 static struct network *network;

@@ -30,7 +30,7 @@
 #define OTHER 30002
 #define FOREIGN 30009
 #define FIRST_OF_MANY 31000
-#define PATIENCE_MS 10000
+#define PATIENCE_MS 20000
 /* So many operations that the reconciler says when they begin and end. */
 #define MANY 1200
 
@@ -519,8 +519,8 @@ static void wait_until_ended(uint16_t port)
 	cr_assert_not(there, "it does not end");
 }
 
-static const struct wish ending[] = { { PORT, HOST_A, .seconds = 2 },
-				      { OTHER, HOST_A, .drain = true, .seconds = 2 } };
+static const struct wish ending[] = { { PORT, HOST_A, .seconds = 4 },
+				      { OTHER, HOST_A, .drain = true, .seconds = 4 } };
 
 /* The mappings are there, and in whatever state the files are. */
 static void expect_the_revoked_to_end(const struct pair *revoked, const struct pair *draining)
