@@ -150,7 +150,7 @@ metric() { # metric NAME-AND-LABELS
 		settle
 		[ "$(api GET '/v1/mappings?port=30003' | jq -c '.items | [map(.packets_in), map(.bytes_in), map(.packets_out), map(.bytes_out)] | map(add)')" = "$(oracle 30003)" ]
 	}
-	lab_wait 5 both
+	lab_wait 20 both
 	# iperf3 counts what it has written: some of that may never leave its sockets.
 	[ "$(oracle 30003 | jq '.[1] > 10000000 and .[3] > 10000000')" = true ]
 	lab_stop iperf
@@ -173,7 +173,7 @@ metric() { # metric NAME-AND-LABELS
 	as_conntrack
 	[ "$(connections 30001)" = 5 ]
 	api PUT /v1/mappings '[]'
-	lab_wait 5 several_gone 5
+	lab_wait 20 several_gone 5
 }
 
 @test "what is refused or not ours counts nowhere" {
@@ -244,7 +244,7 @@ sums() {
 		settle
 		jq -ne --argjson before "$before" --argjson now "$(sums)" '$now[1] - $before[1] > 1000'
 	}
-	lab_wait 5 one_is_a_sixth
+	lab_wait 20 one_is_a_sixth
 	[ "$(oracle 30001 | jq '.[0] > 5')" = true ]
 }
 
@@ -350,7 +350,7 @@ churn_peer() {
 		settle
 		[ "$(connections 30001)" = 1 ] && [ "$(api GET /v1/status | jq -r .accounting.counts)" = connections ]
 	}
-	lab_wait 5 one
+	lab_wait 20 one
 	[ "$(counted 30001)" = '[0,0,0,0]' ]
 	lab_exec gateway sysctl -q -w net.netfilter.nf_conntrack_acct=1
 }
@@ -393,7 +393,7 @@ churn_peer() {
 	busiest() { [ "$(series)" = $'30002\n30003' ]; }
 	lab_wait 10 busiest
 	api PUT /v1/mappings '[]'
-	lab_wait 5 several_gone 2
+	lab_wait 20 several_gone 2
 	lab_stop gatewayd
 	gatewayd_start --per-mapping-metrics off
 	put 30001 "$host1"

@@ -59,7 +59,7 @@ opens() {
 # holds FILE PORT SECONDS: a connection in the background, once it is open.
 holds() {
 	lab_start "$1" client tests/helpers/port-peer talk "$lab_public" "$2" "$3"
-	lab_wait 5 grep -q '^open' "$lab_dir/log/$1"
+	lab_wait 20 grep -q '^open' "$lab_dir/log/$1"
 }
 
 in_seconds() {
@@ -105,24 +105,24 @@ is_closed() {
 
 @test "connections over the limit are refused until one ends" {
 	put 30001 '"max_connections":1'
-	holds held 30001 4
+	holds held 30001 8
 	run ! opens 30001
-	lab_wait 10 grep -q '^alive' "$lab_dir/log/held"
+	lab_wait 20 grep -q '^alive' "$lab_dir/log/held"
 	lab_wait 10 opens 30001
 	lab_wait 10 has_refused connections
 }
 
 @test "a mapping ends by itself, with its connections; before that its end can be put off" {
-	put 30001 "\"expires_at\":\"$(in_seconds 3)\""
+	put 30001 "\"expires_at\":\"$(in_seconds 6)\""
 	holds ending 30001 60
-	lab_wait 10 grep -q '^ended' "$lab_dir/log/ending"
+	lab_wait 20 grep -q '^ended' "$lab_dir/log/ending"
 	run ! opens 30001
 	[ "$(api GET /v1/mappings | jq '.items | length')" = 0 ]
 
 	put 30001 "\"expires_at\":\"$(in_seconds 2)\""
 	put 30001 "\"expires_at\":\"$(in_seconds 3600)\""
 	holds lasting 30001 4
-	lab_wait 10 grep -q '^alive' "$lab_dir/log/lasting"
+	lab_wait 20 grep -q '^alive' "$lab_dir/log/lasting"
 	opens 30001
 }
 
@@ -130,13 +130,13 @@ is_closed() {
 	local before
 	put 30001 "\"allow\":[\"198.51.100.0/25\"],\"new_connections_per_minute\":100,\"max_connections\":5,
 		\"expires_at\":\"$(in_seconds 3600)\""
-	put 30002 "\"expires_at\":\"$(in_seconds 3)\""
+	put 30002 "\"expires_at\":\"$(in_seconds 6)\""
 	before=$(as_put)
 	opens 30002
 	lab_stop gatewayd KILL
 	opens 30001
 	run ! opens 30001 "$OTHER"
-	lab_wait 10 is_closed 30002
+	lab_wait 20 is_closed 30002
 	gatewayd_start
 	[ "$(api GET /v1/status | jq '[.transactions[]] | add')" = 0 ]
 	[ "$(as_put)" = "$before" ]

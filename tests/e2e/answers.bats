@@ -155,8 +155,8 @@ environment='{"id":"env-1","name":"demo","phase":"pending"}'
 	for form in table wide json name; do
 		run ctl -o "$form" env show demo
 		[ "$status" -eq 0 ]
-		[[ $output != *[$'\e\a\x7f']* && $output != *$'\u9b'* ]]
-		[ "$form" = json ] || [[ $output != *$'\u202e'* ]]
+		[[ $output != *[$'\e\a\x7f']* && $output != *$'\xc2\x9b'* ]]
+		[ "$form" = json ] || [[ $output != *$'\xe2\x80\xae'* ]]
 	done
 	# JSON says the same, in a form that is obeyed by nobody.
 	ctl -o json env show demo | jq -e '.reason == "\u001b]0;x\u0007 \u009b31m \u007f \u202eabc"'

@@ -13,7 +13,7 @@ setup_file() {
 	lab_init
 	lab_network
 	lab_postgres
-	lab_schedd --request-timeout 3s --idle-timeout 4s --max-body 65536 --max-connections 300 --token-rate 0
+	lab_schedd --request-timeout 5s --idle-timeout 6s --max-body 65536 --max-connections 300 --token-rate 0
 	lab_curl -sf -o /dev/null /v1/hosts
 }
 
@@ -23,7 +23,7 @@ teardown_file() {
 
 setup() {
 	fleet_load
-	lab_wait 20 alone
+	lab_wait 60 alone
 	descriptors=$(open_files)
 	memory=$(resident)
 }
@@ -54,7 +54,7 @@ resident() { # KiB
 # A crowd on host1, which says "there" once it is where it wants to be, and then does nothing more: HOW N
 crowd_start() {
 	lab_start crowd host1 tests/helpers/bad-clients https://10.0.0.1:8000 "$lab_ca" "$lab_dir/tokens/admin" "$1" "$2"
-	lab_wait 20 grep -q there "$lab_dir/log/crowd"
+	lab_wait 60 grep -q there "$lab_dir/log/crowd"
 	rm -f "$lab_dir/log/crowd"
 }
 
@@ -65,7 +65,7 @@ vanish() {
 }
 
 as_before() {
-	lab_wait 30 alone
+	lab_wait 60 alone
 	lab_wait 10 eval "[ \"\$(open_files)\" -le $descriptors ]"
 	lab_curl -sf -o /dev/null /v1/hosts
 }

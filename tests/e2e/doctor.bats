@@ -15,7 +15,7 @@ setup_file() {
 	"$BUILD_DIR/schedd/schedd" --bootstrap --bootstrap-file "$lab_dir/tokens/admin" --database "$lab_database" \
 		--port-addresses "$lab_public" >>"$lab_dir/log/bootstrap" 2>&1
 	lab_start schedd gateway "$BUILD_DIR/schedd/schedd" --database "$lab_database" --listen 127.0.0.1:8000 \
-		--socket "$lab_dir/schedd.sock" --port-addresses "$lab_public" --port-range 30001-30003 --offline-after 2s
+		--socket "$lab_dir/schedd.sock" --port-addresses "$lab_public" --port-range 30001-30003 --offline-after 4s
 	TOKEN=$lab_dir/tokens/admin lab_wait 30 ctl host list
 }
 
@@ -123,7 +123,7 @@ start_gatewayd() {
 		"widen schedd's port-range or port-addresses"
 	[ -z "$(found ok ports)" ]
 	[[ $(found error ports) != *udp* ]]
-	ctl env delete third --wait --timeout 20s
+	ctl env delete third --wait --timeout 60s
 	doctor error ports "no tcp port is free, 1 rest in quarantine" "delete environments that nobody needs"
 }
 
@@ -149,7 +149,7 @@ start_gatewayd() {
 	ctl token create carol --role customer --subject carol --save "$lab_dir/tokens/carol"
 	opens() { lab_exec gateway curl -sf -o /dev/null http://127.0.0.1:8000/v1/hosts -H "Authorization: Bearer $(cat "$lab_dir/tokens/brief")"; }
 	shut() { ! opens; }
-	lab_wait 10 shut
+	lab_wait 20 shut
 	TOKEN=$lab_dir/tokens/brief doctor error token "the token has expired: ask for a new one" "$remedy"
 	TOKEN=$lab_dir/tokens/revoked doctor error token "is wrong, or was revoked" "$remedy"
 	install -m 600 /dev/stdin "$lab_dir/tokens/wrong" <<<"portico_$(head -c 40 /dev/zero | tr '\0' a)"

@@ -89,6 +89,7 @@ last_epoch() {
 	kill_it agentd-host1
 	kill_it agentd-host2
 	lab_wait 20 status_is hosts host1 offline
+	lab_wait 20 status_is hosts host2 offline
 	[ "$(fleet_env one .phase)" = unreachable ]
 	fleet_ticks session
 	[ "$(fleet_ssh two echo new)" = new ]

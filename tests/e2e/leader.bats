@@ -104,15 +104,15 @@ agree() {
 @test "a standby reads its copy and passes writes on" {
 	create a one
 	create b two
-	lab_wait 5 agree
+	lab_wait 20 agree
 	[ "$(names b)" = $'one\ntwo' ]
 	[ "$(status b GET /readyz)" = 503 ]
 	[[ $(jq -r .message "$lab_dir/answer") == *"another schedd is the leader"*"unix:$lab_dir/a.sock"* ]]
 	[ "$(status b POST /v1/environments -d "$(environment one)")" = 409 ]
 	[ "$(jq -r .details.field "$lab_dir/answer")" = name ]
 	[ "$(status b DELETE /v1/environments/two)" = 202 ]
-	lab_wait 5 agree
-	lab_wait 5 eval '! sees b two'
+	lab_wait 20 agree
+	lab_wait 20 eval '! sees b two'
 	call b GET /v1/ports -D - -o /dev/null | grep -qi '^portico-role: standby'
 	run ! grep -qi '^portico-stale-since' <(call b GET /v1/ports -D -)
 	agree_ports
@@ -125,40 +125,41 @@ agree() {
 		"capacity":{"cpu_milli":1000,"memory_bytes":1073741824,"gpus":[]}}'
 	call b POST /v1/hosts -f -d "$host" >"$lab_dir/answer"
 	[ "$(jq .epoch "$lab_dir/answer")" = "$(sql 'SELECT epoch FROM leader')" ]
-	lab_wait 5 call b GET /v1/hosts/h1 -f
-	timeout 30 curl -sN --unix-socket "$lab_dir/b.sock" 'http://localhost/v1/hosts/h1/desired?watch=1' >"$lab_dir/stream" &
+	lab_wait 20 call b GET /v1/hosts/h1 -f
+	timeout 60 curl -sN --unix-socket "$lab_dir/b.sock" 'http://localhost/v1/hosts/h1/desired?watch=1' >"$lab_dir/stream" &
 	watcher=$!
-	lab_wait 5 grep -q '"synced"' "$lab_dir/stream"
+	lab_wait 20 grep -q '"synced"' "$lab_dir/stream"
 	cpu=100 create a three
-	lab_wait 5 grep -q '"change".*three' "$lab_dir/stream"
+	lab_wait 20 grep -q '"change".*three' "$lab_dir/stream"
 	call a DELETE /v1/environments/three -f >/dev/null
-	lab_wait 5 grep -q '"change".*"delete":\[{"environment"' "$lab_dir/stream"
+	lab_wait 20 grep -q '"change".*"delete":\[{"environment"' "$lab_dir/stream"
 	kill "$watcher"
 	wait "$watcher" || true
 	[ "$(jq -r .epoch "$lab_dir/stream" | grep -v null | sort -u)" = "$(sql 'SELECT epoch FROM leader')" ]
 	local report='"revision":0,"capacity":{"cpu_milli":1000,"memory_bytes":1073741824,"gpus":[]},"containers":[]'
 	[ "$(status b POST /v1/hosts/h1/status -d "{\"epoch\":$(sql 'SELECT epoch FROM leader'),$report}")" = 200 ]
 	[ "$(status b POST /v1/hosts/h1/status -d "{\"epoch\":0,$report}")" != 200 ]
-	lab_wait 5 agree
+	lab_wait 20 agree
 }
 
 @test "a key that was freed and given out again is the new owner's in the copy" {
-	kill -STOP "$(lab_pid b)"
 	create a again
-	lab_wait 5 sees a again
+	lab_wait 20 sees b again
+	kill -STOP "$(lab_pid b)"
 	call a DELETE /v1/environments/again -f >/dev/null
-	lab_wait 5 eval '! sees a again'
+	lab_wait 20 eval '! sees a again'
 	create a again
 	kill -CONT "$(lab_pid b)"
 	lab_wait 10 agree
 	lab_wait 10 agree_ports
+	[ "$(call b GET /v1/environments/again | jq -r .id)" = "$(call a GET /v1/environments/again | jq -r .id)" ]
 }
 
 # A stream of the standby's that was there before: PATH
 stream_start() {
 	timeout 60 curl -sN --unix-socket "$lab_dir/$follows.sock" "http://localhost$1" >"$lab_dir/stream" 3>&- &
 	stream=$!
-	lab_wait 5 grep -q '"synced"' "$lab_dir/stream"
+	lab_wait 20 grep -q '"synced"' "$lab_dir/stream"
 }
 
 stream_end() {
@@ -178,12 +179,12 @@ tells_the_truth() { # NAME
 @test "a standby that is cut off between removals and rows tells nobody of a revision that it has not got" {
 	roles
 	create "$leads" leaves
-	lab_wait 5 sees "$follows" leaves
+	lab_wait 20 sees "$follows" leaves
 	stream_start '/v1/environments?watch=1'
 	for how in none before-ports; do
 		kill -STOP "$(lab_pid "$follows")"
 		call "$leads" DELETE /v1/environments/leaves -f >/dev/null
-		lab_wait 5 eval '! sees "$leads" leaves'
+		lab_wait 20 eval '! sees "$leads" leaves'
 		create "$leads" "comes-$how"
 		create "$leads" leaves
 		echo "$how" >"$lab_dir/order"
@@ -291,7 +292,7 @@ report_status() {
 	epoch=$(sql 'SELECT epoch FROM leader')
 	timeout 90 curl -sN --unix-socket "$lab_dir/$leads.sock" 'http://localhost/v1/hosts/h1/desired?watch=1' \
 		>"$lab_dir/stream" 3>&- &
-	lab_wait 5 grep -q '"synced"' "$lab_dir/stream"
+	lab_wait 20 grep -q '"synced"' "$lab_dir/stream"
 	kill -STOP "$old"
 	lab_wait 40 is_ready "$follows"
 	# A report that is on its way to the stopped one, of somebody who has seen the next leader.

@@ -42,12 +42,12 @@ container() { # ENVIRONMENT TEMPLATE
 	[ "$(fleet_env one '[.phase, .power, .reason] | join(" ")')" = 'stopped off ' ]
 	[ "$(fleet_env one '.ports[0] | [.port, .state, .target] | @json')" = "[$port,\"reserved\",null]" ]
 	[ "$(container one '{{.State.Running}}')" = false ]
-	lab_wait 5 fleet_gone session
+	lab_wait 20 fleet_gone session
 	run fleet_ssh one true
 	[ "$status" -ne 0 ]
 	fleet_no_orphans
 	# Asked again: nothing to do.
-	lab_schedctl env stop one --wait --timeout 5s
+	lab_schedctl env stop one --wait --timeout 60s
 }
 
 @test "what is stopped stays so through restarts of everything" {
@@ -171,7 +171,7 @@ expires() { # ENVIRONMENT: as the gateway's kernel has it
 	run --separate-stderr lab_schedctl env extend timed --until 2001-01-01T00:00:00Z
 	[ "$status" -eq 4 ]
 	[[ $stderr == *"that time has passed"* ]]
-	lab_schedctl env extend timed --until "$(date -u -d '+4 seconds' +%FT%TZ)"
+	lab_schedctl env extend timed --until "$(date -u -d '+8 seconds' +%FT%TZ)"
 	lab_wait 30 fleet_phase_is timed stopped
 	fleet_reason_has timed 'its time was over at 20'
 	[ "$(container timed '{{.State.Running}}')" = false ]
@@ -190,14 +190,14 @@ not_expiring() {
 
 @test "a deadline holds with every daemon dead, and one that deletes leaves nothing" {
 	local daemon port
-	fleet_create gone --expires-in 12s --on-expiry delete
+	fleet_create gone --expires-in 25s --on-expiry delete
 	port=$(fleet_port gone)
 	expires gone
 	[ "$(fleet_ssh gone whoami)" = developer ]
 	for daemon in schedd gatewayd agentd-host1 agentd-host2; do
 		lab_stop "$daemon" KILL
 	done
-	lab_wait 30 shut "$port"
+	lab_wait 60 shut "$port"
 	fleet_schedd
 	fleet_gatewayd
 	fleet_agentd host1

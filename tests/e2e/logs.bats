@@ -97,7 +97,7 @@ all_free() {
 	[ "$(jq -r 'select(.stream == "stderr").text' "$lab_dir/json")" = problem ]
 	[ "$(jq -s 'map(select(.stream == "stdout")) | length' "$lab_dir/json")" -eq 3 ]
 	[ "$(jq -s 'map(has("time")) | any' "$lab_dir/json")" = false ]
-	lab_wait 5 all_free
+	lab_wait 20 all_free
 }
 
 @test "only the newest lines, since a time, with times" {
@@ -162,11 +162,11 @@ all_free() {
 	[ "$(metric portico_sched_log_sessions)" = 1 ]
 	[ "$(agent_metric portico_agent_log_sessions)" = 1 ]
 	lab_stop follower KILL
-	lab_wait 3 all_free
+	lab_wait 20 all_free
 	# one that leaves before the host has begun
 	lab_exec gateway timeout -s KILL 0.02 "$BUILD_DIR/schedctl/schedctl" --server "$lab_server" --ca-file "$lab_ca" \
 		--token-file "$lab_dir/tokens/admin" env logs clock --follow || true
-	lab_wait 3 all_free
+	lab_wait 20 all_free
 	metric 'portico_sched_log_sessions_ended_total{reason="reader_gone"}' | grep -qE '^[12]$'
 }
 
@@ -198,7 +198,7 @@ read_slowly() {
 
 @test "ten megabytes through a slow reader, and neither daemon keeps more than a few pieces" {
 	read_slowly "$lab_dir/schedd.sock" schedd
-	lab_wait 5 all_free
+	lab_wait 20 all_free
 }
 
 @test "no more logs at once than the limits say" {
@@ -219,7 +219,7 @@ read_slowly() {
 	for n in 1 2 3 4; do
 		lab_stop "reader$n"
 	done
-	lab_wait 3 all_free
+	lab_wait 20 all_free
 	[ "$(TOKEN=alice logs talker --tail 1)" = last ]
 }
 
@@ -230,7 +230,7 @@ read_slowly() {
 	lab_wait 10 fleet_gone restarted
 	run ! has restarted schedctl: # it is no error
 	logs clock | grep -cx 'tick 1' | grep -qx 2 # the log has both runs
-	lab_wait 5 all_free
+	lab_wait 20 all_free
 }
 
 @test "a revoked token ends its reading" {
@@ -238,8 +238,8 @@ read_slowly() {
 	TOKEN=short reading revoked talker --follow
 	lab_wait 15 has revoked last
 	lab_schedctl token revoke short
-	lab_wait 5 has revoked 'the log ends here: the token was revoked'
-	lab_wait 5 all_free
+	lab_wait 20 has revoked 'the log ends here: the token was revoked'
+	lab_wait 20 all_free
 }
 
 @test "a host whose agentd is gone is given up, and says so" {
@@ -270,7 +270,7 @@ read_slowly() {
 	kill -CONT "$pid"
 	lab_wait 20 lab_host_online host1
 	[ "$(logs talker --tail 1)" = last ]
-	lab_wait 5 all_free
+	lab_wait 20 all_free
 }
 
 @test "Docker that is away is the reason" {
@@ -309,7 +309,7 @@ at_standby() {
 	lab_wait 15 lines_of through 3
 	[ "$(metric portico_sched_log_sessions)" = 1 ]
 	lab_stop through KILL
-	lab_wait 5 all_free
+	lab_wait 20 all_free
 	read_slowly "$lab_dir/standby.sock" standby
 }
 

@@ -45,8 +45,8 @@ greet() {
 # listen PORT...: a service of the gateway's own, on all addresses, TCP and UDP.
 listen() {
 	lab_start listener gateway tests/helpers/port-peer serve "$@"
-	lab_wait 5 lab_exec gateway tests/helpers/port-peer talk 127.0.0.1 "$1" 0
-	lab_wait 5 greets "$1"
+	lab_wait 20 lab_exec gateway tests/helpers/port-peer talk 127.0.0.1 "$1" 0
+	lab_wait 20 greets "$1"
 }
 
 greets() {
@@ -89,7 +89,7 @@ greets() {
 	local server=http://10.0.0.1:8000
 	local reason='the gateway itself listens there, on [::]:220'
 	lab_start scheduler gateway tests/helpers/host-peer 10.0.0.1 8000
-	lab_wait 5 lab_exec gateway curl -sf "$server/peer/seen"
+	lab_wait 20 lab_exec gateway curl -sf "$server/peer/seen"
 	listen 2200 2201
 	lab_stop gatewayd
 	gatewayd_start --addresses "$lab_public" --name gw1 --server "$server"
@@ -125,7 +125,7 @@ greets() {
 	port open 2200 10.0.1.2:7001
 	lab_start listener gateway tests/helpers/port-peer serve 2200
 	listens() { lab_exec gateway ss -Hltn 'sport = :2200' | grep -q 2200; }
-	lab_wait 5 listens
+	lab_wait 20 listens
 	port open 2200 10.0.1.2:7002 --replace
 	[ "$status" -eq 0 ]
 	[ "$(greet 2200)" = "7002 10.0.1.1" ]
@@ -150,7 +150,7 @@ status_is() {
 	[ "$status" -eq 4 ]
 	[[ $output == *'203.0.113.77 is not an address of this gateway'* ]]
 	gateway_address add 203.0.113.77
-	lab_wait 5 status_is .addresses '["198.51.100.1","203.0.113.10","203.0.113.77"]'
+	lab_wait 20 status_is .addresses '["198.51.100.1","203.0.113.10","203.0.113.77"]'
 	port open 30001 10.0.1.2:7001 --address 203.0.113.77
 	[ "$status" -eq 0 ]
 	[ "$(greet 30001 203.0.113.77)" = "7001 10.0.1.1" ]
@@ -160,11 +160,11 @@ status_is() {
 	gatewayd_start
 	status_is '[.mappings, .addresses_missing]' '[1,["203.0.113.77"]]'
 	gateway_address add 203.0.113.77
-	lab_wait 5 status_is .addresses_missing '[]'
+	lab_wait 20 status_is .addresses_missing '[]'
 	[ "$(greet 30001 203.0.113.77)" = "7001 10.0.1.1" ]
 	port close 30001
 	gateway_address delete 203.0.113.77
-	lab_wait 5 status_is .addresses '["198.51.100.1","203.0.113.10"]'
+	lab_wait 20 status_is .addresses '["198.51.100.1","203.0.113.10"]'
 	lab_stop gatewayd
 	gatewayd_start --addresses "$lab_public"
 }
@@ -172,12 +172,12 @@ status_is() {
 @test "a public address that goes is reported, and its mappings work when it is back" {
 	port open 30001 10.0.1.2:7001
 	gateway_address delete "$lab_public"
-	lab_wait 5 status_is '[.addresses_from, .addresses_missing]' '["configuration",["203.0.113.10"]]'
+	lab_wait 20 status_is '[.addresses_from, .addresses_missing]' '["configuration",["203.0.113.10"]]'
 	status_is '[.mappings, .in_sync]' '[1,true]'
 	[[ $(api GET /metrics) == *'portico_gateway_address_present{address="203.0.113.10"} 0'* ]]
 	[[ $(tail -n 1 "$lab_dir/log/gatewayd") == *'203.0.113.10: public address is not on this machine'*'mappings=1'* ]]
 	gateway_address add "$lab_public"
-	lab_wait 5 status_is .addresses_missing '[]'
+	lab_wait 20 status_is .addresses_missing '[]'
 	[ "$(greet 30001)" = "7001 10.0.1.1" ]
 }
 
@@ -196,16 +196,16 @@ finds() { # finds CODE TEXT
 	local remedy count
 	lab_exec gateway nft 'table inet strict { chain f { type filter hook forward priority 0; policy drop; }; }'
 	lab_exec gateway sysctl -q -w net.ipv4.ip_forward=0
-	lab_wait 5 finds ip_forward 'error ipv4'
-	lab_wait 5 finds forward_policy 'warning strict f'
+	lab_wait 20 finds ip_forward 'error ipv4'
+	lab_wait 20 finds forward_policy 'warning strict f'
 	count=$(grep -c 'finding=ip_forward remedy="sysctl -w net.ipv4.ip_forward=1"' "$lab_dir/log/gatewayd")
 	[ "$count" = 1 ]
 	for remedy in ip_forward forward_policy; do
 		lab_exec gateway sh -c "$(api GET /v1/status |
 			jq -r --arg code $remedy '.findings[] | select(.code == $code).remedy')"
 	done
-	lab_wait 5 finds ip_forward ''
-	lab_wait 5 finds forward_policy ''
+	lab_wait 20 finds ip_forward ''
+	lab_wait 20 finds forward_policy ''
 	grep -q 'no longer: IPv4 forwarding is off' "$lab_dir/log/gatewayd"
 	lab_exec gateway nft delete table inet strict
 }

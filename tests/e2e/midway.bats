@@ -63,8 +63,10 @@ move_midway() { # NAME: asked for, and the old host is at it
 	lab_wait 20 is_midway "$1" none "$from"
 }
 
-starts_on() { # HOST ENVIRONMENT-ID
-	lab_docker "$1" events --since 0 --until "$(date +%s)" --filter event=start --filter "container=$2" | wc -l
+# When its container was started on a host, or ended there, in ns: HOST ENVIRONMENT-ID start|die
+times_of() {
+	lab_docker "$1" events --since 0 --until "$(($(date +%s) + 1))" --filter "event=$3" --filter "container=$2" \
+		--format '{{.TimeNano}}'
 }
 
 @test "deleted while it moves: it is gone, and the other host never had it" {
@@ -76,7 +78,8 @@ starts_on() { # HOST ENVIRONMENT-ID
 	lab_schedctl env delete one --wait --timeout 60s
 	no_container host1 "$id"
 	no_container host2 "$id"
-	[ "$(starts_on "$(other "$from")" "$id")" = 0 ]
+	[ -n "$(times_of "$from" "$id" start)" ]
+	[ -z "$(times_of "$(other "$from")" "$id" start)" ]
 	fleet_no_orphans
 }
 
@@ -110,8 +113,9 @@ starts_on() { # HOST ENVIRONMENT-ID
 	move_midway one
 	run --separate-stderr lab_schedctl env move one --to "$from"
 	[ "$status" -eq 4 ] # that is where it is, so far
-	lab_schedctl env move one --to "$(other "$from")" --wait --timeout 60s
-	[ "$(host_of one)" = "$(other "$from")" ]
+	lab_schedctl env move one --to "$(other "$from")"
+	[ "$(fleet_sql "SELECT move_to FROM environments WHERE id = '$id'")" = "$(other "$from")" ]
+	lab_wait 60 eval '[ "$(fleet_env one "[.host, .phase, .action] | @json")" = "[\"$(other "$from")\",\"running\",\"\"]" ]'
 	no_container "$from" "$id"
 	[ "$(fleet_port one)" = "$port" ]
 	[ "$(fleet_ssh one whoami)" = developer ]
@@ -129,6 +133,7 @@ starts_on() { # HOST ENVIRONMENT-ID
 	[ "$(host_of one)" = "$to" ]
 	# It was stopped before the other one was started, whoever had noticed what.
 	[ "$(lab_docker "$from" ps -q --filter "name=$id")" = "" ]
+	[ "$(times_of "$from" "$id" die | tail -n 1)" -lt "$(times_of "$to" "$id" start | tail -n 1)" ]
 	[ "$(fleet_ssh one whoami)" = developer ]
 	ip -n "$LAB-gateway" link set "to-$from" up
 	lab_wait 60 lab_host_online "$from"
@@ -139,9 +144,9 @@ starts_on() { # HOST ENVIRONMENT-ID
 
 @test "extended in the second in which it ends: it runs on, or has stopped and can be started, and nothing between" {
 	local until
-	until=$(($(date +%s) + 4))
+	until=$(($(date +%s) + 8))
 	lab_schedctl env extend one --until "$(date -u -d "@$until" +%FT%TZ)"
-	lab_wait 10 eval "[ \$(date +%s) -ge $until ]"
+	lab_wait 20 eval "[ \$(date +%s) -ge $until ]"
 	lab_schedctl env extend one --by 1h
 	lab_wait 60 eval '[[ $(fleet_env one "[.phase, .power] | @json") =~ ^\[\"(running\",\"on|stopped\",\"off)\"\]$ ]]'
 	[[ $(fleet_env one .expires_at) > $(date -u -d '+50 minutes' +%FT%TZ) ]]

@@ -280,12 +280,12 @@ each() { # FORM
 }
 
 @test "--wait tells the way on stderr: lines, and on a terminal one line with a bar" {
-	run --separate-stderr SCHEDD -o json env create --name waits "${made[@]}" --pool nowhere --wait --timeout 1s
+	run --separate-stderr SCHEDD -o json env create --name waits "${made[@]}" --pool nowhere --wait --timeout 3s
 	[ "$status" -eq 1 ]
 	[ "$(jq -r '[.name, .phase, (.password | length)] | join(" ")' <<<"$output")" = 'waits pending 20' ]
 	[[ $stderr == 'waits: pending/placing: no host can take'*$'\n''schedctl: waits is still pending/placing: no host'*'see schedctl env show waits' ]]
 	[[ $stderr != *[$'\r\e#']* && $stderr != *'[..'* ]]
-	TERM=xterm run script -qec "$BUILD_DIR/schedctl/schedctl --server unix:$lab_dir/schedd.sock env start waits --wait --timeout 1s" /dev/null
+	TERM=xterm run script -qec "$BUILD_DIR/schedctl/schedctl --server unix:$lab_dir/schedd.sock env start waits --wait --timeout 3s" /dev/null
 	[ "$status" -eq 1 ]
 	[[ $output == *$'\r\e[K[....................] waits: pending/placing: no host'*'schedctl: waits is still pending'* ]]
 }
@@ -320,7 +320,7 @@ why() { # STATUS BROKEN PORT
 	SCHEDD token create mallory --role customer --subject mallory --save "$lab_dir/mallory"
 	run --separate-stderr SCHEDD --token-file "$lab_dir/mallory" port why "$port"
 	[ "$status" -eq 3 ]
-	SCHEDD env delete way --wait --timeout 20s
+	SCHEDD env delete way --wait --timeout 60s
 	why 1 port "$port"
 	[[ $(step port) == 'fail it rests until 20'* ]]
 	# One that runs, as its host and its gateway say.

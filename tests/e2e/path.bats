@@ -113,7 +113,7 @@ teardown() {
 	run ! lab_schedctl env show big
 
 	lab_schedctl env create --name big --image portico/dev:latest --cpu 750m --memory 128Mi
-	lab_wait 5 fleet_phase_is big pending
+	lab_wait 20 fleet_phase_is big pending
 	[[ $(fleet_env big .reason) == *"host1: needs 750 milli CPU, 500 free"* ]]
 }
 

@@ -295,21 +295,21 @@ takes_again() { # CUSTOMER
 	revision=$(call GET /v1/environments | jq .revision)
 	id=$(call POST /v1/environments -f -d "$(environment comes)" | jq -r .id)
 	call DELETE /v1/environments/leaves -f -o /dev/null
-	lab_wait 5 is_gone leaves
-	follow() { # REVISION ROLE
-		call GET "/v1/environments?watch=1&revision=$1" -N --max-time 1 "${@:2}" || true
+	lab_wait 20 is_gone leaves
+	follow() { # REVISION WHO...: the first line
+		head -n 1 < <("${@:2}" GET "/v1/environments?watch=1&revision=$1" -N 3>&-) >"$lab_dir/line"
 	}
-	follow "$revision" >"$lab_dir/stream"
-	[ "$(head -n 1 "$lab_dir/stream" | jq -r .type)" = change ]
-	[ "$(head -n 1 "$lab_dir/stream" | jq -r "[.put[] | select(.id == \"$id\")] | length")" = 1 ]
-	[ "$(head -n 1 "$lab_dir/stream" | jq -r '.delete[].id')" = "$gone" ]
+	follow "$revision" call
+	[ "$(jq -r .type "$lab_dir/line")" = change ]
+	[ "$(jq -r "[.put[] | select(.id == \"$id\")] | length" "$lab_dir/line")" = 1 ]
+	[ "$(jq -r '.delete[].id' "$lab_dir/line")" = "$gone" ]
 	# what did not change is not said, and a newest revision has nothing to say
-	[ "$(head -n 1 "$lab_dir/stream" | jq -r '.put | length')" -le 2 ]
-	follow "$(call GET /v1/environments | jq .revision)" >"$lab_dir/stream"
-	[ "$(head -n 1 "$lab_dir/stream" | jq -r .type)" = bookmark ]
+	[ "$(jq -r '.put | length' "$lab_dir/line")" -le 2 ]
+	follow "$(call GET /v1/environments | jq .revision)" call
+	[ "$(jq -r .type "$lab_dir/line")" = bookmark ]
 	# another's are not said either
-	as alice GET "/v1/environments?watch=1&revision=$revision" -N --max-time 1 >"$lab_dir/stream" || true
-	[ "$(head -n 1 "$lab_dir/stream" | jq -r .type)" = bookmark ]
+	follow "$revision" as alice
+	[ "$(jq -r .type "$lab_dir/line")" = bookmark ]
 	run call GET '/v1/environments?watch=1&revision=999999' -w ' %{http_code}'
 	[[ $output == *'"gone"'*'start over'*' 410' ]]
 	lab_stop schedd

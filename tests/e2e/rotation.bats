@@ -64,14 +64,14 @@ hangup() { # LINE that schedd logs then
 	serves first
 	lab_curl -sN --max-time 60 '/v1/environments?watch=1' >"$lab_dir/stream" 3>&- &
 	watch=$!
-	lab_wait 5 grep -q '"synced"' "$lab_dir/stream"
+	lab_wait 20 grep -q '"synced"' "$lab_dir/stream"
 	replace second
 	serves first
 	hangup 'the certificate was read again pin='
 	serves second
 	[ "$(lab_pid schedd)" = "$pid" ]
 	lab_curl -sf -o /dev/null -d '{"name":"seen","image":"x","cpu_milli":1000,"memory_bytes":16777216}' /v1/environments
-	lab_wait 5 grep -q '"change".*seen' "$lab_dir/stream"
+	lab_wait 20 grep -q '"change".*seen' "$lab_dir/stream"
 	kill "$watch"
 	wait "$watch" || true
 }

@@ -187,17 +187,18 @@ host='{"name":"h1","address":"10.0.0.1","pool":"default","labels":{},"version":"
 }
 
 @test "the stream: a snapshot with the assignments, then changes and bookmarks" {
-	lab_wait 5 placed
-	timeout 7 curl -sN --unix-socket "$lab_dir/schedd.sock" 'http://localhost/v1/hosts/h1/desired?watch=1' >"$lab_dir/stream" &
+	lab_wait 20 placed
+	timeout 60 curl -sN --unix-socket "$lab_dir/schedd.sock" 'http://localhost/v1/hosts/h1/desired?watch=1' >"$lab_dir/stream" &
 	local watcher=$!
-	lab_wait 5 grep -q '"synced"' "$lab_dir/stream"
+	lab_wait 20 grep -q '"synced"' "$lab_dir/stream"
 	call DELETE /v1/environments/a -f >/dev/null
+	lab_wait 20 eval 'sed "1,/\"change\"/d" "$lab_dir/stream" | grep -q "\"type\":\"bookmark\""'
+	kill "$watcher"
 	wait "$watcher" || true
 	[ "$(head -n 1 "$lab_dir/stream" | jq -r .type)" = snapshot ]
 	[ "$(grep -c '"type":"item"' "$lab_dir/stream")" = 3 ]
 	[ "$(jq -r 'select(.type == "item") | .item | has("ssh_host_key") and has("password_hash")' "$lab_dir/stream" | sort -u)" = true ]
 	[ "$(jq -r 'select(.type == "change") | .delete[].environment' "$lab_dir/stream")" = "$(call GET /v1/environments/a | jq -r .id)" ]
-	grep -q '"type":"bookmark"' "$lab_dir/stream"
 }
 
 placed() {
@@ -214,12 +215,12 @@ placed() {
 		"containers":[{"environment":"'$id'","revision":'$revision',"state":"ready",
 		"services":[{"service":"ssh","protocol":"tcp","address":"10.0.0.1","port":41000}]}]}'
 	call POST /v1/hosts/h1/status -f -d "$report" >/dev/null
-	lab_wait 5 mapped "$address"
+	lab_wait 20 mapped "$address"
 	[ "$(call GET /v1/environments/c | jq -r '[.phase, .stage] | join(" ")')" = 'creating publishing' ]
 	[[ $(call GET /v1/environments/c | jq -r .reason) == *g1* ]]
 	revision=$(call GET /v1/gateways/g1 | jq .desired_revision)
 	call POST /v1/gateways/g1/status -f -d "{\"epoch\":$epoch,\"revision\":$revision,\"mappings\":1,\"failed\":[]}" >/dev/null
-	lab_wait 5 is_running c
+	lab_wait 20 is_running c
 	[ "$(call GET /v1/environments/c | jq -r '.ports[0].state')" = published ]
 	[ "$(call GET /v1/gateways/g1 | jq '[.mappings, .revision]' -c)" = "[1,$revision]" ]
 	expect POST /v1/gateways/g1/status "{\"epoch\":$((epoch - 1)),\"revision\":0,\"mappings\":0,\"failed\":[]}" 409 stale_epoch epoch
@@ -256,9 +257,9 @@ matches() { # SCHEMA: what comes in
 
 @test "a watcher of one environment sees its end" {
 	local watcher
-	timeout 20 curl -sN --unix-socket "$lab_dir/schedd.sock" 'http://localhost/v1/environments/b?watch=1' >"$lab_dir/one" &
+	timeout 60 curl -sN --unix-socket "$lab_dir/schedd.sock" 'http://localhost/v1/environments/b?watch=1' >"$lab_dir/one" &
 	watcher=$!
-	lab_wait 5 grep -q '"synced"' "$lab_dir/one"
+	lab_wait 20 grep -q '"synced"' "$lab_dir/one"
 	call DELETE /v1/environments/b -f >/dev/null
 	lab_wait 10 grep -q '"phase":"deleting"' "$lab_dir/one"
 	kill "$watcher"

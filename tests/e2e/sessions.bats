@@ -45,7 +45,7 @@ schedctl() {
 talk() {
 	rm -f "$lab_dir/log/$1"
 	lab_start "$1" client tests/helpers/port-peer talk "${3:-$lab_public}" "$2" 300
-	lab_wait 5 says "$1" open
+	lab_wait 20 says "$1" open
 }
 
 # says NAME WORD
@@ -86,7 +86,7 @@ ids() { # ids [OPTION...]
 	id=$(ids)
 	talk two 30001
 	run -0 schedctl session end "$id"
-	lab_wait 5 says one ended
+	lab_wait 20 says one ended
 	[ "$(ids)" != "$id" ]
 	[ "$(ids | wc -l)" = 1 ]
 	run -0 lab_exec gateway conntrack -L -p tcp -d "$lab_public" --state ESTABLISHED
@@ -113,7 +113,7 @@ ids() { # ids [OPTION...]
 	run -0 schedctl session list
 	[[ ${lines[1]} == *'[2001:db8:1::2]:'*'[2001:db8:f::10]:30006/tcp'*'[2001:db8:2::2]:7002'* ]]
 	schedctl session end "$(ids --port 30006)"
-	lab_wait 5 says six ended
+	lab_wait 20 says six ended
 }
 
 @test "UDP flows are sessions, and one that is ended begins anew with the next datagram" {
@@ -140,7 +140,7 @@ ids() { # ids [OPTION...]
 	gatewayd_start
 	[ "$(schedctl -o json session list --port 30003 | jq -c '[.items[].draining]')" = '[true]' ]
 	schedctl session end "$(ids --port 30003)"
-	lab_wait 5 says drains ended
+	lab_wait 20 says drains ended
 }
 
 @test "the age of a session outlives gatewayd" {
@@ -252,6 +252,8 @@ bad() {
 	[ "$(api GET '/v1/top?by=colour' | jq -r .details.field)" = by ]
 	[ "$(api GET '/v1/top?limit=1001' | jq -r .details.field)" = limit ]
 	# script gives it a terminal; it draws until it is ended.
-	TERM=xterm run timeout 3 script -qec "$BUILD_DIR/schedctl/schedctl --gateway $SOCKET top --interval 200ms" /dev/null
-	[ "$(grep -o $'\033\\[H' <<<"$output" | wc -l)" -ge 3 ]
+	TERM=xterm lab_start top - script -qec "$BUILD_DIR/schedctl/schedctl --gateway $SOCKET top --interval 200ms" /dev/null
+	drawn() { [ "$(grep -o $'\033\\[H' "$lab_dir/log/top" | wc -l)" -ge 3 ]; }
+	lab_wait 20 drawn
+	lab_stop top
 }

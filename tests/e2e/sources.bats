@@ -70,7 +70,7 @@ tcp() {
 }
 
 udp() {
-	echo hello | lab_exec "$1" timeout 5 nc -u -w1 -W1 "$2" 30001 | cut -d' ' -f2
+	echo hello | lab_exec "$1" timeout 20 nc -u -w5 -W1 "$2" 30001 | cut -d' ' -f2
 }
 
 # sees NAMESPACE SOURCE4 SOURCE6: by both protocols.

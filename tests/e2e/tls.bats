@@ -90,9 +90,12 @@ ctl() { # without the lab's own trust
 	[[ $output == *'"too_large"'*413 ]]
 	run lab_curl -s -H 'Expect: 100-continue' --data-binary "@$lab_dir/big" -D - -w '\n%{http_code} %{size_upload}' /v1/environments
 	[[ $output == *'"too_large"'*'413 0' && $output != *'HTTP/1.1 100'* ]]
-	run lab_curl -sN --max-time 7 '/v1/environments?watch=1'
-	[[ $output == *'"synced"'*'"bookmark"'* ]]
+	lab_wait 30 streams
 	lab_curl -sf /healthz
+}
+
+streams() {
+	[[ $(lab_curl -sN --max-time 7 '/v1/environments?watch=1') == *'"synced"'*'"bookmark"'* ]]
 }
 
 # The end of a handshake that does not move, or that crawls, as the client sees it.
