@@ -253,7 +253,7 @@ static void start(struct accounting *accounting, const struct ledger *ledger)
 	take_all(accounting);
 	ct_events_set_reliable(&accounting->events, true);
 	(void)event_add(&accounting->readable, NULL);
-	collector_hurry(accounting->collector);
+	collector_start(accounting->collector);
 }
 
 void accounting_run(struct accounting *accounting, const struct ledger *ledger)

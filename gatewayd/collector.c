@@ -21,6 +21,8 @@
 /* A round that costs so much CPU is followed by a pause a hundred times as long: 1 % of a core. */
 #define INTERVAL_PER_COST 100
 #define PART_TIMEOUT_S 10
+/* The kernel walks its whole table for the first part, some 10 ms. */
+#define START_DELAY_MS 50
 
 struct collector {
 	struct collector_hooks hooks;
@@ -189,6 +191,11 @@ static void on_readable(evutil_socket_t fd, short what, void *userdata)
 static void on_pause(evutil_socket_t fd, short what, void *userdata)
 {
 	begin_round(userdata);
+}
+
+void collector_start(struct collector *collector)
+{
+	(void)loop_timer_arm(&collector->pause, START_DELAY_MS);
 }
 
 void collector_hurry(struct collector *collector)

@@ -33,8 +33,9 @@ int collector_new(struct collector **ret, struct event_base *base,
 		  const struct collector_hooks *hooks) _must_check_;
 void collector_free(struct collector *collector); /* NULL is fine */
 
-/* A whole round as soon as possible; what runs already does not count. The first call starts the
- * collector. */
+/* The first round, in a moment: whoever waits for the daemon to be ready is answered before. */
+void collector_start(struct collector *collector);
+/* A whole round as soon as possible; what runs already does not count. */
 void collector_hurry(struct collector *collector);
 
 const struct collector_stats *collector_stats(const struct collector *collector);

@@ -3,6 +3,7 @@
 #include "gatewayd/fastpath.h"
 
 #include <errno.h>
+#include <signal.h>
 #include <string.h>
 
 #include "gatewayd/dry_run.h"
@@ -51,19 +52,52 @@ int fastpath_probe(struct error *err)
 	return 0;
 }
 
-int fastpath_choose(enum fastpath_mode mode, struct fastpath_choice *ret, struct error *err)
+static void *ask(void *userdata)
 {
-	struct error reason = ERROR_INIT;
+	struct fastpath_question *question = userdata;
+
+	question->answer = fastpath_probe(&question->reason);
+	return NULL;
+}
+
+void fastpath_ask(struct fastpath_question *ret, enum fastpath_mode mode)
+{
+	sigset_t all, before;
+
+	*ret = (struct fastpath_question){ .mode = mode, .reason = ERROR_INIT };
+	if (mode == FASTPATH_OFF)
+		return;
+	/* Signals are for the event loop. */
+	(void)sigfillset(&all);
+	(void)pthread_sigmask(SIG_SETMASK, &all, &before);
+	ret->asked = pthread_create(&ret->thread, NULL, ask, ret) == 0;
+	(void)pthread_sigmask(SIG_SETMASK, &before, NULL);
+	if (!ret->asked)
+		(void)ask(ret);
+}
+
+void fastpath_forget(struct fastpath_question *question)
+{
+	if (question->asked)
+		(void)pthread_join(question->thread, NULL);
+	question->asked = false;
+}
+
+int fastpath_choose(struct fastpath_question *question, struct fastpath_choice *ret,
+		    struct error *err)
+{
+	const struct error *reason = &question->reason;
 	int r;
 
 	*ret = (struct fastpath_choice){ 0 };
-	if (mode == FASTPATH_OFF)
+	if (question->mode == FASTPATH_OFF)
 		return 0;
-	r = fastpath_probe(&reason);
+	fastpath_forget(question);
+	r = question->answer;
 	ret->used = r == 0;
 	ret->no_flowtable = r == -EOPNOTSUPP;
 	/* With auto a finding says it. */
-	return r < 0 && mode == FASTPATH_ON
-		       ? error_set(err, r, reason.code, reason.field, "%s", reason.message)
+	return r < 0 && question->mode == FASTPATH_ON
+		       ? error_set(err, r, reason->code, reason->field, "%s", reason->message)
 		       : 0;
 }

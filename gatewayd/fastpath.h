@@ -2,6 +2,8 @@
 /* Whether the fast path is to be used: by the option, and by what the kernel can. */
 #pragma once
 
+#include <pthread.h>
+
 #include "lib/error.h"
 
 enum fastpath_mode {
@@ -24,6 +26,21 @@ struct fastpath_choice {
 	bool used;
 	bool no_flowtable; /* the kernel was asked, and has none */
 };
-/* An error only where the fast path is demanded and cannot be. */
-int fastpath_choose(enum fastpath_mode mode, struct fastpath_choice *ret, struct error *err)
-	_must_check_;
+
+/* A question on its way, by a thread of its own. */
+struct fastpath_question {
+	enum fastpath_mode mode;
+	pthread_t thread;
+	bool asked; /* the thread is to be waited for */
+	int answer;
+	struct error reason;
+};
+
+/* Asks, unless the mode says all, beside what the caller does until fastpath_choose or
+ * fastpath_forget, one of which has to follow. */
+void fastpath_ask(struct fastpath_question *ret, enum fastpath_mode mode);
+/* Waits for the answer. An error only where the fast path is demanded and cannot be. */
+int fastpath_choose(struct fastpath_question *question, struct fastpath_choice *ret,
+		    struct error *err) _must_check_;
+/* Also of one that was never asked, all zero, or has been answered. */
+void fastpath_forget(struct fastpath_question *question);

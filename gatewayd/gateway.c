@@ -35,6 +35,7 @@ struct gateway {
 	struct source source;
 	struct public_addresses *addresses;
 	struct shape shape;
+	struct fastpath_question question;
 	struct fastpath_choice fastpath;
 	struct inspector *inspector;
 	struct why *why;
@@ -215,7 +216,7 @@ static int open_kernel(struct gateway *gateway, struct event_base *base,
 	int r;
 
 	config.n_links = live_links(gateway, links, &config.shape.devices);
-	r = fastpath_choose(settings->fastpath, &gateway->fastpath, err);
+	r = fastpath_choose(&gateway->question, &gateway->fastpath, err);
 	if (r < 0)
 		return r;
 	config.shape.fastpath = gateway->fastpath.used;
@@ -347,6 +348,8 @@ int gateway_new(struct gateway **ret, struct event_base *base, const struct opti
 	r = lock_take(options->run_directory, &gateway->lock, err);
 	if (r < 0)
 		return r;
+	/* The kernel takes its time, in which the state file is read. */
+	fastpath_ask(&gateway->question, settings->fastpath);
 	r = metrics_new(&gateway->metrics);
 	if (r < 0)
 		return error_set(err, r, "internal", NULL, "out of memory");
@@ -373,6 +376,7 @@ void gateway_free(struct gateway *gateway)
 {
 	if (!gateway)
 		return;
+	fastpath_forget(&gateway->question);
 	/* Walks, reconciler and accounting answer what waits for them, to API and upstream;
 	 * accounting counts what the reconciler ends at last. */
 	why_free(gateway->why);
@@ -418,7 +422,8 @@ bool gateway_check(const struct options *options, const struct settings *setting
 	gateway->source = source_of(settings);
 	view = view_of(gateway, &shape);
 	findings_kernel(findings, &shape);
-	if (fastpath_choose(settings->fastpath, &gateway->fastpath, &err) < 0)
+	fastpath_ask(&gateway->question, settings->fastpath);
+	if (fastpath_choose(&gateway->question, &gateway->fastpath, &err) < 0)
 		(void)findings_add(findings, FINDING_ERROR, "fastpath", "", "%s", err.message);
 	findings_features(findings, gateway->fastpath.no_flowtable);
 	findings_collect(findings, &view);
