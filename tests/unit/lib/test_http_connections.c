@@ -266,7 +266,7 @@ Test(http_connections, what_was_sent_ahead_is_looked_at_in_its_turn)
 /* Also where its header came together with the request before it. */
 Test(http_connections, a_body_that_looks_like_a_header_is_a_body)
 {
-	static const char body[] = "\r\nContent-Length: 101\r\n\r\n";
+	static const char body[] = "Content-Length: 101\r\n\r\n";
 	int client = dial();
 	char header[128];
 
