@@ -123,6 +123,11 @@ stop_killing() {
 	fleet_schedd --lease 0
 }
 
+# Five seconds from when it is answered: it may take longer than that until somebody does.
+ends_soon() { # NAME
+	lab_schedctl env extend "$1" --until "$(date -u -d '+5 seconds' +%FT%TZ)"
+}
+
 # ask COMMAND...: until it was answered, whoever is killed meanwhile.
 ask() {
 	lab_wait 120 lab_schedctl "$@"
@@ -226,7 +231,7 @@ runs_well() { # NAME: nothing is held against it any more
 	touch "$lab_data/shared/environments/$id/code/well"
 	lab_wait 300 runs_well loop
 	[ "$(facts loop)" = "$facts" ]
-	ask env extend loop --until "$(date -u -d '+5 seconds' +%FT%TZ)"
+	lab_wait 120 ends_soon loop
 	lab_wait 200 row_is loop stopped
 	ask env extend loop --by 1h
 	ask env start loop

@@ -136,7 +136,7 @@ log_sessions() { # COUNT: so many logs are being read
 	is_on one "$to"
 	lab_wait 15 fleet_gone follower
 	run ! grep 'schedctl:' "$lab_dir/log/follower"
-	lab_wait 5 log_sessions 0
+	lab_wait 20 log_sessions 0
 	# The new container has a log of its own.
 	lab_wait 10 eval 'lab_schedctl env logs one | grep -q "Server listening"'
 	run ! eval 'lab_schedctl env logs one | grep "Accepted publickey"'
@@ -146,7 +146,7 @@ log_sessions() { # COUNT: so many logs are being read
 	fleet_ssh one true
 	lab_wait 15 grep -q 'Accepted publickey' "$lab_dir/log/follower"
 	lab_stop follower KILL
-	lab_wait 5 log_sessions 0
+	lab_wait 20 log_sessions 0
 }
 
 @test "a stopped one leaves its host, and is placed when it is started" {
@@ -174,6 +174,10 @@ log_sessions() { # COUNT: so many logs are being read
 	lab_schedctl env delete new --wait --timeout 60s
 }
 
+drain_is() { # HOST COUNTS
+	[ "$(lab_schedctl -o json host show "$1" | jq -c .drain)" = "$2" ]
+}
+
 @test "a drained host is emptied: what can move does, what cannot is named and waits" {
 	local host id
 	host=$(host_of one)
@@ -183,15 +187,17 @@ log_sessions() { # COUNT: so many logs are being read
 	shared three
 	lab_schedctl host uncordon "$(other "$host")"
 	id=$(fleet_env stays .id)
-	run --separate-stderr lab_schedctl host drain "$host" --wait --timeout 25s
+	lab_schedctl host drain "$host"
+	lab_wait 90 drain_is "$host" '{"left":1,"moving":0,"staying":1}'
+	run --separate-stderr lab_schedctl host drain "$host" --wait --timeout 3s
 	[ "$status" -eq 1 ]
 	[[ $stderr == *"$host: 1 left, 0 moving; cannot move: stays"* ]]
-	lab_wait 20 is_on one "$(other "$host")"
-	lab_wait 20 is_on two "$(other "$host")"
-	lab_wait 20 is_on three "$(other "$host")"
+	lab_wait 30 is_on one "$(other "$host")"
+	lab_wait 30 is_on two "$(other "$host")"
+	lab_wait 30 is_on three "$(other "$host")"
 	is_on stays "$host"
 	fleet_reason_has stays "$host is draining, and not all of its volumes are shared"
-	[ "$(lab_schedctl -o json host show "$host" | jq -c .drain)" = '{"left":1,"moving":0,"staying":1}' ]
+	drain_is "$host" '{"left":1,"moving":0,"staying":1}'
 	runs "$host" "$id"
 	lab_schedctl env delete stays
 	lab_schedctl host drain "$host" --wait --timeout 60s
