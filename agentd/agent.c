@@ -295,6 +295,7 @@ static int start_driver(struct agent *agent, struct event_base *base, struct err
 							.driver = agent->driver,
 							.parallel = (unsigned)options->parallel,
 							.lease = &agent->lease,
+							.data_dir = options->data_dir,
 							.seconds = agent->metrics.reconcile_seconds,
 							.on_change = on_reconciled,
 							.userdata = agent,

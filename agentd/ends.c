@@ -32,14 +32,12 @@ static bool was_long(const struct instance *instance)
 	return instance->finished_at - instance->started_at >= ENDS_FORGIVEN_MS / 1000;
 }
 
-/* How many ends there were since the last look, with this one. */
+/* How many ends there were since the last look, with this one. The engine's count goes on for the
+ * container's whole life, and nobody may have looked for long: it says something only of one that
+ * ends quickly. */
 static unsigned count_new(const struct ends *ends, const struct instance *instance)
 {
-	if (instance->restarts <= ends->restarts)
-		return 1;
-	/* The engine's count goes on for the container's whole life: of one that is seen for the
-	 * first time it says something only while it ends quickly. */
-	if (!ends->run && was_long(instance))
+	if (instance->restarts <= ends->restarts || was_long(instance))
 		return 1;
 	return instance->restarts - ends->restarts;
 }
@@ -70,15 +68,36 @@ static void count(struct ends *ends, const struct instance *instance)
 	/* Without memory the same end may be counted twice. */
 	free(ends->run);
 	ends->run = run;
+	ends->changed = true;
 }
 
-bool ends_observe(struct ends *ends, const struct instance *instance)
+/* It has ended and was started again while nobody looked: how it ended last is not known. */
+static void count_unseen(struct ends *ends, const struct instance *instance, int64_t now)
+{
+	unsigned n;
+
+	if (!ends->known || instance->restarts <= ends->restarts ||
+	    now - instance->started_at >= ENDS_FORGIVEN_MS / 1000)
+		return;
+	n = instance->restarts - ends->restarts;
+	lengthen_delay(ends, instance, n);
+	ends->count += n;
+	ends->changed = true;
+}
+
+bool ends_observe(struct ends *ends, const struct instance *instance, int64_t now)
 {
 	const struct ends before = *ends;
 
+	if (instance->stopped_on_request)
+		ends_forgive(ends);
 	if (is_end(instance) && !is_counted(ends, instance))
 		count(ends, instance);
+	if (instance->status == INSTANCE_RUNNING)
+		count_unseen(ends, instance, now);
+	ends->changed |= ends->restarts != instance->restarts;
 	ends->restarts = instance->restarts;
+	ends->known = true;
 	if (instance->status != INSTANCE_EXITED)
 		ends->next_try = 0;
 	if (instance->status == INSTANCE_RESTARTING)
@@ -95,6 +114,7 @@ void ends_wait(struct ends *ends, int64_t now, uint64_t delay_ms)
 
 void ends_forgive(struct ends *ends)
 {
+	ends->changed |= ends->count > 0 || ends->delay_ms > 0;
 	ends->count = 0;
 	ends->delay_ms = 0;
 	ends->next_try = 0;

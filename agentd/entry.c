@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "agentd/ends_file.h"
 #include "lib/clock.h"
 #include "lib/log.h"
 #include "lib/loop.h"
@@ -15,6 +16,40 @@
 
 #define FAILURE_FIRST_MS 1000
 #define FAILURE_MAX_MS 60000
+
+/* ---- what outlives us ---- */
+
+/* Only of what is assigned: the folder of anything else is about to go. Where the disk refuses, it
+ * is tried again with the next end. */
+static void keep_ends(struct entry *entry)
+{
+	struct error err = ERROR_INIT;
+	int r;
+
+	if (!entry->ends.changed || !entry->desired)
+		return;
+	entry->ends.changed = false;
+	r = ends_file_write(entry->context->data_dir, entry->environment, &entry->ends, &err);
+	if (r < 0)
+		log_warning(entry->subject, "how often it ended cannot be kept: %s",
+			    error_text(&err, r));
+}
+
+/* The last start was of an agentd before: the next one waits as if it had been ours. */
+static void resume_delay(struct entry *entry)
+{
+	int64_t passed_ms = (clock_unix_seconds() - entry->instance.started_at) * 1000;
+	uint32_t delay_ms;
+
+	if (entry->instance.status != INSTANCE_EXITED || entry->ends.count == 0 ||
+	    entry->not_before_ms > 0)
+		return;
+	entry->restarts.attempts = entry->ends.count - 1;
+	delay_ms = backoff_next_ms(&entry->restarts);
+	if (passed_ms < delay_ms)
+		entry->not_before_ms =
+			clock_monotonic_ms() + delay_ms - (passed_ms > 0 ? (uint64_t)passed_ms : 0);
+}
 
 /* ---- what is told ---- */
 
@@ -48,6 +83,7 @@ static void on_well(evutil_socket_t fd, short what, void *userdata)
 
 	ends_forgive(&entry->ends);
 	backoff_reset(&entry->restarts);
+	keep_ends(entry);
 	entry->context->on_change(entry->context);
 }
 
@@ -396,6 +432,7 @@ bool entry_step(struct entry *entry)
 int entry_new(struct entry **ret, struct entry_context *context, const char *environment)
 {
 	struct entry *entry = calloc(1, sizeof(*entry));
+	int r;
 
 	if (!entry)
 		return -ENOMEM;
@@ -414,6 +451,12 @@ int entry_new(struct entry **ret, struct entry_context *context, const char *env
 	evtimer_assign(&entry->lapse, context->base, on_lapse, entry);
 	evtimer_assign(&entry->well, context->base, on_well, entry);
 	ends_init(&entry->ends);
+	r = ends_file_read(context->data_dir, environment, &entry->ends);
+	if (r < 0) {
+		entry_free(entry);
+		return r;
+	}
+	entry->restarts.attempts = entry->ends.count;
 	*ret = entry;
 	return 0;
 }
@@ -445,6 +488,13 @@ static bool same_assignment(const struct desired *a, const struct desired *b)
 	return a->assignment.running == b->assignment.running && strcmp(a->digest, b->digest) == 0;
 }
 
+static void forgive(struct entry *entry)
+{
+	backoff_reset(&entry->restarts);
+	entry->not_before_ms = 0;
+	ends_forgive(&entry->ends);
+}
+
 void entry_assign(struct entry *entry, struct desired *desired)
 {
 	bool same = same_assignment(entry->desired, desired);
@@ -454,14 +504,13 @@ void entry_assign(struct entry *entry, struct desired *desired)
 	entry->desired = desired;
 	if (!same) {
 		backoff_reset(&entry->failures);
-		backoff_reset(&entry->restarts);
-		entry->not_before_ms = 0;
 		if (changed)
-			ends_forgive(&entry->ends);
+			forgive(entry);
 		/* What was told last was of another assignment. */
 		tell(entry, CONTAINER_WAITING, "");
 		entry_hurry(entry);
 	}
+	keep_ends(entry);
 	entry->context->look_again(entry);
 }
 
@@ -473,6 +522,7 @@ static char *copy_text(const char *text)
 int entry_observe(struct entry *entry, const struct instance *instance)
 {
 	struct instance copy = *instance;
+	bool first = !entry->exists;
 
 	copy.ports = calloc(MAX(instance->n_ports, (size_t)1), sizeof(*copy.ports));
 	copy.environment = copy_text(instance->environment);
@@ -490,8 +540,11 @@ int entry_observe(struct entry *entry, const struct instance *instance)
 	instance_clear(&entry->instance);
 	entry->instance = copy;
 	entry->exists = true;
-	if (ends_observe(&entry->ends, &entry->instance))
+	if (ends_observe(&entry->ends, &entry->instance, clock_unix_seconds()))
 		entry->context->on_change(entry->context);
+	if (first)
+		resume_delay(entry);
+	keep_ends(entry);
 	entry->context->look_again(entry);
 	return 0;
 }

@@ -65,6 +65,7 @@ struct entry_context {
 	unsigned making, ending; /* steps under way: CREATE and START, STOP and REMOVE */
 	uint64_t epoch;
 	const struct lease *lease;
+	const char *data_dir;                    /* for what outlives us */
 	bool complete;                           /* a complete list of assignments has arrived */
 	bool able;                               /* the engine answers and has been seen in full */
 	void (*look_again)(struct entry *entry); /* puts it into the list */

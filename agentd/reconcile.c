@@ -346,6 +346,7 @@ int reconcile_new(struct reconcile **ret, const struct reconcile_config *config)
 		.driver = config->driver,
 		.seconds = config->seconds,
 		.lease = config->lease,
+		.data_dir = config->data_dir,
 		.parallel = config->parallel,
 		.look_again = look_again,
 		.on_turn = on_turn,

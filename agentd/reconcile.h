@@ -22,6 +22,7 @@ struct reconcile_config {
 	struct driver *driver;     /* borrowed; must outlive it, and is started by it */
 	unsigned parallel;         /* steps that make and start, and as many that stop and remove */
 	const struct lease *lease; /* borrowed */
+	const char *data_dir;      /* borrowed; see ends_file.h */
 	struct metric *seconds;    /* histogram by action; may be NULL */
 	/* Something that a report would tell has changed. */
 	void (*on_change)(void *userdata);

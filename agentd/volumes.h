@@ -4,6 +4,7 @@
  *
  *	DATA/environments/ENV/{code,output,…}     bound into the container; owned by its user
  *	DATA/environments/ENV/.stopped            see volumes_hold
+ *	DATA/environments/ENV/.ends               see ends_file.h
  *	DATA/trash/…                              being deleted, by a thread of its own
  *	SHARED/environments/ENV/{code,output,…}   the same on every host; never deleted here, since
  *	                                          another host may have the environment by now

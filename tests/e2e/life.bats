@@ -131,6 +131,53 @@ crashed() { # ENVIRONMENT COUNT
 	fleet_no_orphans
 }
 
+# Until it has ended once more; all the time it is the crash loop that it was, but for what schedd hears nothing of.
+goes_on() { # ENVIRONMENT CRASHES
+	local phase stage status crashes=$2 deadline=$((SECONDS + 90))
+	while [ "$crashes" -le "$2" ]; do
+		[ "$SECONDS" -lt "$deadline" ]
+		sleep 0.1
+		read -r phase stage status crashes < <(fleet_env "$1" '"\(.phase) \(.stage) \(.exit_code) \(.crashes)"')
+		echo "$1: $phase $stage status=$status crashes=$crashes"
+		[ "$phase" != unreachable ] || continue
+		[ "$phase $stage $status" = 'creating crash-loop 3' ]
+		[ "$crashes" -ge "$2" ]
+	done
+}
+
+ended_unseen() { # ENVIRONMENT COUNT: more often by Docker's own count
+	[ "$(container "$1" '{{.RestartCount}}')" -gt "$2" ]
+}
+
+@test "a crash loop outlives agentd: killed, it goes on counting, and waits as long as before" {
+	local host id loop moving unseen
+	# Docker starts the one again, agentd the other.
+	fleet_create_image loop portico/crash:latest
+	fleet_create_image moving portico/crash:latest --volume code=shared
+	lab_wait 60 crashed loop 4
+	lab_wait 60 crashed moving 3
+	loop=$(fleet_env loop .crashes) moving=$(fleet_env moving .crashes)
+	unseen=$(container loop '{{.RestartCount}}')
+	for host in host1 host2; do
+		lab_stop "agentd-$host" KILL
+	done
+	lab_wait 60 ended_unseen loop "$unseen"
+	for host in host1 host2; do
+		fleet_agentd "$host"
+	done
+	goes_on loop "$((loop + 1))"
+	goes_on moving "$moving"
+	# Another go is another count, and nothing of it is left in the end.
+	lab_schedctl env stop loop --wait --timeout 60s
+	[ "$(fleet_env loop .crashes)" = 0 ]
+	id=$(fleet_env loop .id)
+	host=$(fleet_env loop .host)
+	[ -f "$lab_data/$host-agentd/environments/$id/.ends" ]
+	lab_schedctl env delete loop moving --wait --timeout 60s
+	[ ! -e "$lab_data/$host-agentd/environments/$id" ]
+	fleet_no_orphans
+}
+
 @test "a crash is forgiven after a while of health" {
 	local pid
 	fleet_create healthy
