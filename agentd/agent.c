@@ -54,16 +54,29 @@ static void keep_epoch(struct agent *agent, uint64_t epoch)
 		agent->min_epoch = epoch;
 }
 
+/* Until all of it has arrived anew, what was received before is what a report is of: of a later
+ * revision a missing container would pass for a removed one. */
+static void lose(struct agent *agent)
+{
+	static const char reason[] = "out of memory: assignments are lost";
+
+	log_error("scheduler", "%s, and all are asked for anew", reason);
+	follower_lost(agent->follower, reason);
+}
+
 static void on_snapshot(void *userdata, uint64_t epoch, uint64_t revision, json_t *items)
 {
 	struct agent *agent = userdata;
 
 	keep_epoch(agent, epoch);
-	agent->epoch = epoch;
-	agent->revision = revision;
 	log_info("scheduler", "assignments=%zu epoch=%" PRIu64 " revision=%" PRIu64,
 		 json_array_size(items), epoch, revision);
-	reconcile_snapshot(agent->reconcile, epoch, items);
+	if (reconcile_snapshot(agent->reconcile, epoch, items) < 0) {
+		lose(agent);
+		return;
+	}
+	agent->epoch = epoch;
+	agent->revision = revision;
 }
 
 static void on_change(void *userdata, uint64_t epoch, uint64_t revision, json_t *put,
@@ -72,11 +85,14 @@ static void on_change(void *userdata, uint64_t epoch, uint64_t revision, json_t 
 	struct agent *agent = userdata;
 
 	keep_epoch(agent, epoch);
-	agent->epoch = epoch;
-	agent->revision = revision;
 	log_debug("scheduler", "put=%zu deleted=%zu epoch=%" PRIu64 " revision=%" PRIu64,
 		  json_array_size(put), json_array_size(deleted), epoch, revision);
-	reconcile_apply(agent->reconcile, epoch, put, deleted);
+	if (reconcile_apply(agent->reconcile, epoch, put, deleted) < 0) {
+		lose(agent);
+		return;
+	}
+	agent->epoch = epoch;
+	agent->revision = revision;
 }
 
 static void on_bookmark(void *userdata, uint64_t epoch, uint64_t revision)

@@ -177,15 +177,15 @@ static int put_item(struct reconcile *reconcile, json_t *item)
 	int r;
 
 	r = desired_new(&desired, item, reconcile->context.driver, &err);
+	if (r == -ENOMEM)
+		return r;
 	if (r < 0) {
 		log_error(NULL, "cannot read an assignment: %s", error_text(&err, r));
 		return r;
 	}
 	entry = find_or_add(reconcile, desired->assignment.environment);
-	if (!entry) {
-		log_error(NULL, "cannot keep an assignment: out of memory");
+	if (!entry)
 		return -ENOMEM;
-	}
 	if (desired->refusal)
 		log_warning(entry->subject, "cannot run here: %s", desired->refusal);
 	entry->marked = true;
@@ -193,21 +193,35 @@ static int put_item(struct reconcile *reconcile, json_t *item)
 	return 0;
 }
 
-void reconcile_snapshot(struct reconcile *reconcile, uint64_t epoch, json_t *items)
+/* Nobody knows what an item that cannot be read wanted: nothing is unwanted then. Asked for again
+ * it would be the same, so only what memory was missing for is lost. */
+static int put_items(struct reconcile *reconcile, json_t *items, bool *complete)
+{
+	json_t *item;
+	int lost = 0;
+	size_t i;
+
+	json_array_foreach (items, i, item) {
+		int r = put_item(reconcile, item);
+
+		if (r < 0)
+			*complete = false;
+		if (r == -ENOMEM)
+			lost = r;
+	}
+	return lost;
+}
+
+int reconcile_snapshot(struct reconcile *reconcile, uint64_t epoch, json_t *items)
 {
 	struct entry *entry, *next;
 	bool complete = true;
-	json_t *item;
-	size_t i;
+	int r;
 
 	reconcile->context.epoch = epoch;
 	HASH_ITER (hh, reconcile->entries, entry, next)
 		entry->marked = false;
-	json_array_foreach (items, i, item) {
-		if (put_item(reconcile, item) < 0)
-			complete = false;
-	}
-	/* With one unread item nothing is known to be unwanted. */
+	r = put_items(reconcile, items, &complete);
 	if (complete)
 		HASH_ITER (hh, reconcile->entries, entry, next)
 			if (!entry->marked && entry->desired)
@@ -215,12 +229,14 @@ void reconcile_snapshot(struct reconcile *reconcile, uint64_t epoch, json_t *ite
 	reconcile->context.complete = complete;
 	look_at_all(reconcile);
 	reconcile->on_change(reconcile->userdata);
+	return r;
 }
 
-void reconcile_apply(struct reconcile *reconcile, uint64_t epoch, json_t *put, json_t *deleted)
+int reconcile_apply(struct reconcile *reconcile, uint64_t epoch, json_t *put, json_t *deleted)
 {
 	json_t *item;
 	size_t i;
+	int r;
 
 	reconcile->context.epoch = epoch;
 	json_array_foreach (deleted, i, item) {
@@ -230,11 +246,9 @@ void reconcile_apply(struct reconcile *reconcile, uint64_t epoch, json_t *put, j
 		if (entry)
 			entry_assign(entry, NULL);
 	}
-	json_array_foreach (put, i, item) {
-		if (put_item(reconcile, item) < 0)
-			reconcile->context.complete = false;
-	}
+	r = put_items(reconcile, put, &reconcile->context.complete);
 	reconcile->on_change(reconcile->userdata);
+	return r;
 }
 
 void reconcile_renew(struct reconcile *reconcile)

@@ -33,9 +33,11 @@ int reconcile_new(struct reconcile **ret, const struct reconcile_config *config)
 /* Ends steps under way where they are; containers stay as they are. NULL is fine. */
 void reconcile_free(struct reconcile *reconcile);
 
-/* What arrives on the watch stream; see proto/watch.h. */
-void reconcile_snapshot(struct reconcile *reconcile, uint64_t epoch, json_t *items);
-void reconcile_apply(struct reconcile *reconcile, uint64_t epoch, json_t *put, json_t *deleted);
+/* What arrives on the watch stream; see proto/watch.h. -ENOMEM: some of it was lost, and what was
+ * kept is not at its revision; it has to be asked for anew. */
+int reconcile_snapshot(struct reconcile *reconcile, uint64_t epoch, json_t *items) _must_check_;
+int reconcile_apply(struct reconcile *reconcile, uint64_t epoch, json_t *put, json_t *deleted)
+	_must_check_;
 
 /* The lease was renewed. */
 void reconcile_renew(struct reconcile *reconcile);
