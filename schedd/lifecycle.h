@@ -44,8 +44,7 @@ struct lifecycle_input {
 	const struct environment *environment;
 	const struct port *const *ports; /* in the order of services */
 	size_t n_ports;
-	/* How long each port has been waiting to leave the gateways. No time of the day, which may
-	 * be set. */
+	/* How long each port has been waiting to leave the gateways, under whichever leader. */
 	uint64_t withdrawing_ms[ENVIRONMENT_SERVICES_MAX];
 	const struct lifecycle_host *host; /* NULL: not placed, or the host's row is gone */
 	const struct lifecycle_gateway *gateways;

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Who is online: hosts and gateways by when they were heard of last. The rows change only when the
- * answer does, so heartbeats cost no commit. */
+ * answer does, so heartbeats cost no commit. But silence does: now and then a row says how long it
+ * has lasted, so that leaders that follow each other quickly find a host offline all the same, and
+ * wait for the end of its lease once and not each from its own start. */
 #include <inttypes.h>
 
 #include "lib/clock.h"
@@ -23,16 +25,76 @@ static void tell(struct scheduler *scheduler, const struct entry *entry, bool on
 			    record_kind_name(entry->kind), scheduler->config.offline_after_ms);
 }
 
+/* ---- silence ---- */
+
+/* A row is worth writing for no less. */
+static uint64_t step_ms(const struct scheduler *scheduler)
+{
+	return MAX(scheduler->config.offline_after_ms / 2, 1u);
+}
+
+/* While it is online, what counts is when it was heard of. After that it is the end of the lease
+ * that it may have been given last, for which no pause is forgiven. */
+static uint64_t silence_ms(const struct host_entry *entry, bool heard, uint64_t now_ms)
+{
+	return now_ms - (heard ? entry->last_seen_ms : entry->lease_from_ms);
+}
+
+/* Nothing is waited for that is longer. */
+static uint64_t longest_ms(const struct scheduler *scheduler)
+{
+	const struct scheduler_config *config = &scheduler->config;
+
+	return config->lease_ms > 0 ? config->lease_ms + config->lease_margin_ms : 0;
+}
+
+/* What the row should say of its silence, in whole steps. */
+static uint64_t written_ms(const struct scheduler *scheduler, const struct host_entry *entry,
+			   bool heard, uint64_t now_ms)
+{
+	uint64_t step = step_ms(scheduler), silence = silence_ms(entry, heard, now_ms);
+
+	if (!heard)
+		silence = MIN(silence, longest_ms(scheduler) + step);
+	return silence - silence % step;
+}
+
+static bool silence_lasts(const struct scheduler *scheduler, const struct host_entry *entry)
+{
+	const struct host *host = host_newest(entry);
+
+	return !host->record.gone && !host->online && host->silent_ms < longest_ms(scheduler);
+}
+
+bool liveness_is_settled(const struct host_entry *host)
+{
+	const struct record *const versions[] = { host->entry.committed, host->entry.flight,
+						  host->entry.draft };
+
+	for (size_t i = 0; i < ARRAY_SIZE(versions); i++)
+		if (versions[i] && !((const struct host *)versions[i])->online)
+			return false;
+	return true;
+}
+
+/* ---- who is online ---- */
+
 static void check_host(struct scheduler *scheduler, struct host_entry *entry, uint64_t now_ms)
 {
 	bool heard = is_heard(scheduler, entry->last_seen_ms, now_ms);
+	uint64_t silent_ms = written_ms(scheduler, entry, heard, now_ms);
+	bool changed = host_newest(entry)->online != heard;
 	struct host *host;
 
 	/* One that is being removed has no other version any more. */
-	if (host_newest(entry)->record.gone || host_newest(entry)->online == heard)
+	if (host_newest(entry)->record.gone ||
+	    (!changed && host_newest(entry)->silent_ms == silent_ms))
 		return;
 	host = state_edit_host(&scheduler->state, entry);
 	if (!host)
+		return;
+	host->silent_ms = silent_ms;
+	if (!changed)
 		return;
 	host->online = heard;
 	host->status_since = clock_unix_seconds();
@@ -100,9 +162,11 @@ void liveness_run(struct scheduler *scheduler)
 	scheduler->liveness_ms = now_ms;
 	scheduler->followers_changed = false;
 	scheduler->oldest_seen_ms = UINT64_MAX;
+	scheduler->silence_lasts = false;
 	STATE_FOREACH(&scheduler->state, RECORD_HOST, host)
 	{
 		check_host(scheduler, host, now_ms);
+		scheduler->silence_lasts |= silence_lasts(scheduler, host);
 		remember_oldest(scheduler,
 				host_newest(host)->online && !host_newest(host)->record.gone,
 				host->last_seen_ms);
@@ -121,8 +185,34 @@ void liveness_run(struct scheduler *scheduler)
  * too early at worst. */
 uint64_t liveness_due_ms(const struct scheduler *scheduler)
 {
+	uint64_t tick = scheduler->liveness_ms + tick_ms(scheduler);
+
 	if (scheduler->oldest_seen_ms == UINT64_MAX)
-		return 0;
-	return MIN(scheduler->oldest_seen_ms + scheduler->config.offline_after_ms,
-		   scheduler->liveness_ms + tick_ms(scheduler));
+		return scheduler->silence_lasts ? tick : 0;
+	return MIN(scheduler->oldest_seen_ms + scheduler->config.offline_after_ms, tick);
+}
+
+static uint64_t before(uint64_t now_ms, uint64_t span_ms)
+{
+	return now_ms > span_ms ? now_ms - span_ms : 0;
+}
+
+/* A silent one has half of its time left at least: it may be looking for its new leader. */
+void liveness_start(struct scheduler *scheduler)
+{
+	uint64_t now_ms = clock_monotonic_ms();
+	struct gateway_entry *gateway;
+	struct host_entry *entry;
+
+	scheduler->liveness_ms = scheduler->oldest_seen_ms = 0;
+	STATE_FOREACH(&scheduler->state, RECORD_HOST, entry)
+	{
+		const struct host *host = host_newest(entry);
+		uint64_t silent_ms = MIN(host->silent_ms, step_ms(scheduler));
+
+		entry->last_seen_ms = host->online ? before(now_ms, silent_ms) : 0;
+		entry->lease_from_ms = host->online ? now_ms : before(now_ms, host->silent_ms);
+	}
+	STATE_FOREACH(&scheduler->state, RECORD_GATEWAY, gateway)
+	gateway->last_seen_ms = gateway_newest(gateway)->online ? now_ms : 0;
 }

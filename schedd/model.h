@@ -58,6 +58,9 @@ struct host {
 	int64_t status_since; /* of online */
 	int64_t mode_since;
 	unsigned cpu_overcommit; /* percent of its CPU that may be given away; 0: the default */
+	/* So long nobody who led has heard of it, in a row, when that was written last: now and
+	 * then, see liveness.c. A sum of spans, of which a clock that is set knows nothing. */
+	uint64_t silent_ms;
 };
 
 /* Bounds of an overcommit. */
@@ -162,6 +165,8 @@ struct port {
 	int64_t expires_at; /* the mapping's, with a target: its environment's deadline; 0: never */
 	int64_t since;      /* of state */
 	int64_t quarantined_until; /* 0 but in quarantine */
+	/* So long it has waited to leave the gateways when that was written last: as silent_ms. */
+	uint64_t waited_ms;
 };
 
 #define CUSTOMER_NAME_MAX ENVIRONMENT_CUSTOMER_MAX

@@ -20,6 +20,8 @@
 #define RETRY_MS 1000
 /* What is due by time is looked at together, and not more often than this. */
 #define RECHECK_MS 100
+/* A wait is written down no more often. */
+#define WAIT_STEP_MIN_MS 1000
 
 struct run {
 	struct scheduler *scheduler;
@@ -90,14 +92,20 @@ static void gather_host(const struct run *run, const struct environment_entry *e
 	};
 }
 
-/* A new leader gives it its full time. */
-static uint64_t withdrawing_ms(const struct run *run, struct port_entry *port)
+/* By the row and the span since this leader saw it first: no time of the day, which may be set. */
+static uint64_t withdrawing_ms(const struct run *run, struct port_entry *entry)
 {
-	if (port_newest(port)->state != PORT_WITHDRAWING)
-		port->withdrawing_since_ms = 0;
-	else if (port->withdrawing_since_ms == 0)
-		port->withdrawing_since_ms = run->now_ms;
-	return port->withdrawing_since_ms ? run->now_ms - port->withdrawing_since_ms : 0;
+	const struct port *port = port_newest(entry);
+
+	if (port->state != PORT_WITHDRAWING) {
+		entry->withdrawing_since_ms = 0;
+		return 0;
+	}
+	if (entry->withdrawing_since_ms == 0) {
+		entry->withdrawing_since_ms = run->now_ms;
+		entry->waited_ms = port->waited_ms;
+	}
+	return entry->waited_ms + run->now_ms - entry->withdrawing_since_ms;
 }
 
 static void decide(const struct run *run, const struct environment_entry *entry,
@@ -145,15 +153,31 @@ static void quarantine(const struct run *run, struct port *port)
 	port->quarantined_until = run->now + scheduler->config.limits.quarantine_s;
 }
 
+/* What the row is to say of its wait: now and then, so that leaders that follow each other quickly
+ * come to the end of it. */
+static uint64_t written_wait_ms(const struct run *run, struct port_entry *entry,
+				const struct lifecycle_port *next)
+{
+	uint64_t longest = (uint64_t)run->scheduler->config.limits.withdraw_timeout_s * 1000;
+	uint64_t step = MAX(longest / 4, (uint64_t)WAIT_STEP_MIN_MS);
+	uint64_t waited;
+
+	if (next->state != PORT_WITHDRAWING)
+		return 0;
+	waited = MIN(withdrawing_ms(run, entry), longest);
+	return waited - waited % step;
+}
+
 /* 1 where the row was edited, 0 where it is as decided. */
 static int edit_port(const struct run *run, struct port_entry *entry,
 		     const struct lifecycle_port *next)
 {
 	struct state *state = &run->scheduler->state;
 	const struct port before = *port_newest(entry);
+	uint64_t waited_ms = written_wait_ms(run, entry, next);
 	struct port *port;
 
-	if (!port_differs(&before, next))
+	if (!port_differs(&before, next) && before.waited_ms == waited_ms)
 		return 0;
 	port = state_edit_port(state, entry);
 	if (!port)
@@ -165,6 +189,7 @@ static int edit_port(const struct run *run, struct port_entry *entry,
 	port->target = next->has_target ? next->target : (struct endpoint){ 0 };
 	port->expires_at = next->has_target ? next->expires_at : 0;
 	port->quarantined_until = 0;
+	port->waited_ms = waited_ms;
 	if (port->state == PORT_QUARANTINED)
 		quarantine(run, port);
 	if (port_is_mapped(&before) != port_is_mapped(port) ||
@@ -381,6 +406,7 @@ static bool orphan_step(const struct run *run, struct port_entry *entry)
 	}
 	port->state = PORT_QUARANTINED;
 	port->since = run->now;
+	port->waited_ms = 0;
 	quarantine(run, port);
 	return true;
 }

@@ -334,7 +334,8 @@ int scheduler_register_host(struct scheduler *scheduler, struct host_registratio
 	if (entry && same(host_registration_encode(registration),
 			  host_registration_encode(&host_newest(entry)->origin->registration))) {
 		host_seen(entry);
-		scheduler->followers_changed |= !host_newest(entry)->online;
+		scheduler->followers_changed |=
+			!host_newest(entry)->online || host_newest(entry)->silent_ms > 0;
 		return 0;
 	}
 	r = entry ? renew_host(scheduler, entry, registration)
@@ -482,7 +483,8 @@ int scheduler_report_host(struct scheduler *scheduler, const char *id, struct ho
 	entry->reported = true;
 	host_seen(entry);
 	entry->last_heartbeat = clock_unix_seconds();
-	scheduler->followers_changed |= !host_newest(entry)->online;
+	scheduler->followers_changed |=
+		!host_newest(entry)->online || host_newest(entry)->silent_ms > 0;
 	if (scheduler->state.dirty || scheduler->followers_changed)
 		scheduler_wake(scheduler);
 	return 0;

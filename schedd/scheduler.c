@@ -137,7 +137,7 @@ bool scheduler_grants_lease(const struct scheduler *scheduler, const char *host,
 	*ret_ms = config->lease_ms;
 	if (config->lease_ms == 0)
 		return true;
-	if (!entry || entry->report.revision < entry->lost_revision)
+	if (!entry || entry->report.revision < entry->lost_revision || !liveness_is_settled(entry))
 		return false;
 	return scheduler_ready(scheduler, NULL) == 0 &&
 	       clock_monotonic_ms() - scheduler->confirmed_ms < config->lease_margin_ms / 2;
@@ -321,22 +321,6 @@ static void on_copied(void *userdata, uint64_t epoch, uint64_t revision, const c
 	heard(scheduler);
 }
 
-/* Start counts as heard of: who is there has the time of a heartbeat to say so. */
-static void greet_followers(struct scheduler *scheduler)
-{
-	uint64_t now_ms = clock_monotonic_ms();
-	struct gateway_entry *gateway;
-	struct host_entry *host;
-
-	STATE_FOREACH(&scheduler->state, RECORD_HOST, host)
-	{
-		host->last_seen_ms = host_newest(host)->online ? now_ms : 0;
-		host->lease_from_ms = now_ms;
-	}
-	STATE_FOREACH(&scheduler->state, RECORD_GATEWAY, gateway)
-	gateway->last_seen_ms = gateway_newest(gateway)->online ? now_ms : 0;
-}
-
 static void on_leader(void *userdata, uint64_t epoch, uint64_t revision)
 {
 	struct scheduler *scheduler = userdata;
@@ -348,9 +332,8 @@ static void on_leader(void *userdata, uint64_t epoch, uint64_t revision)
 	scheduler->capacity_changed = true;
 	scheduler->drain_changed = true;
 	scheduler->confirmed_ms = clock_monotonic_ms();
-	scheduler->liveness_ms = scheduler->oldest_seen_ms = 0;
 	scheduler->rechecked_ms = 0;
-	greet_followers(scheduler);
+	liveness_start(scheduler);
 	log_info("leader",
 		 "epoch=%" PRIu64 " revision=%" PRIu64 " hosts=%u environments=%u ports=%u", epoch,
 		 revision, state_count(&scheduler->state, RECORD_HOST),

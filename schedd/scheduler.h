@@ -180,7 +180,8 @@ int scheduler_register_gateway(struct scheduler *scheduler,
 
 /* May a host that reports now run what can run elsewhere for another lease? Only where this process
  * is known to lead: one that was replaced and does not know it yet must not promise anything. And
- * only where the host knows what it has lost: it may follow a standby whose copy is of before.
+ * only where the host knows what it has lost: it may follow a standby whose copy is of before. And
+ * only where its row says that it is online: of one that is offline the next leader counts on.
  * *ret_ms is the length; 0: for ever, since nothing is placed elsewhere. */
 bool scheduler_grants_lease(const struct scheduler *scheduler, const char *host, uint64_t *ret_ms);
 

@@ -54,6 +54,7 @@ struct scheduler {
 	/* Nobody who is online was silent for longer when it looked; UINT64_MAX: nobody is online.
 	 */
 	uint64_t oldest_seen_ms;
+	bool silence_lasts;    /* of a host that is offline, and may run by a lease still */
 	uint64_t rechecked_ms; /* monotonic: when those were marked last whose time had come */
 	bool ports_wait;       /* a port without an environment waits for a gateway */
 	struct scheduler_stats stats;
@@ -105,6 +106,11 @@ uint64_t reconciler_due_ms(const struct scheduler *scheduler);
 
 /* Sets hosts and gateways online or offline by when they were heard of last. */
 void liveness_run(struct scheduler *scheduler);
+/* At the start of a leader: who is there has time to say so, and who was silent goes on being so.
+ */
+void liveness_start(struct scheduler *scheduler);
+/* A host that came back is online for whoever leads next, too. */
+bool liveness_is_settled(const struct host_entry *host);
 uint64_t liveness_due_ms(const struct scheduler *scheduler);
 
 /* ---- drain.c ---- */

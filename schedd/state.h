@@ -52,7 +52,8 @@ struct gateway_entry {
 struct port_entry {
 	struct entry entry;
 	struct environment_entry *environment; /* NULL once that has gone */
-	uint64_t withdrawing_since_ms;         /* monotonic; 0: it is not */
+	uint64_t withdrawing_since_ms; /* monotonic: when that was seen first; 0: it is not */
+	uint64_t waited_ms;            /* before that, under other leaders */
 };
 
 struct customer_entry {

@@ -182,6 +182,7 @@ static int add_port(struct bulk *bulk, const struct port *port)
 	add_time(&params, port->state == PORT_QUARANTINED ? port->quarantined_until : 0);
 	add_number(&params, port->record.revision);
 	add_time(&params, port->has_target ? port->expires_at : 0);
+	add_number(&params, port->waited_ms);
 	return add_row(bulk, &params);
 }
 

@@ -13,16 +13,17 @@
 const struct store_statement store_statements[] = {
 	{ "put_host",
 	  "INSERT INTO hosts (id, address, pool, labels, version, cpu_milli, memory_bytes, gpus, online,"
-	  " mode, status_since, mode_since, revision, cpu_overcommit_percent)"
+	  " mode, status_since, mode_since, revision, cpu_overcommit_percent, silent_ms)"
 	  " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, to_timestamp($11::double precision),"
-	  " to_timestamp($12::double precision), $13, $14) ON CONFLICT (id) DO UPDATE SET"
+	  " to_timestamp($12::double precision), $13, $14, $15) ON CONFLICT (id) DO UPDATE SET"
 	  " address = excluded.address, pool = excluded.pool, labels = excluded.labels,"
 	  " version = excluded.version, cpu_milli = excluded.cpu_milli,"
 	  " memory_bytes = excluded.memory_bytes, gpus = excluded.gpus, online = excluded.online,"
 	  " mode = excluded.mode, status_since = excluded.status_since,"
 	  " mode_since = excluded.mode_since,"
 	  " revision = excluded.revision,"
-	  " cpu_overcommit_percent = excluded.cpu_overcommit_percent" },
+	  " cpu_overcommit_percent = excluded.cpu_overcommit_percent,"
+	  " silent_ms = excluded.silent_ms" },
 	{ "put_gateway",
 	  "INSERT INTO gateways (id, addresses, version, online, status_since, addresses_revision,"
 	  " revision) VALUES ($1, $2, $3, $4, to_timestamp($5::double precision), $6, $7)"
@@ -60,18 +61,20 @@ const struct store_statement store_statements[] = {
 	{ "put_ports",
 	  "INSERT INTO port_mappings (address, protocol, port, environment, service, state,"
 	  " target_address, target_port, mapping_revision, since, quarantined_until, revision,"
-	  " expires_at) SELECT address, protocol, port, environment, service, state, target_address,"
-	  " target_port, mapping_revision, to_timestamp(since), to_timestamp(quarantined_until),"
-	  " revision, to_timestamp(expires_at) FROM unnest($1::inet[], $2::text[], $3::integer[],"
+	  " expires_at, waited_ms) SELECT address, protocol, port, environment, service, state,"
+	  " target_address, target_port, mapping_revision, to_timestamp(since),"
+	  " to_timestamp(quarantined_until), revision, to_timestamp(expires_at), waited_ms"
+	  " FROM unnest($1::inet[], $2::text[], $3::integer[],"
 	  " $4::text[], $5::text[], $6::text[], $7::inet[], $8::integer[], $9::bigint[],"
-	  " $10::float8[], $11::float8[], $12::bigint[], $13::float8[]) AS row (address, protocol,"
-	  " port, environment, service, state, target_address, target_port, mapping_revision,"
-	  " since, quarantined_until, revision, expires_at)"
+	  " $10::float8[], $11::float8[], $12::bigint[], $13::float8[], $14::bigint[]) AS row"
+	  " (address, protocol, port, environment, service, state, target_address, target_port,"
+	  " mapping_revision, since, quarantined_until, revision, expires_at, waited_ms)"
 	  " ON CONFLICT (address, protocol, port)"
 	  " DO UPDATE SET state = excluded.state, target_address = excluded.target_address,"
 	  " target_port = excluded.target_port, mapping_revision = excluded.mapping_revision,"
 	  " since = excluded.since, quarantined_until = excluded.quarantined_until,"
-	  " revision = excluded.revision, expires_at = excluded.expires_at"
+	  " revision = excluded.revision, expires_at = excluded.expires_at,"
+	  " waited_ms = excluded.waited_ms"
 	  /* a row never changes hands: a port is freed, then taken */
 	  " WHERE port_mappings.environment = excluded.environment" },
 	{ "put_customer",
@@ -146,6 +149,7 @@ static int send_host(PGconn *connection, const struct host *host)
 		add_number(&params, host->cpu_overcommit);
 	else
 		add_text(&params, NULL);
+	add_number(&params, host->silent_ms);
 	return execute(connection, "put_host", &params);
 }
 
@@ -272,8 +276,8 @@ const char *store_load_query(enum record_kind kind)
 	case RECORD_HOST:
 		return "SELECT id, host(address), pool, labels, version, cpu_milli, memory_bytes, gpus,"
 		       " online, mode, extract(epoch FROM status_since)::bigint,"
-		       " extract(epoch FROM mode_since)::bigint, revision, cpu_overcommit_percent"
-		       " FROM hosts"
+		       " extract(epoch FROM mode_since)::bigint, revision, cpu_overcommit_percent,"
+		       " silent_ms FROM hosts"
 		       " WHERE revision > $1 ORDER BY id";
 	case RECORD_GATEWAY:
 		return "SELECT id, addresses, version, online,"
@@ -292,7 +296,7 @@ const char *store_load_query(enum record_kind kind)
 		       " host(target_address), target_port, mapping_revision,"
 		       " extract(epoch FROM since)::bigint,"
 		       " extract(epoch FROM quarantined_until)::bigint, revision,"
-		       " extract(epoch FROM expires_at)::bigint FROM port_mappings"
+		       " extract(epoch FROM expires_at)::bigint, waited_ms FROM port_mappings"
 		       " WHERE revision > $1 ORDER BY address, protocol, port";
 	case RECORD_CUSTOMER:
 		return "SELECT id, extract(epoch FROM created_at)::bigint, revision, environments,"
@@ -356,6 +360,7 @@ static int decode_host(struct cursor *cursor, struct record **ret, struct error 
 	host->mode_since = (int64_t)next_number(cursor);
 	host->record.revision = next_number(cursor);
 	host->cpu_overcommit = (unsigned)next_number(cursor);
+	host->silent_ms = next_number(cursor);
 	*ret = &TAKE_PTR(host)->record;
 	return 0;
 }
@@ -471,6 +476,7 @@ static int decode_port(struct cursor *cursor, struct record **ret, struct error 
 	port->quarantined_until = (int64_t)next_number(cursor);
 	port->record.revision = next_number(cursor);
 	port->expires_at = (int64_t)next_number(cursor);
+	port->waited_ms = next_number(cursor);
 	*ret = &TAKE_PTR(port)->record;
 	return 0;
 }

@@ -482,7 +482,7 @@ static char *take_picture(void)
 }
 
 /* Nobody does anything any more. */
-static char *rest(void)
+static inline char *rest(void)
 {
 	char *before = take_picture();
 
@@ -612,7 +612,7 @@ static int delete_request(const void *argument, struct error *err)
 	return scheduler_delete(world.scheduler, argument, "test", on_answer, NULL, err);
 }
 
-static void delete_one(void)
+static inline void delete_one(void)
 {
 	ask(delete_request, "env-a");
 }
@@ -630,12 +630,12 @@ static int mode_request(const void *argument, struct error *err)
 				  err);
 }
 
-static void set_mode(const char *host, enum host_mode mode)
+static inline void set_mode(const char *host, enum host_mode mode)
 {
 	ask(mode_request, &(struct mode){ host, mode });
 }
 
-static int remove_request(const void *argument, struct error *err)
+static inline int remove_request(const void *argument, struct error *err)
 {
 	return scheduler_delete_host(world.scheduler, argument, true, "test", on_answer, NULL, err);
 }

@@ -53,7 +53,7 @@ static size_t audits(const char *action)
 Test(liveness, heartbeats_cost_no_commit)
 {
 	for (int i = 0; i < 20; i++) {
-		pass(WORLD_OFFLINE_MS - 1);
+		pass(WORLD_OFFLINE_MS / 2 - 1);
 		hear();
 		liveness_run(world.scheduler);
 	}
@@ -210,9 +210,12 @@ Test(liveness, it_is_due_when_the_first_may_be_missed)
 	hear();
 	liveness_run(world.scheduler);
 	cr_assert_eq(liveness_due_ms(world.scheduler), world.ms + WORLD_OFFLINE_MS / 4);
-	/* while nobody is online there is nobody to miss */
+	/* while nobody is online there is nobody to miss, once the last lease is over */
 	pass(WORLD_OFFLINE_MS);
+	cr_assert_eq(liveness_due_ms(world.scheduler), world.ms + WORLD_OFFLINE_MS / 4);
+	pass(WORLD_LEASE_MS + WORLD_MARGIN_MS - WORLD_OFFLINE_MS);
 	cr_assert_eq(liveness_due_ms(world.scheduler), 0);
+	cr_assert_eq(host_newest(host())->silent_ms, WORLD_LEASE_MS + WORLD_MARGIN_MS);
 }
 
 Test(liveness, a_new_leader_gives_everybody_the_full_time)

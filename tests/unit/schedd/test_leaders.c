@@ -1,0 +1,132 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Leaders that follow each other, each before any wait is over: what waits for a time comes to its
+ * end all the same, and no sooner than under one leader. */
+#include "tests/unit/schedd/course.h"
+
+#define STAYS_MS 3000 /* a leader: less than any wait, and more than half of the short ones */
+#define AT_MOST_MS 60000
+
+static void begin(void)
+{
+	course = (struct course){ .name = "leaders that follow each other" };
+	course.machines[0].name = "host1";
+	course.machines[1].name = "host2";
+	course.machines[2].name = "host3";
+	world_begin();
+	world_register_gateway("gw1");
+	world_settle();
+}
+
+TestSuite(leaders, .init = begin, .fini = world_end);
+
+#define change_leaders_until(condition)                                    \
+	do {                                                               \
+		uint64_t _from = world.ms;                                 \
+		for (uint64_t _led = world.ms; !(condition);) {            \
+			if (world.ms - _from > AT_MOST_MS)                 \
+				fail_to_see(#condition);                   \
+			live();                                            \
+			if (world.ms - _led >= STAYS_MS && !(condition)) { \
+				kill_leader(true);                         \
+				_led = world.ms;                           \
+			}                                                  \
+		}                                                          \
+	} while (0)
+
+static void come_up(void)
+{
+	static const struct wanted movable = { .name = "a" };
+
+	add_host(0);
+	create(&movable);
+	live_until(phase_is(PHASE_RUNNING));
+	add_host(1);
+	live();
+}
+
+static const struct host *host1(void)
+{
+	return host_newest(state_host(&world.scheduler->state, "host1"));
+}
+
+Test(leaders, a_host_that_is_gone_is_found_offline)
+{
+	add_host(0);
+	live();
+	course.machines[0].away = true;
+	change_leaders_until(!is_online(0));
+	cr_assert_gt(world.epoch, 1);
+}
+
+Test(leaders, one_that_is_there_stays_online)
+{
+	add_host(0);
+	for (int i = 0; i < 5; i++) {
+		live_for(STAYS_MS);
+		cr_assert(is_online(0));
+		cr_assert_eq(host1()->silent_ms, 0);
+		kill_leader(true);
+	}
+}
+
+Test(leaders, a_lost_host_is_given_up_once_its_lease_is_over)
+{
+	uint64_t from;
+
+	come_up();
+	from = world.ms;
+	course.machines[0].away = true;
+	change_leaders_until(phase_is(PHASE_RUNNING) && strcmp(one()->host, "host2") == 0);
+	cr_assert_geq(world.ms - from, WORLD_LEASE_MS + WORLD_MARGIN_MS);
+}
+
+/* Its lease is nearly over when it is heard of again. Nobody wrote that down, and the next leader
+ * counts on: so it must not have been given another. */
+Test(leaders, one_that_came_back_unwritten_gets_no_lease)
+{
+	struct machine *machine = &course.machines[0];
+
+	come_up();
+	machine->away = true;
+	live_until(host1()->silent_ms + WORLD_OFFLINE_MS / 2 >= WORLD_LEASE_MS + WORLD_MARGIN_MS);
+	cr_assert_str_eq(one()->host, "host1");
+	report(machine);
+	act(machine);
+	kill_leader(false);
+	live_until(strcmp(one()->host, "host2") == 0); /* never two copies: see live */
+	live_for(WORLD_LEASE_MS);
+}
+
+Test(leaders, one_that_came_back_and_was_written_gets_its_lease)
+{
+	come_up();
+	go_away(0);
+	come_back(0);
+	live();
+	cr_assert(is_online(0));
+	cr_assert_eq(host1()->silent_ms, 0);
+	live();
+	cr_assert_gt(course.machines[0].lease_until, world.ms);
+}
+
+Test(leaders, a_stop_waits_for_a_silent_gateway_no_longer)
+{
+	uint64_t from;
+
+	come_up();
+	course.gateway_away = true;
+	from = world.ms;
+	ask_for(SCHEDULER_STOP);
+	change_leaders_until(phase_is(PHASE_STOPPED));
+	cr_assert_geq(world.ms - from, 5000);
+	cr_assert_gt(world.epoch, 2);
+}
+
+Test(leaders, a_deadline_is_kept)
+{
+	come_up();
+	extend(20);
+	change_leaders_until(phase_is(PHASE_STOPPED));
+	cr_assert_geq(clock_unix_seconds(), one()->expires_at);
+	cr_assert_gt(world.epoch, 5);
+}
