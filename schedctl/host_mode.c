@@ -19,9 +19,13 @@ struct emptying {
 	struct context *context;
 	struct progress progress;
 	const char *host;
-	json_t *left; /* its environments by id; owned */
+	json_t *left;      /* its environments by id */
+	json_t *told;      /* why each was there when that was told last, by id */
+	char summary[400]; /* told last */
 	bool empty;
 };
+
+#define REASONS_MAX 8 /* told at a time: others are told as these leave */
 
 static bool can_move(json_t *environment)
 {
@@ -55,13 +59,49 @@ static void describe(const struct emptying *emptying, char *buffer, size_t size)
 		       names);
 }
 
+/* "host1: alice: waiting for …", where that is news. */
+static void tell_reason(struct emptying *emptying, const char *id, const json_t *environment)
+{
+	const char *reason = text_field(environment, "reason");
+	_cleanup_free_ char *line = NULL;
+
+	if (strcmp(reason, text_field(emptying->told, id)) == 0)
+		return;
+	line = text_format("%s: %s: %s", emptying->host, text_field(environment, "name"), reason);
+	if (!line || json_object_set_new(emptying->told, id, json_string(reason)) < 0)
+		return;
+	progress_note(&emptying->progress, line);
+}
+
+/* First of what is on its way, then of what waits for its turn or for room. What runs and cannot
+ * move was named. */
+static void tell_reasons(struct emptying *emptying)
+{
+	json_t *environment;
+	const char *id;
+	size_t n = 0;
+
+	for (int running = 0; running <= 1; running++)
+		json_object_foreach (emptying->left, id, environment) {
+			bool runs = strcmp(text_field(environment, "phase"), "running") == 0;
+
+			if (runs != running || (runs && !can_move(environment)) ||
+			    !*text_field(environment, "reason") || n++ >= REASONS_MAX)
+				continue;
+			tell_reason(emptying, id, environment);
+		}
+}
+
 static void tell(struct emptying *emptying)
 {
-	char line[400];
+	char line[sizeof(emptying->summary)];
 
 	emptying->empty = json_object_size(emptying->left) == 0;
 	describe(emptying, line, sizeof(line));
-	progress_note(&emptying->progress, line);
+	if (strcmp(line, emptying->summary) != 0)
+		progress_note(&emptying->progress, line);
+	memcpy(emptying->summary, line, sizeof(line));
+	tell_reasons(emptying);
 	if (emptying->empty)
 		client_stop(emptying->context->client);
 }
@@ -114,11 +154,12 @@ static int wait_until_empty(struct context *context, const char *host, uint64_t 
 {
 	static const struct watch_events events = { .on_snapshot = on_snapshot,
 						    .on_change = on_change };
-	struct emptying emptying = { .context = context, .host = host, .left = json_object() };
-	char line[400];
+	_cleanup_json_ json_t *left = json_object(), *told = json_object();
+	struct emptying emptying = { .context = context, .host = host, .left = left, .told = told };
+	char line[sizeof(emptying.summary)];
 	int r;
 
-	if (!emptying.left)
+	if (!left || !told)
 		return -ENOMEM;
 	r = client_watch(context->client, ENV_COLLECTION "?watch=1", &events, on_lost, &emptying,
 			 timeout_ms, err);
@@ -128,7 +169,6 @@ static int wait_until_empty(struct context *context, const char *host, uint64_t 
 		r = error_set(err, r, "timeout", NULL,
 			      "%s; it goes on without us, see schedctl host show %s", line, host);
 	}
-	json_decref(emptying.left);
 	return r;
 }
 

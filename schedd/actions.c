@@ -201,6 +201,7 @@ static int grant(struct scheduler *scheduler, struct environment_entry *entry,
 	environment = state_edit_environment(&scheduler->state, entry);
 	if (!environment)
 		return -ENOMEM;
+	drain_forget(scheduler, entry);
 	environment->power = wish->power;
 	environment->action = wish->action;
 	environment->expires_at = wish->expires_at;
@@ -267,6 +268,7 @@ static struct host *edit_host(struct scheduler *scheduler, struct host_entry *en
 int scheduler_set_mode(struct scheduler *scheduler, const char *id, enum host_mode mode,
 		       const char *actor, scheduler_done done, void *userdata, struct error *err)
 {
+	struct environment_entry *environment;
 	struct host_entry *entry;
 	struct host *host;
 	int r = await_host(scheduler, id, done, userdata, &entry, err);
@@ -278,6 +280,8 @@ int scheduler_set_mode(struct scheduler *scheduler, const char *id, enum host_mo
 		return 0;
 	host->mode = mode;
 	host->mode_since = clock_unix_seconds();
+	DL_FOREACH2(entry->environments, environment, host_next)
+	drain_forget(scheduler, environment);
 	state_audit(&scheduler->state, &entry->entry, actor, host_mode_name(mode), "%s", "");
 	scheduler_mark_host(scheduler, entry);
 	scheduler->capacity_changed = true;

@@ -62,6 +62,15 @@ static struct host_entry *next_host(const struct scheduler *scheduler,
 	return next;
 }
 
+void drain_forget(struct scheduler *scheduler, struct environment_entry *entry)
+{
+	if (!entry->no_room)
+		return;
+	free(entry->no_room);
+	entry->no_room = NULL;
+	scheduler->drain_changed = true;
+}
+
 /* Its owner reads why it stays, in the row's reason. Without memory it is said another time. */
 static void note_no_room(struct scheduler *scheduler, struct environment_entry *entry,
 			 const char *reason)

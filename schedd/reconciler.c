@@ -242,7 +242,8 @@ static int edit_environment(const struct run *run, struct environment_entry *ent
 		return -ENOMEM;
 	if (environment->phase != decision->phase)
 		environment->phase_since = run->now;
-	if (environment->action == ACTION_MOVE && decision->action != ACTION_MOVE)
+	/* What was restarted may move now; what has moved makes room for the next. */
+	if (environment->action != ACTION_NONE && decision->action == ACTION_NONE)
 		run->scheduler->drain_changed = true;
 	if (environment->assignment != decision->assignment)
 		environment->assignment_revision = state_open_revision(state);
@@ -266,9 +267,11 @@ static int release(const struct run *run, struct environment_entry *entry)
 {
 	int r = state_release(&run->scheduler->state, entry);
 
-	if (r == 0)
-		run->scheduler->capacity_changed = true;
-	return r;
+	if (r < 0)
+		return r;
+	drain_forget(run->scheduler, entry);
+	run->scheduler->capacity_changed = true;
+	return 0;
 }
 
 /* Its host, or the phase and reason of one that waits. left is the host that it leaves, NULL for

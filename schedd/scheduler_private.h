@@ -117,6 +117,8 @@ uint64_t liveness_due_ms(const struct scheduler *scheduler);
 
 /* Lets environments of draining hosts move, as many at a time as may. */
 void drain_run(struct scheduler *scheduler);
+/* What was said to keep it on its draining host may not be true any more: it is looked at anew. */
+void drain_forget(struct scheduler *scheduler, struct environment_entry *entry);
 
 /* ---- candidates.c ---- */
 

@@ -206,6 +206,25 @@ drain_is() { # HOST COUNTS
 	fleet_no_orphans
 }
 
+@test "a drain that finds no room says why, environment by environment, until there is some" {
+	local host
+	host=$(host_of one)
+	lab_schedctl host cordon "$(other "$host")"
+	run --separate-stderr lab_schedctl host drain "$host" --wait --timeout 3s
+	[ "$status" -eq 1 ]
+	[[ $stderr == *"$host: 1 left, 0 moving"* ]]
+	[[ $stderr == *"$host: one: host $host is draining: it waits for room elsewhere: "*"$(other "$host"): is draining"* ]]
+	# What it waits for is told when that changes, and not again with each change of something else.
+	lab_schedctl host uncordon "$(other "$host")"
+	run --separate-stderr lab_schedctl host drain "$host" --wait --timeout 60s
+	[ "$status" -eq 0 ]
+	[[ $stderr == *"$host: 0 left, 0 moving"* ]]
+	[ "$(sort <<<"$stderr" | uniq -d)" = '' ]
+	lab_wait 30 is_on one "$(other "$host")"
+	lab_schedctl host uncordon "$host"
+	fleet_no_orphans
+}
+
 runs_of() { # ENVIRONMENT-ID: how often its command has begun
 	wc -l <"$lab_data/shared/environments/$1/code/runs"
 }

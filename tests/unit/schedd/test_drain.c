@@ -66,7 +66,7 @@ static unsigned moving(const char *host)
 }
 
 /* The host says that it has received all and that nothing is left of what was taken from it: what
- * is still assigned runs. */
+ * is still assigned runs, or has stopped. */
 static void empty(const char *name)
 {
 	struct environment_entry *entry;
@@ -80,11 +80,12 @@ static void empty(const char *name)
 		const struct environment *row = environment_newest(entry);
 
 		if (strcmp(row->host, name) == 0 && row->assignment != ASSIGNMENT_NONE)
-			json_array_append_new(containers,
-					      json_pack("{s:s, s:I, s:s}", "environment",
-							entry->entry.id, "revision",
-							(json_int_t)row->assignment_revision,
-							"state", "creating"));
+			json_array_append_new(
+				containers,
+				json_pack("{s:s, s:I, s:s}", "environment", entry->entry.id,
+					  "revision", (json_int_t)row->assignment_revision, "state",
+					  row->assignment == ASSIGNMENT_RUNNING ? "creating"
+										: "stopped"));
 	}
 	json = json_pack("{s:I, s:I, s:{s:i, s:i}, s:O}", "epoch", (json_int_t)world.epoch,
 			 "revision", (json_int_t)world.revision, "capacity", "cpu_milli", 1,
@@ -163,6 +164,88 @@ Test(drain, without_room_elsewhere_nothing_moves_until_there_is)
 	cr_assert_null(state_environment(&world.scheduler->state, "env-a0")->no_room);
 	empty("h1");
 	cr_assert_str_eq(world_environment("env-a0")->host, "h3");
+}
+
+static const char *no_room(const char *id)
+{
+	return state_environment(&world.scheduler->state, id)->no_room;
+}
+
+/* h1 is drained, with two for which h2 has no room. */
+static void drain_without_room(void)
+{
+	hosts(2, 1000);
+	fill("h2", "other", 2, false);
+	fill("h1", "a", 2, true);
+	mode("h2", HOST_ACTIVE);
+	mode("h1", HOST_DRAINING);
+	cr_assert(no_room("env-a0") && no_room("env-a1"));
+}
+
+Test(drain, the_reason_ends_with_the_drain_and_is_found_anew_for_the_next)
+{
+	struct error err = ERROR_INIT;
+
+	drain_without_room();
+	mode("h1", HOST_ACTIVE);
+	cr_expect_null(no_room("env-a0"));
+	mode("h2", HOST_CORDONED);
+	cr_assert_eq(scheduler_set_mode(world.scheduler, "h1", HOST_DRAINING, "test", world_done,
+					NULL, &err),
+		     0);
+	cr_expect_null(no_room("env-a0"), "nobody has looked");
+	world_settle();
+	cr_expect(strstr(no_room("env-a0"), "h2: is draining"), "%s", no_room("env-a0"));
+}
+
+/* There is room by now, and it is the owner who finds it. */
+Test(drain, the_reason_ends_with_a_move_that_its_owner_asks_for)
+{
+	struct scheduler_action move = { .verb = SCHEDULER_MOVE };
+	struct error err = ERROR_INIT;
+
+	drain_without_room();
+	world_register_host("h3", 1000);
+	cr_assert_eq(
+		scheduler_act(world.scheduler, "env-a0", &move, "test", world_done, NULL, &err), 0,
+		"%s", err.message);
+	cr_expect_null(no_room("env-a0"));
+	world_settle();
+	empty("h1");
+	cr_expect_str_eq(world_environment("env-a0")->host, "h3");
+	cr_expect_null(no_room("env-a0"));
+}
+
+/* It goes on waiting, and says why. */
+Test(drain, the_reason_is_found_again_after_something_else_was_asked_for)
+{
+	struct scheduler_action extend = { .verb = SCHEDULER_EXTEND, .seconds = 3600 };
+	struct error err = ERROR_INIT;
+
+	drain_without_room();
+	cr_assert_eq(
+		scheduler_act(world.scheduler, "env-a0", &extend, "test", world_done, NULL, &err),
+		0, "%s", err.message);
+	world_settle();
+	cr_expect(no_room("env-a0"));
+}
+
+Test(drain, what_was_restarted_meanwhile_moves_after_that)
+{
+	struct scheduler_action restart = { .verb = SCHEDULER_RESTART };
+	struct error err = ERROR_INIT;
+
+	hosts(2, 4000);
+	fill("h1", "a", 1, true);
+	cr_assert_eq(
+		scheduler_act(world.scheduler, "env-a0", &restart, "test", world_done, NULL, &err),
+		0);
+	world_settle();
+	mode("h2", HOST_ACTIVE);
+	mode("h1", HOST_DRAINING);
+	cr_assert_eq(world_environment("env-a0")->action, ACTION_RESTART);
+	empty("h1");
+	cr_expect_eq(world_environment("env-a0")->action, ACTION_MOVE);
 }
 
 Test(drain, what_is_stopped_leaves_without_room)
