@@ -170,7 +170,8 @@ static void check_gateway(struct doctor *doctor, const json_t *gateway)
 	else if (json_array_size(failed) > 0)
 		find(doctor, "error", subject,
 		     "see schedctl gateway show, and gatewayd's log there",
-		     "%zu mappings could not be applied: %s", json_array_size(failed),
+		     "%zu %s could not be applied: %s", json_array_size(failed),
+		     json_array_size(failed) == 1 ? "mapping" : "mappings",
 		     text_field(json_array_get(failed, 0), "reason"));
 	else
 		good(doctor, subject, "online, %" PRIu64 " mappings",

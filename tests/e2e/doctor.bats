@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 # shellcheck disable=SC2317,SC2154 # bats calls the tests; variables come from the lab
 # What schedctl doctor finds, and what it says to do, with each thing really broken: PostgreSQL and gatewayd that are
-# stopped, a pool without ports, tokens that open nothing, a clock that is off.
+# stopped, a pool without ports, a port that the gateway needs itself, tokens that open nothing, a clock that is off.
 
 bats_require_minimum_version 1.5.0
 load fleet
@@ -14,9 +14,13 @@ setup_file() {
 	lab_postgres
 	"$BUILD_DIR/schedd/schedd" --bootstrap --bootstrap-file "$lab_dir/tokens/admin" --database "$lab_database" \
 		--port-addresses "$lab_public" >>"$lab_dir/log/bootstrap" 2>&1
+	TOKEN=$lab_dir/tokens/admin start_schedd
+}
+
+start_schedd() {
 	lab_start schedd gateway "$BUILD_DIR/schedd/schedd" --database "$lab_database" --listen 127.0.0.1:8000 \
 		--socket "$lab_dir/schedd.sock" --port-addresses "$lab_public" --port-range 30001-30003 --offline-after 4s
-	TOKEN=$lab_dir/tokens/admin lab_wait 30 ctl host list
+	lab_wait 30 ctl host list
 }
 
 teardown_file() {
@@ -181,4 +185,67 @@ start_gatewayd() {
 		-3600 behind
 		2
 	END
+}
+
+# Host h1 speaks as its agentd would: METHOD PATH [CURL-OPTION...]
+host_says() {
+	local method=$1 path=$2
+	shift 2
+	lab_exec gateway curl -s -X "$method" "http://127.0.0.1:8000$path" "$@" \
+		-H @<(printf 'Authorization: Bearer %s\n' "$(cat "$lab_dir/tokens/admin")")
+}
+
+# Its container of an environment answers at this port of the host: NAME PORT. Once it is assigned.
+host_has_ready() {
+	local id epoch revision
+	id=$(ctl -o json env show "$1" | jq -r .id)
+	host_says POST /v1/hosts -o /dev/null -d '{"name":"h1","address":"10.0.1.2","pool":"default","labels":{},
+		"version":"1","capacity":{"cpu_milli":1000,"memory_bytes":1073741824,"gpus":[]}}'
+	# The stream goes on: its beginning is enough.
+	host_says GET '/v1/hosts/h1/desired?watch=1' -m 1 >"$lab_dir/desired" || true
+	grep -q "\"$id\"" "$lab_dir/desired" || return 1
+	read -r epoch revision < <(jq -r 'select(.type == "synced") | "\(.epoch) \(.revision)"' "$lab_dir/desired")
+	host_says POST /v1/hosts/h1/status -f -o /dev/null -d "{\"epoch\":$epoch,\"revision\":$revision,
+		\"capacity\":{\"cpu_milli\":1000,\"memory_bytes\":1073741824,\"gpus\":[]},
+		\"containers\":[{\"environment\":\"$id\",\"revision\":$revision,\"state\":\"ready\",
+			\"services\":[{\"service\":\"ssh\",\"address\":\"10.0.1.2\",\"port\":$2}]}]}"
+}
+
+port_is() { # PORT STATE
+	[ "$(ctl -o json port list | jq -r --argjson port "$1" '.items[] | select(.port == $port) | .state')" = "$2" ]
+}
+
+could_not() { # COUNT: so many mappings could not be applied, as the gateway reports
+	[ "$(ctl -o json gateway show gw1 | jq '.failed | length')" = "$1" ]
+}
+
+@test "a mapping that the gateway could not apply, until it can" {
+	local port
+	port=$(ctl -o json env show first | jq '.ports[0].port')
+	lab_start squatter gateway tests/helpers/port-peer serve "$port"
+	lab_wait 20 host_has_ready first 40022
+	lab_wait 20 could_not 1
+	doctor error "gateway gw1" "1 mapping could not be applied: the gateway itself listens there" \
+		"see schedctl gateway show, and gatewayd's log there"
+	lab_stop squatter
+	lab_wait 30 could_not 0
+	doctor ok "gateway gw1" "online, 1 mappings" ""
+}
+
+@test "a port that waits for a minute to be withdrawn, until its gateway is back" {
+	local port
+	port=$(ctl -o json env show first | jq '.ports[0].port')
+	lab_stop gatewayd KILL
+	lab_wait 20 gateway_is offline
+	ctl env delete first
+	lab_wait 20 port_is "$port" withdrawing
+	run ! grep "to be withdrawn" < <(ctl doctor)
+	# A minute passes, as the row says.
+	lab_stop schedd KILL
+	fleet_sql "UPDATE port_mappings SET since = since - interval '61 seconds' WHERE port = $port"
+	start_schedd
+	doctor warning ports "1 port waits to be withdrawn for more than a minute" "bring the gateway back that has not confirmed"
+	start_gatewayd
+	lab_wait 20 port_is "$port" quarantined
+	run ! grep "to be withdrawn" < <(ctl doctor)
 }
