@@ -90,12 +90,17 @@ static const char *reason_of(int status)
 }
 
 /* evhttp may have asked for the body with 100 Continue just now. Nothing else can be unsent: it
- * reads no request before the answer to the one before is written. */
-static void withdraw_continue(struct evbuffer *output)
+ * reads no request before the answer to the one before is written. Of a bare socket libevent keeps
+ * the output frozen; with TLS it must not be, or what is written stays in it, to be written again.
+ */
+static void withdraw_continue(struct http_connection *connection)
 {
+	struct evbuffer *output = bufferevent_get_output(connection->bev);
+
 	evbuffer_unfreeze(output, 1);
 	evbuffer_drain(output, evbuffer_get_length(output));
-	evbuffer_freeze(output, 1);
+	if (!connection->tls)
+		evbuffer_freeze(output, 1);
 }
 
 /* Answers status and ends the connection, whatever evhttp was waiting for on it. */
@@ -118,7 +123,7 @@ static void refuse(struct http_connection *connection, int status, const struct 
 	connection->reading = false;
 	bufferevent_setcb(connection->bev, refusal_drain, refusal_written, refusal_event, refusal);
 	refusal_drain(connection->bev, NULL);
-	withdraw_continue(output);
+	withdraw_continue(connection);
 	evbuffer_add_printf(output,
 			    "HTTP/1.1 %d %s\r\nContent-Type: application/json\r\n"
 			    "Content-Length: %zu\r\nConnection: close\r\n\r\n%s",
