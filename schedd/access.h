@@ -32,7 +32,7 @@ struct caller {
 	enum access access;                  /* to this route */
 	char subject[FOLLOWER_NAME_MAX + 1]; /* the customer, host or gateway; "" for an admin */
 	char token[TOKEN_ID_MAX + 1];        /* "" for a user of the Unix socket */
-	char actor[64];                      /* for the audit: "customer/alice" */
+	char actor[ACTOR_MAX + 1];           /* for the audit: "customer/alice" */
 	int64_t expires_at;                  /* 0: never */
 };
 

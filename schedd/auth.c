@@ -135,7 +135,7 @@ static int from_token(struct auth *auth, const char *text, struct caller *ret, s
 	*ret = (struct caller){ .role = token->role, .expires_at = token->expires_at };
 	(void)snprintf(ret->subject, sizeof(ret->subject), "%s", token->subject);
 	(void)snprintf(ret->token, sizeof(ret->token), "%s", token->id);
-	(void)snprintf(ret->actor, sizeof(ret->actor), "%s/%.*s", role_name(token->role), 54,
+	(void)snprintf(ret->actor, sizeof(ret->actor), "%s/%s", role_name(token->role),
 		       token->role == ROLE_ADMIN ? token->name : token->subject);
 	return 0;
 }

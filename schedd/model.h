@@ -189,6 +189,9 @@ enum role {
 	ROLE_INVALID = -1,
 };
 
+/* "customer/alice": a role and a name, whole, as nobody may pass for another. */
+#define ACTOR_MAX (8 + 1 + FOLLOWER_NAME_MAX)
+
 #define TOKEN_ID_MAX 20 /* "tok-" and random text */
 #define TOKEN_NAME_MAX 63
 #define TOKEN_HASH_SIZE 32 /* SHA-256 */
@@ -201,7 +204,7 @@ struct token {
 	enum role role;
 	char subject[FOLLOWER_NAME_MAX + 1]; /* the customer, host or gateway; "" for an admin */
 	unsigned char hash[TOKEN_HASH_SIZE];
-	char created_by[64];
+	char created_by[ACTOR_MAX + 1];
 	int64_t created_at;
 	int64_t expires_at;   /* 0: never */
 	int64_t last_used_at; /* 0: not yet; see TOKEN_USE_SECONDS for how exact */
@@ -217,7 +220,7 @@ struct key {
 	char id[KEY_ID_MAX + 1]; /* a hash of who asked and of the key */
 	unsigned char fingerprint[KEY_FINGERPRINT_SIZE];
 	char subject[RECORD_ID_MAX];
-	char caller[64]; /* "customer/alice"; "": not known, of before that was written down */
+	char caller[ACTOR_MAX + 1]; /* "": not known, of before that was written down */
 	int64_t created_at;
 };
 

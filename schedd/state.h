@@ -74,7 +74,7 @@ struct key_entry {
 
 /* A caller that has keys, of which there is at least one. */
 struct key_holder {
-	char caller[64];
+	char caller[ACTOR_MAX + 1];
 	unsigned n;
 	struct key_entry *keys; /* the oldest first; list */
 	UT_hash_handle hh;
@@ -119,7 +119,7 @@ struct audit {
 	enum record_kind kind;
 	char customer[CUSTOMER_NAME_MAX + 1]; /* whose it is; "": nobody's */
 	char id[RECORD_ID_MAX];
-	char actor[64];
+	char actor[ACTOR_MAX + 1];
 	const char *action; /* static */
 	char message[REASON_MAX];
 };

@@ -79,6 +79,20 @@ sql() {
 	done
 }
 
+@test "callers whose long names differ in the last letter share no key" {
+	local long i made
+	long=$(head -c 62 /dev/zero | tr '\0' n)
+	for i in a b; do
+		ctl customer create "$long$i"
+		ctl token create "long-$i" --role customer --subject "$long$i" --save "$lab_dir/roles/$i"
+	done
+	made=$(as a POST /v1/environments -H 'Idempotency-Key: long' -f -d "$(environment long)" | jq -r .id)
+	as b POST /v1/environments -H 'Idempotency-Key: long' -f -d "$(environment long)" >"$lab_dir/answer"
+	[ "$(jq -r .id "$lab_dir/answer")" != "$made" ]
+	[ "$(jq -r .customer "$lab_dir/answer")" = "${long}b" ]
+	[ "$(sql "SELECT actor FROM events WHERE subject = '$made' AND action = 'create'")" = "customer/${long}a" ]
+}
+
 @test "a request that failed leaves no key" {
 	run keyed two demo -w ' %{http_code}'
 	[[ $output == *'"conflict"'*' 409' ]]
