@@ -358,10 +358,11 @@ static struct http_connection *follow(struct http_server *server, struct event_b
 	return connection;
 }
 
+/* With CLOSE_ON_FREE, as evhttp may close the socket while libevent still watches it. */
 static struct bufferevent *connection_accepted(struct event_base *base, void *userdata)
 {
 	struct http_connection *connection =
-		follow(userdata, base, bufferevent_socket_new(base, -1, 0));
+		follow(userdata, base, bufferevent_socket_new(base, -1, BEV_OPT_CLOSE_ON_FREE));
 
 	return connection ? connection->bev : NULL;
 }

@@ -24,6 +24,8 @@
 
 static struct event_base *base;
 static struct http_server *server;
+static struct http_request *pending;
+static unsigned complaints;
 static char path[64], large[LARGE];
 
 static void on_large(struct http_request *request, void *userdata)
@@ -40,9 +42,15 @@ static void on_small(struct http_request *request, void *userdata)
 	http_reply_buffer(request, 204, NULL, NULL);
 }
 
+static void on_late(struct http_request *request, void *userdata)
+{
+	pending = request;
+}
+
 static void start(void)
 {
 	static const struct http_route routes[] = { { HTTP_GET, "/large", on_large },
+						    { HTTP_GET, "/late", on_late },
 						    { HTTP_GET, "/small", on_small },
 						    { HTTP_POST, "/small", on_small } };
 	const struct http_limits limits = { .connections = CONNECTIONS, .body_bytes = BODY };
@@ -153,6 +161,34 @@ Test(http_connections, one_that_was_answered_makes_room)
 	for (size_t i = 0; i < ARRAY_SIZE(others); i++)
 		close(others[i]);
 	close(answered);
+}
+
+static bool has_pending(uint64_t n)
+{
+	return pending;
+}
+
+static void complain(int severity, const char *message)
+{
+	complaints++;
+}
+
+/* libevent says so where a socket is closed that it still watches, and by then its number may be
+ * another's. */
+Test(http_connections, one_that_ends_with_its_answer_is_closed_in_order)
+{
+	int client = dial();
+	char answer[4096] = "";
+
+	event_set_log_callback(complain);
+	ask(client, "GET /late HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+	turn_until(has_pending, 1);
+	http_reply_buffer(pending, 204, NULL, NULL);
+	cr_assert_lt(read_some(client, answer, sizeof(answer) - 1), sizeof(answer) - 1);
+	cr_expect_eq(strncmp(answer, "HTTP/1.1 204 ", strlen("HTTP/1.1 204 ")), 0, "%s", answer);
+	cr_expect_eq(complaints, 0u);
+	event_set_log_callback(NULL);
+	close(client);
 }
 
 /* evhttp reads no body there: it would be the next request, that somebody between us and the client
