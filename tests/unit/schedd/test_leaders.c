@@ -130,3 +130,54 @@ Test(leaders, a_deadline_is_kept)
 	cr_assert_geq(clock_unix_seconds(), one()->expires_at);
 	cr_assert_gt(world.epoch, 5);
 }
+
+/* ---- at random ---- */
+
+static uint64_t random_state;
+
+static bool one_in(unsigned n)
+{
+	random_state ^= random_state << 13;
+	random_state ^= random_state >> 7;
+	random_state ^= random_state << 17;
+	return random_state % n == 0;
+}
+
+/* Hosts come and go, and leaders die at any commit, whether it happened or not: more often when a
+ * host has just come back, which then may not stay. */
+static void live_at_random(bool back[HOSTS])
+{
+	bool any_back = false;
+
+	for (size_t i = 0; i < HOSTS; i++) {
+		struct machine *machine = &course.machines[i];
+		bool changes = one_in(back[i] ? 2 : 60);
+
+		back[i] = changes && machine->away;
+		machine->away ^= changes;
+		any_back |= back[i];
+	}
+	course.plan.at = one_in(any_back ? 2 : 30) ? course.commits + 1 : 0;
+	course.plan.happened = one_in(2);
+	live();
+}
+
+Test(leaders, never_two_copies_whoever_leads)
+{
+	char last[RECORD_ID_MAX] = "";
+	bool back[HOSTS] = { false };
+	unsigned moves = 0;
+
+	come_up();
+	add_host(2);
+	random_state = 0x9e3779b97f4a7c15;
+	for (int i = 0; i < 40000; i++) {
+		live_at_random(back); /* which looks for copies */
+		if (!one()->host[0] || strcmp(one()->host, last) == 0)
+			continue;
+		(void)snprintf(last, sizeof(last), "%s", one()->host);
+		moves++;
+	}
+	cr_assert_gt(moves, 100, "it moved %u times only", moves);
+	cr_assert_gt(world.epoch, 100);
+}
