@@ -135,12 +135,17 @@ Test(leaders, a_deadline_is_kept)
 
 static uint64_t random_state;
 
-static bool one_in(unsigned n)
+static uint64_t next(uint64_t below)
 {
 	random_state ^= random_state << 13;
 	random_state ^= random_state >> 7;
 	random_state ^= random_state << 17;
-	return random_state % n == 0;
+	return random_state % below;
+}
+
+static bool one_in(uint64_t n)
+{
+	return next(n) == 0;
 }
 
 /* Hosts come and go, and leaders die at any commit, whether it happened or not: more often when a
@@ -180,4 +185,47 @@ Test(leaders, never_two_copies_whoever_leads)
 	}
 	cr_assert_gt(moves, 100, "it moved %u times only", moves);
 	cr_assert_gt(world.epoch, 100);
+}
+
+static void change_anything(void)
+{
+	static const enum scheduler_verb verbs[] = { SCHEDULER_START, SCHEDULER_STOP,
+						     SCHEDULER_RESTART };
+	struct scheduler_action asked = { .verb = verbs[next(ARRAY_SIZE(verbs))] };
+	struct error err = ERROR_INIT;
+
+	if (one_in(15))
+		course.mood = (enum mood)next(RE_POINTED + 1);
+	if (one_in(60))
+		course.gateway_away = !course.gateway_away;
+	if (one_in(30))
+		course.gateway_slow = !course.gateway_slow;
+	if (one_in(40) &&
+	    scheduler_act(world.scheduler, one()->origin->id, &asked, "test", NULL, NULL, &err) < 0)
+		cr_log_info("%s", err.message);
+}
+
+/* What is decided of a report's news alone is what a look at everything decides. A look may find
+ * only what has a time to be looked at, and how long a port has waited. */
+Test(leaders, news_are_enough)
+{
+	bool back[HOSTS] = { false };
+
+	come_up();
+	add_host(2);
+	random_state = 0x9e3779b97f4a7c15;
+	for (int i = 0; i < 20000; i++) {
+		const struct environment_entry *entry;
+
+		change_anything();
+		live_at_random(back);
+		entry = state_environment(&world.scheduler->state, one()->origin->id);
+		if (entry->recheck_ms == 0) {
+			state_mark_all(&world.scheduler->state);
+			world_turn();
+			cr_assert_null(entry->entry.flight, "round %d: %s", i,
+				       environment_newest(entry)->reason);
+		}
+		turn();
+	}
 }
