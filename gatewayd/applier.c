@@ -224,6 +224,16 @@ static void forget_others(struct applier *applier, bool all)
 	ledger_settle(applier->ledger);
 }
 
+/* A start takes over what is there, so that it makes no transaction where nothing else differs; a
+ * comparison in full takes the maps of nobody away. */
+static void note_shrinking(struct applier *applier)
+{
+	if (applier->why == RESYNC_START)
+		applier->shrink = PLAN_SHRINK | PLAN_KEEP_MAPS;
+	else if (applier->why == RESYNC_AUDIT)
+		applier->shrink = PLAN_SHRINK;
+}
+
 int applier_read(struct applier *applier,
 		 bool (*adopt)(const struct dump_element *element, void *userdata), void *userdata,
 		 struct error *err)
@@ -255,7 +265,7 @@ int applier_read(struct applier *applier,
 		return error_set(err, r, "kernel", NULL, "cannot read the table back: %s",
 				 strerror(-r));
 	applier->current = true;
-	applier->shrink |= applier->why == RESYNC_START || applier->why == RESYNC_AUDIT;
+	note_shrinking(applier);
 	return 0;
 }
 
@@ -358,7 +368,7 @@ static void note_committed(struct applier *applier, const struct attempt *attemp
 	ret->n_changes += attempt->plan.n_changes;
 	ret->restructured |= attempt->plan.steps != 0 && !attempt->plan.only_shrinks;
 	plan_done(&attempt->plan, &applier->shape, applier->ledger, &applier->structure);
-	applier->shrink = false;
+	applier->shrink = 0;
 	/* From here on we know by our own receipts, whoever else changes other tables. */
 	applier->generation = 0;
 }
@@ -524,7 +534,7 @@ static enum verdict judge(struct applier *applier, struct attempt *attempt,
 
 static unsigned ways_of(const struct applier *applier)
 {
-	unsigned ways = applier->shrink ? PLAN_SHRINK : 0;
+	unsigned ways = applier->shrink;
 
 	if (applier->ledger->n_dirty >= FILL_FIRST_MIN)
 		ways |= PLAN_FILL_FIRST;
@@ -548,7 +558,7 @@ static enum verdict run_once(struct applier *applier, struct attempt *attempt,
 	}
 	if (plan_is_empty(&attempt->plan)) {
 		ledger_settle(applier->ledger);
-		applier->shrink = false;
+		applier->shrink = 0;
 		return VERDICT_DONE;
 	}
 	if (applier->hooks.on_plan)

@@ -80,7 +80,7 @@ struct applier {
 			 */
 	bool current;   /* structure and the ledger's installed side are what the kernel has */
 	enum resync_reason why; /* where not current */
-	bool shrink;            /* the next plan takes away sets that nobody uses */
+	unsigned shrink; /* the ways in which the next plan takes away sets that nobody uses */
 	struct structure structure;
 	uint32_t generation; /* the plan rests on the dump of this one; 0: on our own commits */
 	struct applier_stats stats;

@@ -15,13 +15,21 @@ void structure_clear(struct structure *structure)
 	memset(structure, 0, sizeof(*structure));
 }
 
+/* Of the sets that are there, those that stay whether they are needed or not. */
+static shape_sets kept_sets(const struct shape *shape, shape_sets there, unsigned ways)
+{
+	if (!(ways & PLAN_SHRINK))
+		return there;
+	return ways & PLAN_KEEP_MAPS ? there & shape_sets_of_all_mappings(shape) : 0;
+}
+
 static void plan_structure(const struct structure *actual, shape_sets needed, unsigned ways,
 			   struct plan *plan)
 {
 	shape_sets there = actual->table && !actual->stale ? actual->sets : 0;
 	unsigned counted = there ? actual->counters : 0;
 
-	plan->sets = ways & PLAN_SHRINK ? needed : needed | there;
+	plan->sets = needed | kept_sets(plan->shape, there, ways);
 	plan->add_sets = plan->sets & ~there;
 	plan->drop_sets = there & ~plan->sets;
 	plan->add_counters = shape_counters(plan->sets) & ~counted;

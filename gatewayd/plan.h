@@ -69,6 +69,8 @@ enum plan_way {
 	/* Sets that nobody uses any more, and the rules that ask them, are taken away. Otherwise
 	 * they are kept for the next who does. */
 	PLAN_SHRINK = 1 << 1,
+	/* … but not the maps of mappings, which change nothing by being empty. */
+	PLAN_KEEP_MAPS = 1 << 2,
 };
 
 /* Makes the plan for all that is dirty. A set that is used for the first time comes in the same

@@ -173,6 +173,12 @@ shape_sets shape_sets_of_mappings(const struct shape *shape, int family)
 	return SHAPE_BIT(shape_set_of_family(SHAPE_MAPPING4, family));
 }
 
+shape_sets shape_sets_of_all_mappings(const struct shape *shape)
+{
+	return shape_sets_of_mappings(shape, AF_INET) | shape_sets_of_mappings(shape, AF_INET6) |
+	       SHAPE_BIT(SHAPE_EXPIRING4) | SHAPE_BIT(SHAPE_EXPIRING6);
+}
+
 shape_sets shape_sets_always(const struct shape *shape)
 {
 	shape_sets always = 0;

@@ -121,6 +121,8 @@ shape_sets shape_sets_always(const struct shape *shape);
 /* The maps for the mappings of a family that do not end. Shards come and go together, so that the
  * rules are not made anew for each. */
 shape_sets shape_sets_of_mappings(const struct shape *shape, int family);
+/* The maps of both families, for mappings that end, too. */
+shape_sets shape_sets_of_all_mappings(const struct shape *shape);
 
 /* "mapping4", …; the set of a name, SHAPE_SET_INVALID for any other. */
 const char *shape_set_name(enum shape_set set);

@@ -131,7 +131,7 @@ sql() {
 @test "what has gone is not made anew by a repeat" {
 	keyed gone short-lived -f -o /dev/null
 	call DELETE /v1/environments/short-lived -f -o /dev/null
-	lab_wait 5 is_gone short-lived
+	lab_wait 20 is_gone short-lived
 	[ "$(keyed gone short-lived -f | jq -c 'del(.id)')" = '{"phase":"deleted"}' ]
 	call POST /v1/tokens -H 'Idempotency-Key: gone-t' -f -o /dev/null -d '{"name":"gone-t","role":"admin"}'
 	call DELETE /v1/tokens/gone-t -f -o /dev/null

@@ -251,6 +251,8 @@ Test(plan, a_family_has_its_map_while_it_has_mappings)
 	ledger_undesire(&ledger, find(&ledger, P6));
 	make(&actual, 0);
 	cr_assert_eq(plan.steps, 0, "somebody may use it again");
+	make(&actual, PLAN_SHRINK | PLAN_KEEP_MAPS);
+	cr_assert_eq(plan.steps, 0, "a start");
 	make(&actual, PLAN_SHRINK);
 	cr_assert_eq(plan.drop_sets, SHAPE_BIT(SHAPE_MAPPING6));
 	cr_assert(plan.only_shrinks);
@@ -264,6 +266,18 @@ Test(plan, a_family_has_its_map_while_it_has_mappings)
 	plan_done(&plan, &shape, &ledger, &actual);
 	make(&actual, PLAN_SHRINK);
 	cr_assert(plan_is_empty(&plan));
+}
+
+Test(plan, a_start_takes_away_what_nobody_uses_but_maps)
+{
+	struct structure actual = whole;
+
+	actual.sets |= EXPIRING4 | SHAPE_BIT(SHAPE_GUARDED4);
+	make(&actual, PLAN_SHRINK | PLAN_KEEP_MAPS);
+	cr_assert_eq(plan.drop_sets, SHAPE_BIT(SHAPE_GUARDED4));
+	cr_assert(plan.only_shrinks);
+	plan_done(&plan, &shape, &ledger, &actual);
+	cr_assert_eq(actual.sets, MAPS | EXPIRING4);
 }
 
 Test(plan, a_mapping_moves_where_its_end_comes)
