@@ -233,6 +233,18 @@ lab_end_processes() { # SIGNAL
 	return 0
 }
 
+# A test that failed may have left something standing still: it would hear nothing but SIGKILL, and the
+# processes of a database outlive their parent then.
+lab_resume_processes() {
+	local pid start name
+	while read -r pid start name; do
+		# shellcheck disable=SC2046 # into words
+		[ "$(lab_start_time "$pid")" = "$start" ] &&
+			kill -CONT "$pid" $(cat "/proc/$pid/task/$pid/children") 2>/dev/null
+	done <"$lab_dir/pids"
+	return 0
+}
+
 lab_processes_gone() {
 	local pid start name
 	while read -r pid start name; do
@@ -298,6 +310,7 @@ lab_remove() {
 	local namespace
 	[ -d "$lab_dir" ] || [ -d "$lab_data" ] || return 0
 	touch "$lab_dir/pids" "$lab_dir/namespaces" 2>/dev/null
+	lab_resume_processes
 	local name
 	for name in agentd-host1 agentd-host2 gatewayd schedd; do
 		lab_stop "$name"

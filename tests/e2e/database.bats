@@ -350,3 +350,21 @@ waits_for_lock() { # N: sessions
 	[ "$(sql "SELECT count(DISTINCT subject), count(*), count(DISTINCT revision) FROM events
 		WHERE action = 'revoke' AND message LIKE 'token many-%: its customer was deleted'")" = "$n|$n|1" ]
 }
+
+gone() { # PID...
+	local pid
+	for pid; do
+		[ ! -e "/proc/$pid" ] || return 1
+	done
+}
+
+@test "a database that a test left standing still goes with the lab" {
+	local pid processes
+	pid=$(lab_pid postgres)
+	# shellcheck disable=SC2207 # into words
+	processes=("$pid" $(cat "/proc/$pid/task/$pid/children"))
+	[ "${#processes[@]}" -gt 3 ]
+	kill -STOP "${processes[@]}"
+	lab_down
+	lab_wait 20 gone "${processes[@]}"
+}
