@@ -7,8 +7,6 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <pthread.h>
-#include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
@@ -17,6 +15,7 @@
 #include "agentd/remove_tree.h"
 #include "lib/log.h"
 #include "lib/random.h"
+#include "lib/thread.h"
 
 #define STOPPED_MARK ".stopped"
 
@@ -99,22 +98,6 @@ static void wake_janitor(struct volumes *volumes)
 	pthread_mutex_unlock(&volumes->mutex);
 }
 
-/* Signals belong to the loop's thread. */
-static int start_janitor(struct volumes *volumes)
-{
-	sigset_t all, old;
-	int r;
-
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &old);
-	r = pthread_create(&volumes->janitor, NULL, janitor, volumes);
-	pthread_sigmask(SIG_SETMASK, &old, NULL);
-	if (r != 0)
-		return -r;
-	volumes->started = true;
-	return 0;
-}
-
 static int open_or_make(int dir, const char *name, mode_t mode)
 {
 	int fd;
@@ -173,9 +156,10 @@ int volumes_new(struct volumes **ret, const char *data_dir, const char *shared_d
 	if (r < 0)
 		return error_set(err, r, "invalid", "data-dir", "data-dir '%s': %s", data_dir,
 				 strerror(-r));
-	r = start_janitor(volumes);
+	r = thread_start(&volumes->janitor, janitor, volumes);
 	if (r < 0)
 		return r;
+	volumes->started = true;
 	*ret = TAKE_PTR(volumes);
 	return 0;
 }

@@ -3,12 +3,12 @@
 #include "gatewayd/fastpath.h"
 
 #include <errno.h>
-#include <signal.h>
 #include <string.h>
 
 #include "gatewayd/dry_run.h"
 #include "gatewayd/netlink.h"
 #include "gatewayd/transact.h"
+#include "lib/thread.h"
 
 enum fastpath_mode fastpath_mode_parse(const char *name)
 {
@@ -62,16 +62,10 @@ static void *ask(void *userdata)
 
 void fastpath_ask(struct fastpath_question *ret, enum fastpath_mode mode)
 {
-	sigset_t all, before;
-
 	*ret = (struct fastpath_question){ .mode = mode, .reason = ERROR_INIT };
 	if (mode == FASTPATH_OFF)
 		return;
-	/* Signals are for the event loop. */
-	(void)sigfillset(&all);
-	(void)pthread_sigmask(SIG_SETMASK, &all, &before);
-	ret->asked = pthread_create(&ret->thread, NULL, ask, ret) == 0;
-	(void)pthread_sigmask(SIG_SETMASK, &before, NULL);
+	ret->asked = thread_start(&ret->thread, ask, ret) == 0;
 	if (!ret->asked)
 		(void)ask(ret);
 }

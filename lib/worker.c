@@ -6,9 +6,9 @@
 
 #include <errno.h>
 #include <event2/event_struct.h>
-#include <pthread.h>
-#include <signal.h>
 #include <sys/eventfd.h>
+
+#include "lib/thread.h"
 
 struct worker {
 	int done_fd; /* the thread says that it is through */
@@ -66,22 +66,6 @@ static void on_done(evutil_socket_t fd, short what, void *userdata)
 	worker->on_done(result, worker->userdata);
 }
 
-/* Signals are the loop's: the thread takes none. */
-static int start_thread(struct worker *worker)
-{
-	sigset_t all, before;
-	int r;
-
-	(void)sigfillset(&all);
-	r = pthread_sigmask(SIG_SETMASK, &all, &before);
-	if (r != 0)
-		return -r;
-	r = pthread_create(&worker->thread, NULL, run, worker);
-	(void)pthread_sigmask(SIG_SETMASK, &before, NULL);
-	worker->started = r == 0;
-	return -r;
-}
-
 int worker_new(struct worker **ret, struct event_base *base)
 {
 	_cleanup_(cleanup_worker) struct worker *worker = calloc(1, sizeof(*worker));
@@ -99,9 +83,10 @@ int worker_new(struct worker **ret, struct event_base *base)
 	    event_add(&worker->done, NULL) < 0)
 		return -ENOMEM;
 	worker->watching = true;
-	r = start_thread(worker);
+	r = thread_start(&worker->thread, run, worker);
 	if (r < 0)
 		return r;
+	worker->started = true;
 	*ret = TAKE_PTR(worker);
 	return 0;
 }

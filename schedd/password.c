@@ -5,12 +5,12 @@
 #include <crypt.h>
 #include <errno.h>
 #include <event2/event_struct.h>
-#include <pthread.h>
-#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/queue.h>
+
+#include "lib/thread.h"
 
 #define QUEUE_MAX 10000
 /* yescrypt in its smallest form (N = 128, r = 1): some 50 microseconds. A generated password has
@@ -129,19 +129,6 @@ static void on_finished(evutil_socket_t fd, short what, void *userdata)
 	}
 }
 
-/* Signals are the event loop's. */
-static int start_thread(struct password_hasher *hasher)
-{
-	sigset_t all, before;
-	int r;
-
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &before);
-	r = pthread_create(&hasher->thread, NULL, work, hasher);
-	pthread_sigmask(SIG_SETMASK, &before, NULL);
-	return -r;
-}
-
 int password_hasher_new(struct password_hasher **ret, struct event_base *base)
 {
 	struct password_hasher *hasher = calloc(1, sizeof(*hasher));
@@ -154,7 +141,7 @@ int password_hasher_new(struct password_hasher **ret, struct event_base *base)
 	pthread_mutex_init(&hasher->mutex, NULL);
 	pthread_cond_init(&hasher->wanted, NULL);
 	hasher->eventfd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	r = hasher->eventfd < 0 ? -errno : start_thread(hasher);
+	r = hasher->eventfd < 0 ? -errno : thread_start(&hasher->thread, work, hasher);
 	if (r < 0) {
 		if (hasher->eventfd >= 0)
 			close(hasher->eventfd);

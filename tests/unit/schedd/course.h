@@ -640,6 +640,18 @@ static inline int remove_request(const void *argument, struct error *err)
 	return scheduler_delete_host(world.scheduler, argument, true, "test", on_answer, NULL, err);
 }
 
+/* A world with a gateway, and machines that are no hosts yet. */
+static void course_begin(const char *name, struct plan plan)
+{
+	course = (struct course){ .name = name, .plan = plan };
+	course.machines[0].name = "host1";
+	course.machines[1].name = "host2";
+	course.machines[2].name = "host3";
+	world_begin();
+	world_register_gateway("gw1");
+	world_settle();
+}
+
 static void add_host(unsigned i)
 {
 	struct machine *machine = &course.machines[i];

@@ -473,13 +473,7 @@ static char *live_once(size_t i, struct plan plan, unsigned *ret_commits)
 {
 	char *end;
 
-	course = (struct course){ .name = lives[i].name, .plan = plan };
-	course.machines[0].name = "host1";
-	course.machines[1].name = "host2";
-	course.machines[2].name = "host3";
-	world_begin();
-	world_register_gateway("gw1");
-	world_settle();
+	course_begin(lives[i].name, plan);
 	lives[i].live();
 	*ret_commits = course.commits;
 	end = rest();

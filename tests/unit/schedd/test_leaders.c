@@ -8,13 +8,7 @@
 
 static void begin(void)
 {
-	course = (struct course){ .name = "leaders that follow each other" };
-	course.machines[0].name = "host1";
-	course.machines[1].name = "host2";
-	course.machines[2].name = "host3";
-	world_begin();
-	world_register_gateway("gw1");
-	world_settle();
+	course_begin("leaders that follow each other", (struct plan){ 0 });
 }
 
 TestSuite(leaders, .init = begin, .fini = world_end);
