@@ -122,6 +122,10 @@ waits_for_lock() { # N: sessions
 	for id in one two; do call DELETE "/v1/environments/$id" -f >/dev/null; done
 }
 
+active() { # REQUESTS
+	call GET /metrics | grep -qx "portico_sched_http_requests_active $1"
+}
+
 # What is asked for while a commit waits for us goes into one batch, the next.
 @test "a host that shrinks while places on it are on their way says so, and they are looked at anew" {
 	local id answers=()
@@ -131,9 +135,9 @@ waits_for_lock() { # N: sessions
 	call POST /v1/customers -f -d '{"name":"slow"}' -o /dev/null 7>&- & answers+=($!)
 	lab_wait 10 waits_for_lock 1
 	call POST /v1/environments -f -d '{"name":"small","image":"x","cpu_milli":200,"memory_bytes":16777216}' -o /dev/null 7>&- & answers+=($!)
-	lab_wait 10 eval 'call GET /metrics | grep -qx "portico_sched_http_requests_active [2-9].*"'
+	lab_wait 10 active 3 # the customer, this one, and the one that asks
 	call POST /v1/hosts -f -d "${host/\"cpu_milli\":1000/\"cpu_milli\":900}" -o /dev/null 7>&- & answers+=($!)
-	lab_wait 10 eval 'call GET /metrics | grep -qx "portico_sched_http_requests_active [3-9].*"'
+	lab_wait 10 active 4
 	session_says COMMIT
 	session_end
 	for id in "${answers[@]}"; do wait "$id"; done
