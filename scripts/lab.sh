@@ -129,6 +129,10 @@ lab_network() {
 	lab_exec gateway sysctl -q -w net.ipv4.ip_forward=1 net.netfilter.nf_conntrack_acct=1
 }
 
+lab_listens() { # NAMESPACE PORT: somebody does, for TCP
+	lab_exec "$1" ss -Hltn "sport = :$2" | grep -q .
+}
+
 # ---- PostgreSQL: a private cluster on a Unix socket ----
 
 lab_as_postgres() {

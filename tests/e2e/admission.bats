@@ -19,6 +19,7 @@ setup_file() {
 	lab_network
 	ip -n "$LAB-client" address add "$OTHER/24" dev eth0
 	lab_start peer1 host1 tests/helpers/port-peer serve 7001
+	lab_wait 20 lab_listens host1 7001
 	gatewayd_start
 }
 

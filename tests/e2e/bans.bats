@@ -22,6 +22,8 @@ setup_file() {
 	mkdir -p "$lab_dir/state"
 	lab_start peer1 host1 tests/helpers/port-peer serve 7001
 	lab_start own gateway tests/helpers/port-peer serve 7009
+	lab_wait 20 lab_listens host1 7001
+	lab_wait 20 lab_listens gateway 7009
 	gatewayd_start
 }
 

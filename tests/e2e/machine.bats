@@ -14,6 +14,7 @@ setup_file() {
 	lab_init
 	lab_network
 	lab_start peer1 host1 tests/helpers/port-peer serve 7001 7002
+	lab_wait 20 lab_listens host1 7002
 	gatewayd_start --addresses "$lab_public"
 }
 
@@ -124,8 +125,7 @@ greets() {
 @test "a mapping stays where a service begins to listen on its port" {
 	port open 2200 10.0.1.2:7001
 	lab_start listener gateway tests/helpers/port-peer serve 2200
-	listens() { lab_exec gateway ss -Hltn 'sport = :2200' | grep -q 2200; }
-	lab_wait 20 listens
+	lab_wait 20 lab_listens gateway 2200
 	port open 2200 10.0.1.2:7002 --replace
 	[ "$status" -eq 0 ]
 	[ "$(greet 2200)" = "7002 10.0.1.1" ]
@@ -175,7 +175,7 @@ status_is() {
 	lab_wait 20 status_is '[.addresses_from, .addresses_missing]' '["configuration",["203.0.113.10"]]'
 	status_is '[.mappings, .in_sync]' '[1,true]'
 	[[ $(api GET /metrics) == *'portico_gateway_address_present{address="203.0.113.10"} 0'* ]]
-	[[ $(tail -n 1 "$lab_dir/log/gatewayd") == *'203.0.113.10: public address is not on this machine'*'mappings=1'* ]]
+	grep -q '203.0.113.10: public address is not on this machine.* mappings=1$' "$lab_dir/log/gatewayd"
 	gateway_address add "$lab_public"
 	lab_wait 20 status_is .addresses_missing '[]'
 	[ "$(greet 30001)" = "7001 10.0.1.1" ]

@@ -18,6 +18,7 @@ setup_file() {
 	lab_start gatewayd gateway "$BUILD_DIR/gatewayd/gatewayd" --addresses "$lab_public" --socket "$lab_dir/gatewayd.sock" \
 		--run-directory "$lab_dir" --state-directory "$lab_dir/gatewayd-state"
 	lab_start peer host1 tests/helpers/port-peer serve 7001
+	lab_wait 20 lab_listens host1 7001
 	register h1 default
 	register h2 default
 	api POST /v1/gateways -d "{\"name\":\"gw1\",\"addresses\":[\"$lab_public\"],\"version\":\"1\"}"

@@ -18,6 +18,8 @@ setup_file() {
 	network6
 	lab_start peer1 host1 tests/helpers/port-peer serve 7001 7002
 	lab_start peer2 host2 tests/helpers/port-peer serve 7001
+	lab_wait 20 lab_listens host1 7002
+	lab_wait 20 lab_listens host2 7001
 	gatewayd_start
 }
 
@@ -120,13 +122,13 @@ ids() { # ids [OPTION...]
 	local id
 	put 30053 '"protocol":"udp","target":{"address":"10.0.1.2","port":7001}'
 	# shellcheck disable=SC2016 # the shell of the client expands it
-	lab_exec client bash -c 'echo hello | nc -u -w1 -p 40053 '"$lab_public"' 30053'
+	lab_exec client bash -c 'echo hello | nc -u -w20 -W1 -p 40053 '"$lab_public"' 30053'
 	id=$(ids --port 30053)
 	[ "$(schedctl -o json session list --port 30053 | jq -c '.items[0] | [.protocol, .source.port, .state, .packets_in, .packets_out]')" = \
 		'["udp",40053,"replied",1,1]' ]
 	schedctl session end "$id"
 	[ -z "$(ids --port 30053)" ]
-	lab_exec client bash -c 'echo hello | nc -u -w1 -p 40053 '"$lab_public"' 30053'
+	lab_exec client bash -c 'echo hello | nc -u -w20 -W1 -p 40053 '"$lab_public"' 30053'
 	[ "$(schedctl -o json session list --port 30053 | jq -c '.items[0].packets_in')" = 1 ]
 }
 
@@ -153,20 +155,17 @@ ids() { # ids [OPTION...]
 }
 
 @test "three thousand sessions come in pages, each once" {
-	lab_exec client python3 - "$lab_public" >"$lab_dir/log/many" <<'END' &
+	lab_start many client python3 -c '
 import resource, socket, sys, time
 resource.setrlimit(resource.RLIMIT_NOFILE, (4096, 4096))
 kept = [socket.create_connection((sys.argv[1], 30001)) for _ in range(3000)]
 print("open", flush=True)
-time.sleep(60)
-END
-	local client=$!
-	lab_wait 30 says many open
+time.sleep(600)' "$lab_public"
+	lab_wait 60 says many open
 	[ "$(ids | uniq | wc -l)" = 3000 ]
 	[ "$(api GET '/v1/sessions?limit=1000' | jq '.items | length')" = 1000 ]
 	[ "$(api GET '/v1/sessions?limit=1000' | jq '.sessions')" = 3000 ]
-	kill "$client"
-	wait "$client" || true
+	lab_stop many
 }
 
 # The kernel ends a reset connection when its client comes again from the same port, and may give the new one

@@ -37,6 +37,8 @@ setup_file() {
 	ip -n "$LAB-gateway" address add 2001:db8:9::2/128 dev lo
 	lab_start peer1 host1 tests/helpers/port-peer serve 7001
 	lab_start own gateway tests/helpers/port-peer serve 7009
+	lab_wait 20 lab_listens host1 7001
+	lab_wait 20 lab_listens gateway 7009
 }
 
 setup() {

@@ -19,6 +19,10 @@ setup_file() {
 	lab_start peer host1 tests/helpers/port-peer serve 7001 7004
 	lab_start silent host1 nc -lk 7022
 	lab_start ssh host1 sh -c 'while printf "SSH-2.0-test\r\n" | nc -lN 7023; do :; done'
+	local listening
+	for listening in 7004 7022 7023; do
+		lab_wait 20 lab_listens host1 "$listening"
+	done
 	lab_exec host1 nft 'table inet f { chain i { type filter hook input priority 0; tcp dport 7004 drop; }; }'
 	gatewayd_start
 }
