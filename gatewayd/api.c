@@ -96,6 +96,21 @@ static int read_force(const struct http_request *request, struct changeset *chan
 	return 0;
 }
 
+/* Somebody else says what the mappings are, and would undo the change. */
+static bool refuse_following(const struct api *api, struct error *err)
+{
+	if (api->config.upstream)
+		error_set(err, -EBUSY, "following", NULL,
+			  "this gateway takes its mappings from %s: change them there",
+			  upstream_server(api->config.upstream));
+	else if (api->config.mapping_file)
+		error_set(err, -EBUSY, "following", NULL,
+			  "this gateway takes its mappings from the file %s: change them there, "
+			  "then \"systemctl reload portico-gatewayd\"",
+			  api->config.mapping_file);
+	return err->errnum != 0;
+}
+
 static void change(struct http_request *request, struct api *api,
 		   int (*decode)(const char *body, size_t length, const struct admission *admission,
 				 struct changeset **ret, struct error *err))
@@ -106,10 +121,7 @@ static void change(struct http_request *request, struct api *api,
 	size_t length;
 	int r;
 
-	if (api->config.upstream) {
-		error_set(&err, -EBUSY, "following", NULL,
-			  "this gateway takes its mappings from %s: change them there",
-			  upstream_server(api->config.upstream));
+	if (refuse_following(api, &err)) {
 		http_reply_error(request, &err);
 		return;
 	}

@@ -32,6 +32,7 @@ struct api_config {
 	struct guard *guard;
 	struct accounting *accounting;
 	struct upstream *upstream; /* NULL: standalone; else mappings are not written here */
+	const char *mapping_file;  /* borrowed; NULL: none; else the same */
 	struct metrics *registry;
 };
 

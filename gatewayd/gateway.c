@@ -15,6 +15,7 @@
 #include "gatewayd/guard.h"
 #include "gatewayd/inspector.h"
 #include "gatewayd/lock.h"
+#include "gatewayd/mapping_file.h"
 #include "gatewayd/monitor.h"
 #include "gatewayd/network.h"
 #include "gatewayd/public_addresses.h"
@@ -47,6 +48,7 @@ struct gateway {
 	struct guard *guard;
 	struct http_client *client;
 	struct upstream *upstream;
+	struct mapping_file *mapping_file;
 	struct telemetry *telemetry;
 	struct traffic_metrics *traffic_metrics;
 	struct api *api;
@@ -261,6 +263,20 @@ static int follow(struct gateway *gateway, struct event_base *base, const struct
 				  options->server, strerror(-r));
 }
 
+static int take_file(struct gateway *gateway, struct event_base *base,
+		     const struct settings *settings, struct error *err)
+{
+	const struct mapping_file_config config = {
+		.path = settings->mapping_file,
+		.admission = public_addresses_admission(gateway->addresses),
+		.reconciler = gateway->reconciler,
+		.guard = gateway->guard,
+	};
+	int r = mapping_file_new(&gateway->mapping_file, base, &config);
+
+	return r == 0 ? 0 : error_set(err, r, "internal", NULL, "out of memory");
+}
+
 static int serve(struct gateway *gateway, struct event_base *base, const struct options *options,
 		 const struct settings *settings, struct error *err)
 {
@@ -277,6 +293,7 @@ static int serve(struct gateway *gateway, struct event_base *base, const struct 
 		.guard = gateway->guard,
 		.accounting = gateway->accounting,
 		.upstream = gateway->upstream,
+		.mapping_file = settings->mapping_file,
 		.registry = gateway->metrics,
 	};
 	int r;
@@ -309,6 +326,8 @@ static void on_collect(struct findings *findings, void *userdata)
 
 	if (gateway->state)
 		state_findings(gateway->state, findings);
+	if (gateway->mapping_file)
+		mapping_file_findings(gateway->mapping_file, findings);
 }
 
 static int inspect(struct gateway *gateway, struct event_base *base,
@@ -363,6 +382,8 @@ int gateway_new(struct gateway **ret, struct event_base *base, const struct opti
 	if (r == 0)
 		r = follow(gateway, base, options, settings, err);
 	if (r == 0)
+		r = take_file(gateway, base, settings, err);
+	if (r == 0)
 		r = inspect(gateway, base, settings, err);
 	if (r == 0)
 		r = serve(gateway, base, options, settings, err);
@@ -377,13 +398,14 @@ void gateway_free(struct gateway *gateway)
 	if (!gateway)
 		return;
 	fastpath_forget(&gateway->question);
-	/* Walks, reconciler and accounting answer what waits for them, to API and upstream;
+	/* Walks, reconciler and accounting answer what waits for them, to API, upstream and file;
 	 * accounting counts what the reconciler ends at last. */
 	why_free(gateway->why);
 	reconciler_free(gateway->reconciler);
 	accounting_free(gateway->accounting);
 	api_free(gateway->api);
 	upstream_free(gateway->upstream);
+	mapping_file_free(gateway->mapping_file);
 	http_client_free(gateway->client);
 	guard_free(gateway->guard);
 	monitor_free(gateway->monitor);
@@ -427,6 +449,9 @@ bool gateway_check(const struct options *options, const struct settings *setting
 		(void)findings_add(findings, FINDING_ERROR, "fastpath", "", "%s", err.message);
 	findings_features(findings, gateway->fastpath.no_flowtable);
 	findings_collect(findings, &view);
+	if (settings->mapping_file)
+		mapping_file_check(settings->mapping_file,
+				   public_addresses_admission(gateway->addresses), findings);
 	for (size_t i = 0; i < findings->n; i++) {
 		const struct finding *finding = &findings->items[i];
 

@@ -27,6 +27,11 @@ static const struct option_spec specs[] = {
 	  .offset = offsetof(struct options, addresses),
 	  .argument = "ADDRESS,…",
 	  .help = "Public addresses whose ports are mapped, the first by default (found if none)." },
+	{ .name = "mappings",
+	  .type = OPTION_STRING,
+	  .offset = offsetof(struct options, mappings),
+	  .argument = "FILE",
+	  .help = "JSON file that says what all mappings are, read again at SIGHUP; without a server." },
 	{ .name = "server",
 	  .type = OPTION_STRING,
 	  .offset = offsetof(struct options, server),
@@ -207,6 +212,24 @@ static int resolve_addresses(const struct options *options, struct settings *set
 	return 0;
 }
 
+static int resolve_mappings(const struct options *options, struct settings *settings,
+			    struct error *err)
+{
+	if (!options->mappings || !*options->mappings)
+		return 0;
+	if (options->server)
+		return error_set(err, -EINVAL, "invalid", "mappings",
+				 "mappings: a gateway takes its mappings from a file or from a "
+				 "server: remove mappings or server");
+	/* Those that are found may come later than the file is read. */
+	if (options->addresses.n == 0)
+		return error_set(err, -EINVAL, "missing", "addresses",
+				 "addresses: name the public addresses whose ports \"%s\" maps",
+				 options->mappings);
+	settings->mapping_file = options->mappings;
+	return 0;
+}
+
 /* One address of "snat ADDRESS,ADDRESS…". */
 static int add_source(struct settings *settings, const char *text, struct error *err)
 {
@@ -373,6 +396,8 @@ int options_resolve(const struct options *options, struct settings *ret, struct 
 	r = resolve_name(options, &settings, err);
 	if (r == 0)
 		r = resolve_addresses(options, &settings, err);
+	if (r == 0)
+		r = resolve_mappings(options, &settings, err);
 	if (r == 0)
 		r = resolve_source(options, &settings, err);
 	if (r == 0)

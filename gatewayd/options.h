@@ -10,9 +10,9 @@
 
 /* As they stand in file and command line. */
 struct options {
-	char *name, *server, *token_file, *ca_file, *server_pin, *socket, *metrics_listen, *source,
-		*host_settings, *new_connections_per_source, *fastpath, *run_directory,
-		*state_directory, *per_mapping_metrics, *log_level;
+	char *name, *mappings, *server, *token_file, *ca_file, *server_pin, *socket,
+		*metrics_listen, *source, *host_settings, *new_connections_per_source, *fastpath,
+		*run_directory, *state_directory, *per_mapping_metrics, *log_level;
 	struct string_list addresses;
 	uint64_t audit_ms, heartbeat_ms, map_size, event_buffer;
 	bool check;
@@ -23,6 +23,7 @@ struct settings {
 	char *name;                /* owned; ours in schedd */
 	struct address *addresses; /* owned; none: to be found */
 	size_t n_addresses;
+	const char *mapping_file; /* borrowed from the options; NULL: none */
 	char *token, *token_file; /* owned; NULL: none */
 	enum source_mode source;
 	struct address *sources; /* owned; of SOURCE_SNAT */

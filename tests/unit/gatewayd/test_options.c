@@ -96,6 +96,21 @@ Test(options, mean_what_they_say)
 	cr_assert_eq(settings.log_level, LOG_LEVEL_DEBUG);
 }
 
+Test(options, take_a_file_of_mappings)
+{
+	cr_assert_eq(load("--addresses 203.0.113.10 --mappings /etc/portico/mappings.json"), 0,
+		     "%s", err.message);
+	cr_assert_str_eq(settings.mapping_file, "/etc/portico/mappings.json");
+	cr_assert_eq(load("--addresses 203.0.113.10 --mappings="), 0, "%s", err.message);
+	cr_assert_null(settings.mapping_file);
+	cr_assert_eq(load("--mappings /m.json"), -EINVAL);
+	cr_assert_str_eq(err.field, "addresses");
+	cr_assert_eq(
+		load("--addresses 203.0.113.10 --mappings /m.json --server http://10.0.0.1:8000"),
+		-EINVAL);
+	cr_assert_str_eq(err.field, "mappings");
+}
+
 Test(options, limit_sources)
 {
 	cr_assert_eq(load("--addresses 203.0.113.10"), 0, "%s", err.message);
