@@ -298,14 +298,10 @@ static int begin_create(struct driver_operation *operation)
 
 /* ---- start: what never ran is finished first ---- */
 
-static int start_container(struct driver_operation *operation, struct error *err)
+static int start_container(struct driver_operation *operation)
 {
 	char path[128];
-	int r;
 
-	r = volumes_release(operation->driver->volumes, operation->request.environment, err);
-	if (r < 0)
-		return r;
 	snprintf(path, sizeof(path), "/containers/%s/start", operation->id);
 	return call(operation, "start", "POST", path, NULL, on_last);
 }
@@ -313,7 +309,6 @@ static int start_container(struct driver_operation *operation, struct error *err
 static void on_seeded(void *userdata, int error, const char *message)
 {
 	struct driver_operation *operation = userdata;
-	struct error err = ERROR_INIT;
 	int r;
 
 	if (error < 0) {
@@ -321,15 +316,14 @@ static void on_seeded(void *userdata, int error, const char *message)
 		return;
 	}
 	docker_seed_free(TAKE_PTR(operation->seed));
-	r = start_container(operation, &err);
+	r = start_container(operation);
 	if (r < 0)
-		conclude_errno(operation, r, &err);
+		conclude_errno(operation, r, NULL);
 }
 
 static void on_start_inspected(const struct docker_reply *reply, void *userdata)
 {
 	struct driver_operation *operation = userdata;
-	struct error err = ERROR_INIT;
 	struct instance instance;
 	int r = reply->error;
 
@@ -347,10 +341,10 @@ static void on_start_inspected(const struct docker_reply *reply, void *userdata)
 				      operation->driver->volumes, operation->id,
 				      operation->request.assignment, on_seeded, operation);
 	else
-		r = start_container(operation, &err);
+		r = start_container(operation);
 	instance_clear(&instance);
 	if (r < 0)
-		conclude_errno(operation, r, &err);
+		conclude_errno(operation, r, NULL);
 }
 
 /* Whether it ever ran is asked again: the answer decides whether its files are written to. */
@@ -370,7 +364,8 @@ static int begin_stop(struct driver_operation *operation, struct error *err)
 	int r;
 
 	if (operation->request.hold) {
-		r = volumes_hold(operation->driver->volumes, operation->request.environment, err);
+		r = volumes_hold(operation->driver->volumes, operation->request.environment,
+				 operation->request.run, err);
 		if (r < 0)
 			return r;
 	}

@@ -161,7 +161,8 @@ static int take_instance(struct docker_observer *observer, struct watched *watch
 	r = docker_container_parse(json, observer->host, &instance);
 	if (r < 0)
 		return r;
-	instance.stopped_on_request = volumes_held(observer->volumes, instance.environment);
+	instance.stopped_on_request =
+		volumes_held(observer->volumes, instance.environment, instance.started);
 	if (!watched->environment)
 		watched->environment = strdup(instance.environment);
 	observer->events.on_instance(observer->userdata, &instance);

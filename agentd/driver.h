@@ -39,7 +39,7 @@ struct instance {
 	int exit_code;
 	bool movable; /* it can run on another host, and runs here by a lease */
 	bool out_of_memory;
-	bool stopped_on_request; /* it was STOP that ended it, with hold set */
+	bool stopped_on_request; /* it was STOP that ended this run, with hold set */
 	unsigned restarts;       /* by the engine, since it was started */
 	char *started;           /* when, as the engine writes it: another start, another text */
 	int64_t started_at, finished_at; /* the same as Unix seconds, and its last end; 0: never */
@@ -65,10 +65,11 @@ struct driver_request {
 	enum driver_action action;
 	const char *environment;
 	const char *instance;                /* id; NULL for CREATE */
+	const char *run;                     /* STOP: when it was started, see struct instance */
 	const struct assignment *assignment; /* for CREATE and START */
 	const char *digest;                  /* for CREATE */
 	uint64_t epoch;                      /* for CREATE */
-	bool hold;  /* STOP: it is to stay stopped, and says so from now on */
+	bool hold;  /* STOP: this run is over on request, and says so from now on */
 	bool purge; /* REMOVE: its local volumes too */
 	/* A new state (PULLING, CREATING, …) and its reason; may be called any number of times. */
 	void (*on_progress)(void *userdata, enum container_state state, const char *reason);

@@ -204,12 +204,19 @@ static enum driver_action action_of(enum plan_action action)
 	return DRIVER_ACTION_MAX;
 }
 
+/* What a step works from stays as it is until its end, whatever is observed meanwhile. */
+static void forget_operated(struct entry *entry)
+{
+	desired_unref(TAKE_PTR(entry->operated));
+	free(TAKE_PTR(entry->operated_instance));
+	free(TAKE_PTR(entry->operated_run));
+}
+
 static void end_operation(struct entry *entry)
 {
 	entry->operation = NULL;
 	(*slots_of(entry, entry->action))--;
-	desired_unref(TAKE_PTR(entry->operated));
-	free(TAKE_PTR(entry->operated_instance));
+	forget_operated(entry);
 	entry->context->on_turn(entry->context);
 	entry->context->look_again(entry);
 }
@@ -288,9 +295,13 @@ static int run(struct entry *entry, const struct plan *plan)
 
 	if (entry->exists) {
 		entry->operated_instance = strdup(entry->instance.id);
-		if (!entry->operated_instance)
+		entry->operated_run = strdup(entry->instance.started);
+		if (!entry->operated_instance || !entry->operated_run) {
+			forget_operated(entry);
 			return -ENOMEM;
+		}
 		request.instance = entry->operated_instance;
+		request.run = entry->operated_run;
 	}
 	if (entry->desired) {
 		entry->operated = desired_ref(entry->desired);
@@ -299,8 +310,7 @@ static int run(struct entry *entry, const struct plan *plan)
 	}
 	r = context->driver->ops->run(context->driver, &request, &entry->operation);
 	if (r < 0) {
-		desired_unref(TAKE_PTR(entry->operated));
-		free(TAKE_PTR(entry->operated_instance));
+		forget_operated(entry);
 		return r;
 	}
 	entry->action = request.action;
@@ -467,14 +477,13 @@ void entry_free(struct entry *entry)
 		entry->context->driver->ops->cancel(entry->context->driver, entry->operation);
 		(*slots_of(entry, entry->action))--;
 	}
-	desired_unref(entry->operated);
+	forget_operated(entry);
 	desired_unref(entry->desired);
 	drop_health(entry);
 	event_del(&entry->retry);
 	event_del(&entry->lapse);
 	instance_clear(&entry->instance);
 	ends_clear(&entry->ends);
-	free(entry->operated_instance);
 	free(entry->environment);
 	free(entry);
 }

@@ -30,7 +30,7 @@ struct entry {
 	struct driver_operation *operation; /* NULL: none under way */
 	enum driver_action action;
 	struct desired *operated; /* what the operation works from */
-	char *operated_instance;
+	char *operated_instance, *operated_run;
 	uint64_t began_ms;
 
 	struct event retry;

@@ -13,11 +13,13 @@
 #include <sys/stat.h>
 
 #include "agentd/remove_tree.h"
+#include "lib/file.h"
 #include "lib/log.h"
 #include "lib/random.h"
 #include "lib/thread.h"
 
 #define STOPPED_MARK ".stopped"
+#define RUN_MAX 64
 
 struct volumes {
 	char *path;   /* DATA/environments */
@@ -317,7 +319,19 @@ int volumes_discard(struct volumes *volumes, const char *environment, struct err
 	return 0;
 }
 
-int volumes_hold(struct volumes *volumes, const char *environment, struct error *err)
+/* In place: of a mark that is written again not even a kill leaves less. */
+static int write_mark(int mark, const char *run)
+{
+	size_t length = strlen(run);
+	int r = write_all(mark, run, length);
+
+	if (r < 0)
+		return r;
+	return ftruncate(mark, (off_t)length) < 0 || fsync(mark) < 0 ? -errno : 0;
+}
+
+int volumes_hold(struct volumes *volumes, const char *environment, const char *run,
+		 struct error *err)
 {
 	_cleanup_close_ int folder = -1, mark = -1;
 	int r;
@@ -330,35 +344,24 @@ int volumes_hold(struct volumes *volumes, const char *environment, struct error 
 		return fail(err, r, "open", environment);
 	folder = r;
 	mark = openat(folder, STOPPED_MARK, O_WRONLY | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
-	if (mark < 0 || fsync(folder) < 0)
-		return fail(err, -errno, "mark", environment);
-	return 0;
+	r = mark < 0 ? -errno : write_mark(mark, run);
+	if (r == 0 && fsync(folder) < 0)
+		r = -errno;
+	return r < 0 ? fail(err, r, "mark", environment) : 0;
 }
 
-static int mark_path(const char *environment, char path[80])
+bool volumes_held(struct volumes *volumes, const char *environment, const char *run)
 {
-	return snprintf(path, 80, "%s/" STOPPED_MARK, environment) < 80 ? 0 : -ENAMETOOLONG;
-}
+	_cleanup_close_ int mark = -1;
+	char path[80], text[RUN_MAX + 1];
+	ssize_t n;
 
-int volumes_release(struct volumes *volumes, const char *environment, struct error *err)
-{
-	char path[80];
-	int r;
-
-	r = check_names(environment, NULL, err);
-	if (r == 0)
-		r = mark_path(environment, path);
-	if (r < 0)
-		return r;
-	if (unlinkat(volumes->environments, path, 0) < 0 && errno != ENOENT)
-		return fail(err, -errno, "unmark", environment);
-	return 0;
-}
-
-bool volumes_held(struct volumes *volumes, const char *environment)
-{
-	char path[80];
-
-	return volumes_name_valid(environment) && mark_path(environment, path) == 0 &&
-	       faccessat(volumes->environments, path, F_OK, AT_SYMLINK_NOFOLLOW) == 0;
+	if (!volumes_name_valid(environment))
+		return false;
+	(void)snprintf(path, sizeof(path), "%s/" STOPPED_MARK, environment);
+	mark = openat(volumes->environments, path, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+	if (mark < 0)
+		return false;
+	n = read(mark, text, sizeof(text));
+	return n > 0 && (size_t)n == strlen(run) && memcmp(text, run, (size_t)n) == 0;
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* What an environment keeps: its volumes, and the mark that it was stopped on request. Everything
- *is below the data folder and the shared one, and nothing else is touched there.
+/* What an environment keeps: its volumes, and the mark that a run of it was stopped on request.
+ * Everything is below the data folder and the shared one, and nothing else is touched there.
  *
  *	DATA/environments/ENV/{code,output,…}     bound into the container; owned by its user
  *	DATA/environments/ENV/.stopped            see volumes_hold
@@ -55,10 +55,11 @@ int volumes_give(struct volumes *volumes, const char *environment, const char *n
 int volumes_discard(struct volumes *volumes, const char *environment, struct error *err)
 	_must_check_;
 
-/* The mark that an environment was stopped on request, durable across restarts of agentd. */
-int volumes_hold(struct volumes *volumes, const char *environment, struct error *err) _must_check_;
-int volumes_release(struct volumes *volumes, const char *environment, struct error *err)
-	_must_check_;
-bool volumes_held(struct volumes *volumes, const char *environment);
+/* The mark that a run of an environment was stopped on request, durable once it returns. It names
+ * the run by its start, so the next run takes it away just by beginning: whoever is killed before
+ * that finds it again, and whoever is killed after that finds none. */
+int volumes_hold(struct volumes *volumes, const char *environment, const char *run,
+		 struct error *err) _must_check_;
+bool volumes_held(struct volumes *volumes, const char *environment, const char *run);
 
 DEFINE_CLEANUP(struct volumes *, volumes_free, cleanup_volumes)

@@ -3,7 +3,8 @@
 # shellcheck disable=SC2317,SC2154,SC2119 # bats calls the tests; variables come from the lab
 # agentd is killed with SIGKILL at each of its calls that change something in Docker, before Docker has got it, and after
 # Docker has done it and before agentd knows: while an environment is made, seeded with its keys, started, stopped and
-# removed. The end is the same as if nothing had happened. tests/helpers/engine-gate holds the calls.
+# removed. The end is the same as if nothing had happened. tests/helpers/engine-gate holds the calls. And what happens
+# while agentd is away is known when it is back. The tests build on each other.
 
 bats_require_minimum_version 1.5.0
 load fleet
@@ -15,6 +16,7 @@ setup_file() {
 	lab_postgres
 	lab_dockerd_start host1
 	lab_image host1 "$(scripts/dev-image)"
+	fleet_image host1 crash '["/bin/sh", "-c", "exit 3"]'
 	ssh-keygen -q -t ed25519 -N '' -C test -f "$lab_dir/key"
 	install -d "$lab_data/shared"
 	touch "$lab_data/shared/.portico"
@@ -26,6 +28,7 @@ setup_file() {
 	agentd_start
 	# The host's first makes its network.
 	fleet_create first
+	echo "$(($(calls) - 1))" >"$lab_dir/calls-up" # of each further one
 	lab_schedctl env delete first --wait --timeout 60s
 }
 
@@ -161,6 +164,82 @@ stop_killed() { # WHEN N
 	[ "$(($(calls) - before))" -eq 2 ]
 	for_each_call 1 stop_killed
 	lab_schedctl env delete one --wait --timeout 60s
+	fleet_no_orphans
+}
+
+start_killed() { # WHEN
+	local id
+	id=$(container once '{{.Id}}')
+	lab_schedctl env stop once --wait --timeout 60s
+	kill_at "$1" 1 lab_schedctl env start once
+	lab_wait 60 fleet_phase_is once running
+	[ "$(container once '{{.Id}}')" = "$id" ]
+	[ "$(fleet_env once '[.exit_code, .crashes] | @json')" = '[null,0]' ]
+}
+
+@test "killed at a start of what is never started again by itself, it runs, and its stop was no end" {
+	fleet_create once --restart never
+	start_killed before
+	start_killed after
+}
+
+has_ended() { # NAME
+	[ "$(container "$1" '{{.State.Running}}')" = false ]
+}
+
+# end_unseen NAME: its command is killed while there is no agentd.
+end_unseen() {
+	local pid
+	pid=$(container "$1" '{{.State.Pid}}')
+	[ "$pid" -gt 1 ]
+	lab_stop agentd-host1 KILL
+	kill -KILL "$pid"
+	lab_wait 30 has_ended "$1"
+	agentd_start
+}
+
+runs_with_status() { # NAME STATUS: of its last end
+	[ "$(fleet_env "$1" '"\(.phase) \(.exit_code)"')" = "running $2" ]
+}
+
+@test "what ends while agentd is away, and never did before, is counted once and with its status" {
+	local time
+	end_unseen once
+	for time in first again; do
+		lab_wait 60 fleet_phase_is once failed
+		[ "$(fleet_env once '[.exit_code, .crashes, .reason] | @json')" = '[137,1,"it ended with status 137"]' ]
+		[ "$time" = again ] || { lab_stop agentd-host1 KILL; agentd_start; }
+	done
+	# It is started when asked, also by an agentd that is killed at it: first it is stopped, so that it is known.
+	kill_at before 2 lab_schedctl env start once
+	lab_wait 60 fleet_phase_is once running
+	# Here agentd starts it again and not Docker.
+	fleet_create moving --volume code=shared
+	end_unseen moving
+	lab_wait 60 runs_with_status moving 137
+	lab_schedctl env delete once moving --wait --timeout 60s
+	fleet_no_orphans
+}
+
+restarted() { # NAME COUNT: by Docker
+	[ "$(container "$1" '{{.RestartCount}}')" -ge "$2" ]
+}
+
+is_crash_loop() { # NAME COUNT
+	[ "$(fleet_env "$1" '[.stage, .exit_code] | @json')" = '["crash-loop",3]' ] && [ "$(fleet_env "$1" .crashes)" -ge "$2" ]
+}
+
+@test "what ends again and again before agentd has seen it once is a crash loop when it does" {
+	echo "after $(cat "$lab_dir/calls-up")" >"$lab_dir/order"
+	fleet_create_image loop portico/crash:latest --restart on-failure --volume code=local
+	lab_wait 30 held
+	lab_stop agentd-host1 KILL
+	rm "$lab_dir/order"
+	lab_wait 60 restarted loop 4
+	agentd_start
+	lab_wait 60 is_crash_loop loop 4
+	restarted loop "$(($(fleet_env loop .crashes) - 1))"
+	lab_schedctl env delete loop --wait --timeout 60s
 	fleet_no_orphans
 }
 

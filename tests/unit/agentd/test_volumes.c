@@ -182,17 +182,34 @@ Test(volumes, goes_on_with_what_an_earlier_process_left)
 
 Test(volumes, hold)
 {
-	cr_expect_not(volumes_held(volumes, "env-1"));
-	cr_assert_eq(volumes_release(volumes, "env-1", NULL), 0);
-	cr_assert_eq(volumes_hold(volumes, "env-1", NULL), 0);
-	cr_assert_eq(volumes_hold(volumes, "env-1", NULL), 0);
-	cr_expect(volumes_held(volumes, "env-1"));
-	cr_expect_not(volumes_held(volumes, "env-2"));
+	cr_expect_not(volumes_held(volumes, "env-1", "run 1"));
+	cr_assert_eq(volumes_hold(volumes, "env-1", "run 1", NULL), 0);
+	cr_assert_eq(volumes_hold(volumes, "env-1", "run 1", NULL), 0);
+	cr_expect(volumes_held(volumes, "env-1", "run 1"));
+	cr_expect_not(volumes_held(volumes, "env-2", "run 1"));
 	volumes_free(volumes);
 	cr_assert_eq(new_volumes(NULL), 0);
-	cr_expect(volumes_held(volumes, "env-1"));
-	cr_assert_eq(volumes_release(volumes, "env-1", NULL), 0);
-	cr_expect_not(volumes_held(volumes, "env-1"));
+	cr_expect(volumes_held(volumes, "env-1", "run 1"));
+}
+
+/* Nobody takes the mark away: the next run has another start. */
+Test(volumes, a_mark_is_of_one_run)
+{
+	cr_assert_eq(volumes_hold(volumes, "env-1", "the first run", NULL), 0);
+	cr_expect_not(volumes_held(volumes, "env-1", "the first"));
+	cr_expect_not(volumes_held(volumes, "env-1", "the first run of two"));
+	cr_assert_eq(volumes_hold(volumes, "env-1", "the 2nd", NULL), 0);
+	cr_expect(volumes_held(volumes, "env-1", "the 2nd"));
+	cr_expect_not(volumes_held(volumes, "env-1", "the first run"));
+}
+
+/* As a kill may leave it, or an agentd that did not name the run. */
+Test(volumes, an_empty_mark_holds_nothing)
+{
+	cr_assert_eq(mkdir(in_base("data/environments/env-1"), 0700), 0);
+	make_file("data/environments/env-1/.stopped");
+	cr_expect_not(volumes_held(volumes, "env-1", ""));
+	cr_expect_not(volumes_held(volumes, "env-1", "run 1"));
 }
 
 Test(volumes, data_dir_must_be_absolute)
