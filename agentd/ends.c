@@ -71,12 +71,13 @@ static void count(struct ends *ends, const struct instance *instance)
 	ends->changed = true;
 }
 
-/* It has ended and was started again while nobody looked: how it ended last is not known. */
+/* It has ended and was started again while nobody looked, be it before the first look: how it ended
+ * last is not known. */
 static void count_unseen(struct ends *ends, const struct instance *instance, int64_t now)
 {
 	unsigned n;
 
-	if (!ends->known || instance->restarts <= ends->restarts ||
+	if (instance->restarts <= ends->restarts ||
 	    now - instance->started_at >= ENDS_FORGIVEN_MS / 1000)
 		return;
 	n = instance->restarts - ends->restarts;
@@ -97,7 +98,6 @@ bool ends_observe(struct ends *ends, const struct instance *instance, int64_t no
 		count_unseen(ends, instance, now);
 	ends->changed |= ends->restarts != instance->restarts;
 	ends->restarts = instance->restarts;
-	ends->known = true;
 	if (instance->status != INSTANCE_EXITED)
 		ends->next_try = 0;
 	if (instance->status == INSTANCE_RESTARTING)

@@ -12,8 +12,7 @@
 
 struct ends {
 	char *run;         /* owned: the start of the run that was counted last; NULL: none was */
-	bool known;        /* restarts was seen once, by us or by an agentd before */
-	unsigned restarts; /* of the engine, as seen last */
+	unsigned restarts; /* of the engine, as seen last by us or by an agentd before */
 	unsigned count;    /* in a row */
 	int exit_code;     /* EXIT_CODE_NONE: it never ended */
 	uint32_t delay_ms; /* the engine's before its next start */

@@ -44,7 +44,6 @@ static int take(json_t *json, struct ends *ends)
 		if (!ends->run)
 			return -ENOMEM;
 	}
-	ends->known = true;
 	ends->restarts = (unsigned)restarts;
 	ends->count = (unsigned)count;
 	ends->exit_code = exit_code == UINT64_MAX ? EXIT_CODE_NONE : (int)exit_code;

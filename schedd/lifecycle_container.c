@@ -173,18 +173,20 @@ static void ended(const struct lifecycle_input *input, struct lifecycle_decision
 static void crash_loop(const struct lifecycle_input *input, struct lifecycle_decision *decision)
 {
 	const struct container_report *container = input->host->container;
-	char next[TIME_STRING_MAX];
+	char next[TIME_STRING_MAX], status[32] = "";
 
+	/* What ended while nobody looked has left none. */
+	if (container->exit_code != EXIT_CODE_NONE)
+		(void)snprintf(status, sizeof(status), ", with status %d", container->exit_code);
 	if (container->next_try > 0)
-		lifecycle_because(decision,
-				  "it ended %u times in a row, with status %d; next try %s",
-				  decision->crashes, container->exit_code,
+		lifecycle_because(decision, "it ended %u times in a row%s; next try %s",
+				  decision->crashes, status,
 				  time_format(container->next_try, next));
 	else
 		lifecycle_because(decision,
-				  "it ended %u times in a row, with status %d; it runs again, and "
-				  "is published once it has run for a while",
-				  decision->crashes, container->exit_code);
+				  "it ended %u times in a row%s; it runs again, and is published "
+				  "once it has run for a while",
+				  decision->crashes, status);
 	not_ready(input, decision, PHASE_CREATING, STAGE_CRASH_LOOP, "");
 }
 

@@ -100,6 +100,28 @@ Test(ends, a_run_that_began_unseen_tells_of_the_ends_before_it)
 	ends_clear(&ends);
 }
 
+/* The agentd before was killed before it ever ended, and so has kept nothing. */
+Test(ends, a_first_look_tells_of_the_ends_before_it)
+{
+	struct instance runs = ended("c", INSTANCE_RUNNING, 2, 0);
+	struct instance next = ended("c", INSTANCE_RESTARTING, 3, 0);
+	struct ends ends;
+
+	ends_init(&ends);
+	cr_expect(ends_observe(&ends, &runs, NOW));
+	cr_expect(ends.changed);
+	cr_expect_eq(ends.count, 2);
+	cr_expect_eq(ends.exit_code, EXIT_CODE_NONE, "nobody saw it");
+	(void)ends_observe(&ends, &next, NOW);
+	cr_expect_eq(ends.count, 3);
+	cr_expect_eq(ends.exit_code, 3);
+	ends_clear(&ends);
+	/* For long by now. */
+	cr_expect_not(ends_observe(&ends, &runs, 1000 + ENDS_FORGIVEN_MS / 1000));
+	cr_expect_eq(ends.count, 0);
+	ends_clear(&ends);
+}
+
 /* Nobody looked for days: what has run well since is no crash loop. */
 Test(ends, one_that_runs_for_long_is_not_blamed_for_ends_that_nobody_saw)
 {

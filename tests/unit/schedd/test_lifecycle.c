@@ -203,6 +203,22 @@ Test(lifecycle, a_deadline_is_not_slept_through)
 	scene_clear(&scene);
 }
 
+/* It ended while nobody looked: what is not known is not told. */
+Test(lifecycle, a_crash_loop_without_a_status_says_none)
+{
+	struct situation is = { RUNS, .container = CONTAINER_STARTING, .exit_code = EXIT_CODE_NONE,
+				.crashes = 4, .port = PUBLISHED };
+	struct lifecycle_decision decision;
+	struct scene scene;
+
+	scene_make(&scene, &is);
+	lifecycle_decide(&scene.input, &decision);
+	cr_expect_eq(decision.stage, STAGE_CRASH_LOOP);
+	cr_expect(strstr(decision.reason, "ended 4 times in a row; it runs again"), "%s",
+		  decision.reason);
+	scene_clear(&scene);
+}
+
 /* ---- every combination ---- */
 
 static bool proven_stopped(const struct situation *is)
