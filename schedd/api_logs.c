@@ -10,6 +10,9 @@
 #include "schedd/api_private.h"
 #include "schedd/auth.h"
 
+/* Another log may have ended by then. */
+#define LATER_MS 1000
+
 static int read_flag(struct http_request *request, const char *name, bool *ret, struct error *err)
 {
 	const char *text = http_request_query(request, name);
@@ -81,6 +84,16 @@ static bool leads(struct api *api, struct http_request *request)
 	return false;
 }
 
+static bool takes_log(struct api *api, struct http_request *request)
+{
+	const char *limit = log_sessions_limit(api->config.logs, access_caller(request));
+
+	if (!limit)
+		return auth_takes_watch(request);
+	auth_refuse_over(request, limit, "as many logs are being read already", LATER_MS);
+	return false;
+}
+
 static void show(struct http_request *request, void *userdata)
 {
 	static const char *const known[] = { "follow", "tail", "since", "timestamps", NULL };
@@ -106,7 +119,7 @@ static void show(struct http_request *request, void *userdata)
 	}
 	(void)snprintf(wanted.environment, sizeof(wanted.environment), "%s",
 		       environment_committed(entry)->origin->id);
-	if (auth_takes_watch(request))
+	if (takes_log(api, request))
 		log_sessions_open(api->config.logs, request, environment_committed(entry)->host,
 				  &wanted);
 }

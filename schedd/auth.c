@@ -221,12 +221,15 @@ static bool names_another(const struct caller *caller, const struct http_request
 
 /* ---- limits ---- */
 
-static void answer_over(struct http_request *request, const char *limit, const char *why,
-			uint64_t wait_ms)
+/* Whatever the limit, it is counted here. auth NULL: a request that came by no guard. */
+static void answer_over(struct auth *auth, struct http_request *request, const char *limit,
+			const char *why, uint64_t wait_ms)
 {
 	struct error err = ERROR_INIT;
 	char seconds[24];
 
+	if (auth)
+		metric_add(auth->refused, (const char *const[]){ limit }, 1);
 	(void)snprintf(seconds, sizeof(seconds), "%" PRIu64, (wait_ms + 999) / 1000);
 	http_reply_header(request, "Retry-After", seconds);
 	error_set(&err, -EAGAIN, "rate_limited", NULL, "over the limit %s%s%s; try again in %s s",
@@ -244,8 +247,7 @@ static void refuse_over(struct auth *auth, struct http_request *request, int r, 
 		http_reply_error(request, &err);
 		return;
 	}
-	metric_add(auth->refused, (const char *const[]){ limit }, 1);
-	answer_over(request, limit, NULL, wait_ms);
+	answer_over(auth, request, limit, NULL, wait_ms);
 }
 
 void auth_refuse_over(struct http_request *request, const char *limit, const char *why,
@@ -253,9 +255,7 @@ void auth_refuse_over(struct http_request *request, const char *limit, const cha
 {
 	const struct ticket *ticket = http_request_attachment(request);
 
-	if (ticket)
-		metric_add(ticket->auth->refused, (const char *const[]){ limit }, 1);
-	answer_over(request, limit, why, wait_ms);
+	answer_over(ticket ? ticket->auth : NULL, request, limit, why, wait_ms);
 }
 
 static void ticket_release(void *data)
@@ -391,7 +391,7 @@ int auth_new(struct auth **ret, struct event_base *base, struct http_server *ser
 				 "Requests that were refused for who sent them.", reason);
 	auth->refused = metrics_register(
 		metrics, METRIC_COUNTER, "portico_sched_http_requests_refused_total",
-		"Requests and watches over a limit, by its option.", limit);
+		"Requests, watches and logs over a limit, by its option.", limit);
 	auth->active = metrics_register(metrics, METRIC_GAUGE, "portico_sched_http_requests_active",
 					"Requests that wait for their answer.", NULL);
 	if (metrics_on_write(metrics, collect, auth) < 0) {

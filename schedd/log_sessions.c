@@ -177,25 +177,13 @@ static unsigned count_of(const struct log_sessions *sessions, const struct calle
 	return n;
 }
 
-/* The option whose limit is reached, or NULL. Root on the Unix socket is held by that of all only.
- */
-static const char *limit_reached(const struct log_sessions *sessions, const struct caller *caller)
+const char *log_sessions_limit(const struct log_sessions *sessions, const struct caller *caller)
 {
 	if (sessions->n >= sessions->config.all)
 		return "max-logs";
 	if (caller->token[0] && count_of(sessions, caller) >= sessions->config.per_token)
 		return "token-logs";
 	return NULL;
-}
-
-static void refuse_over(struct http_request *request, const char *limit)
-{
-	struct error err = ERROR_INIT;
-
-	http_reply_header(request, "Retry-After", "1");
-	error_set(&err, -EAGAIN, "rate_limited", NULL,
-		  "over the limit %s: as many logs are being read already", limit);
-	http_reply_error_details(request, 429, &err, json_pack("{s:s}", "limit", limit));
 }
 
 static struct session *session_new(struct log_sessions *sessions, struct http_request *request,
@@ -221,15 +209,10 @@ static struct session *session_new(struct log_sessions *sessions, struct http_re
 void log_sessions_open(struct log_sessions *sessions, struct http_request *request,
 		       const char *host, const struct log_session *wanted)
 {
-	const char *limit = limit_reached(sessions, access_caller(request));
 	_cleanup_json_ json_t *json = NULL;
 	struct session *session = NULL;
 	struct error err = ERROR_INIT;
 
-	if (limit) {
-		refuse_over(request, limit);
-		return;
-	}
 	session = session_new(sessions, request, host, wanted);
 	json = session ? log_session_encode(&session->wanted) : NULL;
 	if (!json) {

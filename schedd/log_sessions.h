@@ -42,8 +42,12 @@ int log_sessions_new(struct log_sessions **ret, struct event_base *base, struct 
 /* Ends every session. NULL is fine. */
 void log_sessions_free(struct log_sessions *sessions);
 
-/* Takes over a reader's request: tells the host, and answers once that has begun, or with the
- * reason why not. wanted has everything but an id. */
+/* The option whose limit does not let this caller read one more, or NULL. Who needs no token is
+ * held by that of all only. */
+const char *log_sessions_limit(const struct log_sessions *sessions, const struct caller *caller);
+
+/* Takes over a reader's request, which no limit holds: tells the host, and answers once that has
+ * begun, or with the reason why not. wanted has everything but an id. */
 void log_sessions_open(struct log_sessions *sessions, struct http_request *request,
 		       const char *host, const struct log_session *wanted);
 

@@ -216,6 +216,9 @@ read_slowly() {
 	run logs talker # for which there is room, but not in all
 	[ "$status" -eq 5 ]
 	[[ $output == *'max-logs'* ]]
+	# Each was counted, however often schedctl has asked for it.
+	[ "$(metric 'portico_sched_http_requests_refused_total{limit="token-logs"}')" -ge 1 ]
+	[ "$(metric 'portico_sched_http_requests_refused_total{limit="max-logs"}')" -ge 1 ]
 	for n in 1 2 3 4; do
 		lab_stop "reader$n"
 	done
