@@ -175,6 +175,20 @@ static void on_answer(void *userdata, const json_t *answer, uint64_t sent_ms)
 		log_uploads_ask(agent->logs, session);
 }
 
+static void on_heartbeat(void *userdata, uint32_t heartbeat_ms)
+{
+	struct agent *agent = userdata;
+	uint32_t own_ms = (uint32_t)agent->options->heartbeat_ms;
+
+	if (heartbeat_ms < own_ms)
+		log_warning(
+			"scheduler",
+			"heartbeat: every %u ms is too seldom for the scheduler, which wants a report every %u ms, a third of its offline-after or lease: it gets them that often",
+			own_ms, heartbeat_ms);
+	else
+		log_info("scheduler", "heartbeat: every %u ms, as configured", own_ms);
+}
+
 static void on_state(void *userdata, enum follower_state state, const char *reason)
 {
 	switch (state) {
@@ -330,6 +344,7 @@ static int start_follower(struct agent *agent, struct event_base *base)
 		.registration = make_registration,
 		.report = make_report,
 		.on_answer = on_answer,
+		.on_heartbeat = on_heartbeat,
 		.on_state = on_state,
 	};
 	const struct follower_config config = {

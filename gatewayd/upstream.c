@@ -444,6 +444,20 @@ static json_t *report(void *userdata)
 	return gateway_report_encode(&report);
 }
 
+static void on_heartbeat(void *userdata, uint32_t heartbeat_ms)
+{
+	struct upstream *upstream = userdata;
+	uint32_t own_ms = upstream->config.heartbeat_ms;
+
+	if (heartbeat_ms < own_ms)
+		log_warning(
+			SUBJECT,
+			"heartbeat: every %u ms is too seldom for the scheduler, which wants a report every %u ms, a third of its offline-after or lease: it gets them that often",
+			own_ms, heartbeat_ms);
+	else
+		log_info(SUBJECT, "heartbeat: every %u ms, as configured", own_ms);
+}
+
 static void on_state(void *userdata, enum follower_state state, const char *reason)
 {
 	struct upstream *upstream = userdata;
@@ -474,6 +488,7 @@ int upstream_new(struct upstream **ret, struct event_base *base, struct http_cli
 			   .on_bookmark = on_bookmark },
 		.registration = registration,
 		.report = report,
+		.on_heartbeat = on_heartbeat,
 		.on_state = on_state,
 	};
 	const struct follower_config follower_config = {

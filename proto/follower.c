@@ -21,6 +21,8 @@
 #define RETRY_FIRST_MS 200
 #define RETRY_MAX_MS 10000
 #define UNIX_PREFIX "unix:"
+/* Whatever is asked for. */
+#define HEARTBEAT_MIN_MS 10
 
 struct follower {
 	struct event_base *base;
@@ -38,6 +40,7 @@ struct follower {
 	char *token_file;
 	struct error token_error; /* why token_file could not be read last; else 0 */
 	uint32_t heartbeat_ms, silence_ms;
+	uint32_t asked_ms; /* a report this often, by schedd's last answer; 0: it did not say */
 	enum follower_state state;
 	uint64_t epoch; /* highest seen */
 	struct backoff backoff;
@@ -189,21 +192,45 @@ static int call(struct follower *follower, const char *method, const char *path,
 
 static void send_report(struct follower *follower);
 
-static void tell_answer(struct follower *follower, const struct http_response *response)
+/* schedd knows how long a silence it takes for an end. */
+static uint32_t heartbeat_ms(const struct follower *follower)
 {
-	_cleanup_json_ json_t *body = NULL;
+	if (follower->asked_ms == 0)
+		return follower->heartbeat_ms;
+	return MIN(follower->heartbeat_ms, MAX(follower->asked_ms, (uint32_t)HEARTBEAT_MIN_MS));
+}
 
-	if (!follower->events.on_answer)
+static void take_heartbeat(struct follower *follower, const json_t *answer)
+{
+	json_int_t asked = json_integer_value(json_object_get(answer, "heartbeat_ms"));
+	uint32_t before = heartbeat_ms(follower);
+
+	follower->asked_ms = asked > 0 && asked <= UINT32_MAX ? (uint32_t)asked : 0;
+	if (heartbeat_ms(follower) != before && follower->events.on_heartbeat)
+		follower->events.on_heartbeat(follower->userdata, heartbeat_ms(follower));
+}
+
+static void take_answer(struct follower *follower, const struct http_response *response)
+{
+	_cleanup_json_ json_t *body = json_loadb(response->body, response->length, 0, NULL);
+
+	if (!body)
 		return;
-	body = json_loadb(response->body, response->length, 0, NULL);
-	if (body)
+	take_heartbeat(follower, body);
+	if (follower->events.on_answer)
 		follower->events.on_answer(follower->userdata, body, follower->sent_ms);
+}
+
+static void wait_for_heartbeat(struct follower *follower)
+{
+	struct timeval heartbeat = to_timeval(heartbeat_ms(follower));
+
+	event_add(&follower->report, &heartbeat);
 }
 
 static void report_done(const struct http_response *response, void *userdata)
 {
 	struct follower *follower = userdata;
-	struct timeval heartbeat = to_timeval(follower->heartbeat_ms);
 	char reason[ERROR_MESSAGE_MAX];
 
 	follower->reporting = 0;
@@ -212,17 +239,16 @@ static void report_done(const struct http_response *response, void *userdata)
 			   describe(follower, response, "report", reason, sizeof(reason)));
 		return;
 	}
-	tell_answer(follower, response);
+	take_answer(follower, response);
 	if (follower->touched)
 		send_report(follower);
 	else
-		event_add(&follower->report, &heartbeat);
+		wait_for_heartbeat(follower);
 }
 
 static void send_report(struct follower *follower)
 {
 	const struct http_call wanted = { .timeout_ms = CALL_TIMEOUT_MS, .on_done = report_done };
-	struct timeval heartbeat = to_timeval(follower->heartbeat_ms);
 	char path[FOLLOWER_NAME_MAX + 16];
 	json_t *body;
 
@@ -231,7 +257,7 @@ static void send_report(struct follower *follower)
 	body = follower->events.report(follower->userdata);
 	snprintf(path, sizeof(path), "/%s/status", follower->name);
 	if (!body || call(follower, "POST", path, body, &wanted, &follower->reporting) < 0)
-		event_add(&follower->report, &heartbeat);
+		wait_for_heartbeat(follower);
 }
 
 static void report_due(evutil_socket_t fd, short what, void *userdata)

@@ -31,7 +31,7 @@ struct follower_config {
 	/* Where it is from, copied; NULL: it stays. Read again before each try, so that a token
 	 * that was replaced there and then revoked needs no restart. */
 	const char *token_file;
-	uint32_t heartbeat_ms; /* a report at least this often */
+	uint32_t heartbeat_ms; /* a report at least this often, or oftener where schedd asks */
 	uint32_t silence_ms;   /* a stream silent so long is dead; 0: WATCH_SILENCE_MS */
 	uint64_t min_epoch;    /* highest epoch ever seen, from a state file; 0: none */
 };
@@ -45,6 +45,9 @@ struct follower_events {
 	/* The answer to a report that was sent at this time (CLOCK_BOOTTIME); borrowed. May be
 	 * NULL. */
 	void (*on_answer)(void *userdata, const json_t *answer, uint64_t sent_ms);
+	/* schedd wants reports more often than configured, and now gets them so often; or does not
+	 * any more. At each change, for the log; may be NULL. */
+	void (*on_heartbeat)(void *userdata, uint32_t heartbeat_ms);
 	/* At each change of state, for the log. reason is a sentence for WAITING, else "". */
 	void (*on_state)(void *userdata, enum follower_state state, const char *reason);
 };

@@ -151,8 +151,9 @@ void api_registered(void *userdata, const struct error *err, const char *id)
 void api_reply_report(struct api *api, struct http_request *request, json_t *more)
 {
 	const struct state *state = scheduler_state(api->config.scheduler);
-	json_t *answer = json_pack("{s:I, s:I}", "epoch", (json_int_t)state->epoch, "revision",
-				   (json_int_t)state->revision);
+	json_int_t heartbeat_ms = scheduler_heartbeat_ms(api->config.scheduler);
+	json_t *answer = json_pack("{s:I, s:I, s:I}", "epoch", (json_int_t)state->epoch, "revision",
+				   (json_int_t)state->revision, "heartbeat_ms", heartbeat_ms);
 
 	if (answer && more && json_object_update(answer, more) < 0) {
 		json_decref(answer);

@@ -110,5 +110,6 @@ struct host_entry *api_take_host(struct api *api, struct http_request *request);
 
 /* The done callback of a registration: {"id","epoch","revision"}. */
 void api_registered(void *userdata, const struct error *err, const char *id);
-/* {"epoch","revision"}, the answer to a report; with more (taken over; may be NULL). */
+/* {"epoch","revision","heartbeat_ms"}, the answer to a report; with more (taken over; may be NULL).
+ */
 void api_reply_report(struct api *api, struct http_request *request, json_t *more);

@@ -16,6 +16,8 @@
 
 /* A standby looks several times a second. */
 #define STALE_AFTER_MS 2000
+/* Of a follower, before its silence means something. */
+#define HEARTBEATS 3
 /* After a batch was refused, by the database or for want of memory. */
 #define PAUSE_MS 1000
 
@@ -141,6 +143,16 @@ bool scheduler_grants_lease(const struct scheduler *scheduler, const char *host,
 		return false;
 	return scheduler_ready(scheduler, NULL) == 0 &&
 	       clock_monotonic_ms() - scheduler->confirmed_ms < config->lease_margin_ms / 2;
+}
+
+uint32_t scheduler_heartbeat_ms(const struct scheduler *scheduler)
+{
+	const struct scheduler_config *config = &scheduler->config;
+	uint64_t silence_ms = config->offline_after_ms;
+
+	if (config->lease_ms > 0)
+		silence_ms = MIN(silence_ms, config->lease_ms);
+	return (uint32_t)MAX(silence_ms / HEARTBEATS, 1u);
 }
 
 static void pause_turns(struct scheduler *scheduler)

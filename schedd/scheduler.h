@@ -185,6 +185,10 @@ int scheduler_register_gateway(struct scheduler *scheduler,
  * *ret_ms is the length; 0: for ever, since nothing is placed elsewhere. */
 bool scheduler_grants_lease(const struct scheduler *scheduler, const char *host, uint64_t *ret_ms);
 
+/* So often a follower has to report that two reports may be lost before it is offline, or has to
+ * stop what runs by a lease. */
+uint32_t scheduler_heartbeat_ms(const struct scheduler *scheduler);
+
 /* A report is taken into memory at once and counts as heartbeat; what follows from it is committed
  * later. It is moved out of *report. -ENOENT; -ESTALE "stale_epoch". */
 int scheduler_report_host(struct scheduler *scheduler, const char *id, struct host_report *report,

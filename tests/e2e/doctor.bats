@@ -75,8 +75,9 @@ gateway_is() { # STATUS
 	[ "$(ctl -o json gateway show gw1 | jq -r .status)" = "$1" ]
 }
 
+# By itself it would be heard of once in an hour.
 start_gatewayd() {
-	lab_start gatewayd gateway "$BUILD_DIR/gatewayd/gatewayd" --name gw1 --addresses "$lab_public" --heartbeat 500ms \
+	lab_start gatewayd gateway "$BUILD_DIR/gatewayd/gatewayd" --name gw1 --addresses "$lab_public" --heartbeat 1h \
 		--server "unix:$lab_dir/schedd.sock" --socket "$lab_dir/gatewayd.sock" --run-directory "$lab_dir" \
 		--state-directory "$lab_dir/gatewayd-state"
 	lab_wait 30 gateway_is online
@@ -97,6 +98,19 @@ start_gatewayd() {
 	start_gatewayd
 	doctor ok ports "1 in use or resting" ""
 	doctor ok "gateway gw1" "online, 0 mappings" ""
+}
+
+heard_of_after() { # TIME
+	[[ $(ctl -o json gateway show gw1 | jq -r .last_heartbeat) > $1 ]]
+}
+
+@test "a gateway whose heartbeat is longer than offline-after reports as often as schedd asks for, and says so" {
+	local i
+	grep -q 'warning .*heartbeat: every 3600000 ms is too seldom.*wants a report every 1333 ms' "$lab_dir/log/gatewayd"
+	for i in 1 2 3; do
+		lab_wait 20 heard_of_after "$(ctl -o json gateway show gw1 | jq -r .last_heartbeat)"
+	done
+	gateway_is online
 }
 
 @test "a gateway that is gone, until it is back" {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* The servers that a follower is given: which it refuses, and that it goes from one to the next.
- * And what it does where its owner has lost something. */
+ * What it does where its owner has lost something, and how often it reports. */
 #include "proto/follower.h"
 
 #include <criterion/criterion.h>
@@ -181,42 +181,49 @@ static void on_state_again(void *userdata, enum follower_state state, const char
 		told.lost++;
 }
 
-static void follow(void)
+static void follow(const struct http_route *routes, size_t n_routes,
+		   const struct follower_events *events, uint32_t heartbeat_ms)
 {
-	static const struct http_route routes[] = {
-		{ HTTP_POST, "/v1/hosts", on_register },
-		{ HTTP_GET, "/v1/hosts/{id}/desired", on_desired },
-	};
 	const struct timeval deadline = { .tv_sec = 20 };
-	const struct follower_events events = { .watch = { .on_snapshot = on_snapshot,
-							   .on_change = on_change,
-							   .on_bookmark = on_bookmark },
-						.registration = registration,
-						.report = report,
-						.on_state = on_state_again };
 	char path[64];
 	const struct follower_config config = {
-		.server = path, .collection = "hosts", .name = "h1", .heartbeat_ms = 1000
+		.server = path, .collection = "hosts", .name = "h1", .heartbeat_ms = heartbeat_ms
 	};
 	_cleanup_(cleanup_http_server) struct http_server *server = NULL;
 	struct error err = ERROR_INIT;
 
 	(void)snprintf(path, sizeof(path), "unix:/tmp/portico-follower-%d.sock", (int)getpid());
 	cr_assert_eq(http_server_new(&server, base, NULL), 0);
-	cr_assert_eq(http_server_routes(server, routes, ARRAY_SIZE(routes), NULL), 0);
+	cr_assert_eq(http_server_routes(server, routes, n_routes, NULL), 0);
 	cr_assert_eq(http_server_listen_unix(server, path + strlen("unix:"), 0600, &err), 0, "%s",
 		     err.message);
-	cr_assert_eq(follower_new(&follower, base, client, &config, &events, NULL), 0);
+	cr_assert_eq(follower_new(&follower, base, client, &config, events, NULL), 0);
 	(void)event_base_loopexit(base, &deadline);
 	cr_assert_geq(event_base_dispatch(base), 0);
 	follower_free(follower);
 	follower = NULL;
 }
 
+static void lose(void)
+{
+	static const struct http_route routes[] = {
+		{ HTTP_POST, "/v1/hosts", on_register },
+		{ HTTP_GET, "/v1/hosts/{id}/desired", on_desired },
+	};
+	const struct follower_events events = { .watch = { .on_snapshot = on_snapshot,
+							   .on_change = on_change,
+							   .on_bookmark = on_bookmark },
+						.registration = registration,
+						.report = report,
+						.on_state = on_state_again };
+
+	follow(routes, ARRAY_SIZE(routes), &events, 1000);
+}
+
 Test(follower, behind_what_was_lost_nothing_is_told_and_all_is_asked_for_anew)
 {
 	told = (struct told){ 0 };
-	follow();
+	lose();
 	cr_expect_str_eq(told.events, "s1 y0 c2 s4 y0 ");
 	cr_expect_eq(told.streams, 2);
 	cr_expect_eq(told.lost, 1);
@@ -225,8 +232,86 @@ Test(follower, behind_what_was_lost_nothing_is_told_and_all_is_asked_for_anew)
 Test(follower, a_lost_snapshot_is_none)
 {
 	told = (struct told){ .lose_snapshots = 2 };
-	follow();
+	lose();
 	cr_expect_str_eq(told.events, "s1 s4 s4 y0 ");
 	cr_expect_eq(told.streams, 3);
 	cr_expect_eq(told.lost, 2);
+}
+
+/* ---- how often ---- */
+
+#define SELDOM_MS 3600000
+
+/* What reports are answered with, one after the other, and what came of it. */
+static struct {
+	const char *answers[4]; /* the last is NULL */
+	unsigned reports;
+	char used[64];
+} often;
+
+static json_t *full_report(void *userdata)
+{
+	return json_object();
+}
+
+static void on_report(struct http_request *request, void *userdata)
+{
+	const char *answer = often.answers[often.reports++];
+
+	cr_assert(answer);
+	http_reply_json(request, 200, json_loads(answer, 0, NULL));
+}
+
+static void on_heartbeat(void *userdata, uint32_t heartbeat_ms)
+{
+	size_t length = strlen(often.used);
+
+	(void)snprintf(often.used + length, sizeof(often.used) - length, "%u ", heartbeat_ms);
+	if (heartbeat_ms == SELDOM_MS)
+		(void)event_base_loopbreak(base);
+}
+
+static void stay(struct http_request *request, void *userdata)
+{
+	struct http_stream *stream;
+
+	cr_assert_eq(http_stream_start(request, "application/json", on_closed, NULL, &stream), 0);
+	cr_assert_eq(http_stream_send(stream, SNAPSHOT(1), strlen(SNAPSHOT(1))), 0);
+}
+
+/* By itself it would report once in an hour. */
+static void report_to(const char *first, const char *second, const char *third)
+{
+	static const struct http_route routes[] = {
+		{ HTTP_POST, "/v1/hosts", on_register },
+		{ HTTP_GET, "/v1/hosts/{id}/desired", stay },
+		{ HTTP_POST, "/v1/hosts/{id}/status", on_report },
+	};
+	const struct follower_events events = { .registration = registration,
+						.report = full_report,
+						.on_heartbeat = on_heartbeat };
+
+	memset(&often, 0, sizeof(often));
+	often.answers[0] = first;
+	often.answers[1] = second;
+	often.answers[2] = third;
+	follow(routes, ARRAY_SIZE(routes), &events, SELDOM_MS);
+}
+
+Test(follower, reports_come_as_often_as_schedd_asks_and_no_more_seldom_than_configured)
+{
+	report_to("{\"heartbeat_ms\":30}", "{\"heartbeat_ms\":30}", "{\"heartbeat_ms\":7200000}");
+	cr_expect_eq(often.reports, 3);
+	cr_expect_str_eq(often.used, "30 3600000 ");
+}
+
+Test(follower, a_schedd_that_does_not_say_how_often_leaves_it_as_configured)
+{
+	report_to("{\"heartbeat_ms\":1}", "{\"heartbeat_ms\":0}", "{}");
+	cr_expect_eq(often.reports, 2);
+	cr_expect_str_eq(often.used, "10 3600000 ");
+	report_to("{\"heartbeat_ms\":1}", "{\"heartbeat_ms\":\"soon\"}", "{}");
+	cr_expect_str_eq(often.used, "10 3600000 ");
+	report_to("{\"heartbeat_ms\":1}", "{}", "{}");
+	cr_expect_str_eq(often.used, "10 3600000 ");
 }

@@ -228,3 +228,16 @@ Test(liveness, a_new_leader_gives_everybody_the_full_time)
 	pass(1);
 	cr_assert_not(host_newest(host())->online);
 }
+
+Test(liveness, two_reports_may_be_lost)
+{
+	struct scheduler_config *config = &world.scheduler->config;
+
+	cr_assert_eq(scheduler_heartbeat_ms(world.scheduler), WORLD_OFFLINE_MS / 3);
+	config->lease_ms = 600; /* over before it is offline */
+	cr_assert_eq(scheduler_heartbeat_ms(world.scheduler), 200);
+	config->lease_ms = 0; /* none */
+	cr_assert_eq(scheduler_heartbeat_ms(world.scheduler), WORLD_OFFLINE_MS / 3);
+	config->offline_after_ms = 2;
+	cr_assert_eq(scheduler_heartbeat_ms(world.scheduler), 1);
+}
