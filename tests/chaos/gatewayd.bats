@@ -21,6 +21,8 @@ setup_file() {
 	lab_network
 	lab_start peer1 host1 tests/helpers/port-peer serve 7001 7002
 	lab_start peer2 host2 tests/helpers/port-peer serve 7011 7012
+	lab_wait 20 lab_listens host1 7002
+	lab_wait 20 lab_listens host2 7012
 }
 
 teardown_file() {

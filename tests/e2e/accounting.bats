@@ -141,6 +141,7 @@ metric() { # metric NAME-AND-LABELS
 
 @test "bulk TCP and UDP of iperf3 are counted to the byte" {
 	lab_start iperf host1 iperf3 -s -p 7003
+	lab_wait 20 lab_listens host1 7003
 	put 30003 '"target":{"address":"10.0.1.2","port":7003}'
 	put 30003 '"protocol":"udp","target":{"address":"10.0.1.2","port":7003}'
 	lab_exec gateway nft "add rule inet oracle in iifname to-client ip daddr $lab_public th dport 30003 counter comment \"30003 in\"
@@ -272,7 +273,7 @@ churn_host='"target":{"address":"10.0.1.2","port":7008}'
 
 churn_peer() {
 	[ -n "$(lab_pid churned-peer)" ] || lab_start churned-peer host1 tests/helpers/port-peer serve 7008
-	lab_wait 10 lab_exec gateway bash -c 'exec 3<>/dev/tcp/10.0.1.2/7008'
+	lab_wait 20 lab_listens host1 7008
 }
 
 @test "SIGKILL at any moment loses nothing and counts nothing twice" {

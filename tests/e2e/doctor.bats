@@ -237,6 +237,7 @@ could_not() { # COUNT: so many mappings could not be applied, as the gateway rep
 	local port
 	port=$(ctl -o json env show first | jq '.ports[0].port')
 	lab_start squatter gateway tests/helpers/port-peer serve "$port"
+	lab_wait 20 lab_listens gateway "$port" # before the mapping comes
 	lab_wait 20 host_has_ready first 40022
 	lab_wait 20 could_not 1
 	doctor error "gateway gw1" "1 mapping could not be applied: the gateway itself listens there" \
