@@ -178,8 +178,9 @@ environment='{"id":"env-1","name":"demo","phase":"pending"}'
 }
 
 @test "a reader that goes away ends it, without a word" {
+	# In each form far more than a pipe and the reader's buffer hold: it would be written to its end else.
 	local items
-	items=$(jq -nc '{items: [range(5000) | {id: "customer-\(.)", created_at: "2026-01-01T00:00:00Z"}], revision: 1, next: null}')
+	items=$(jq -nc '{items: [range(20000) | {id: "customer-\(.)", created_at: "2026-01-01T00:00:00Z"}], revision: 1, next: null}')
 	answer many 200 "$items"
 	serve many
 	local form
