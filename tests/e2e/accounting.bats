@@ -28,6 +28,8 @@ setup() {
 	load_lab
 	[ "$(api GET /readyz | jq -r .status)" = ready ] || gatewayd_start
 	[ "$(api PUT /v1/mappings '[]' | jq .put)" = 0 ]
+	# As it is by default, whatever a test before had it to be.
+	lab_exec gateway sysctl -q -w net.netfilter.nf_conntrack_tcp_timeout_time_wait=120 net.netfilter.nf_conntrack_acct=1
 	lab_exec gateway nft -f - <<-END
 		table inet oracle
 		delete table inet oracle
@@ -146,9 +148,10 @@ metric() { # metric NAME-AND-LABELS
 	put 30003 '"protocol":"udp","target":{"address":"10.0.1.2","port":7003}'
 	lab_exec gateway nft "add rule inet oracle in iifname to-client ip daddr $lab_public th dport 30003 counter comment \"30003 in\"
 		add rule inet oracle out oifname to-client ip saddr $lab_public th sport 30003 counter comment \"30003 out\""
-	lab_exec client iperf3 -c "$lab_public" -p 30003 -n 20M -P 3 >/dev/null
-	lab_exec client iperf3 -c "$lab_public" -p 30003 -R -n 20M >/dev/null
-	lab_exec client iperf3 -u -c "$lab_public" -p 30003 -b 20M -t 1 >/dev/null
+	# The server turns away who comes before it is done with the client before.
+	lab_wait 30 lab_exec client iperf3 -c "$lab_public" -p 30003 -n 20M -P 3
+	lab_wait 30 lab_exec client iperf3 -c "$lab_public" -p 30003 -R -n 20M
+	lab_wait 30 lab_exec client iperf3 -u -c "$lab_public" -p 30003 -b 20M -t 1
 	both() {
 		settle
 		[ "$(api GET '/v1/mappings?port=30003' | jq -c '.items | [map(.packets_in), map(.bytes_in), map(.packets_out), map(.bytes_out)] | map(add)')" = "$(oracle 30003)" ]
@@ -315,7 +318,6 @@ churn_peer() {
 	churn_peer
 	put 30001 "$churn_host"
 	watch ip "$lab_public" tcp 30001
-	lab_exec gateway sysctl -q -w net.netfilter.nf_conntrack_tcp_timeout_time_wait=120
 	count=$(lab_exec client tests/helpers/port-peer churn "$lab_public" 30001 2)
 	[ "$count" -gt 100 ]
 	# Not read for a while, the buffer is too small for sure.
@@ -355,7 +357,6 @@ churn_peer() {
 	}
 	lab_wait 20 one
 	[ "$(counted 30001)" = '[0,0,0,0]' ]
-	lab_exec gateway sysctl -q -w net.netfilter.nf_conntrack_acct=1
 }
 
 # ---- metrics ----
