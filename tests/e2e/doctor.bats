@@ -162,7 +162,7 @@ heard_of_after() { # TIME
 	local remedy="give one with --token-file; an admin makes it: schedctl token create"
 	ctl token create revoked --role admin --save "$lab_dir/tokens/revoked"
 	ctl token revoke revoked
-	ctl token create brief --role admin --expires 1s --save "$lab_dir/tokens/brief"
+	ctl token create brief --role admin --expires 5s --save "$lab_dir/tokens/brief"
 	ctl customer create carol
 	ctl token create carol --role customer --subject carol --save "$lab_dir/tokens/carol"
 	opens() { lab_exec gateway curl -sf -o /dev/null http://127.0.0.1:8000/v1/hosts -H "Authorization: Bearer $(cat "$lab_dir/tokens/brief")"; }
