@@ -99,5 +99,5 @@ int ends_file_write(const char *data_dir, const char *environment, const struct 
 	text = json ? json_encode(json) : NULL;
 	if (!text)
 		return -ENOMEM;
-	return file_write_atomic(path, text, strlen(text), 0600, err);
+	return file_replace(path, text, strlen(text), 0600, err);
 }

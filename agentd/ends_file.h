@@ -9,6 +9,7 @@
 
 /* Into ends as ends_init made it. What is missing, damaged or of no valid name says nothing. */
 int ends_file_read(const char *data_dir, const char *environment, struct ends *ends) _must_check_;
-/* Durable once it returns. */
+/* Over a kill once it returns. It does not wait for the disk, which may take as long as it likes,
+ * and heartbeats with it: a loss of power may cost the newest counts. */
 int ends_file_write(const char *data_dir, const char *environment, const struct ends *ends,
 		    struct error *err) _must_check_;

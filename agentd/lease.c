@@ -88,7 +88,7 @@ int lease_renew(struct lease *lease, uint64_t sent_ms, uint64_t length_ms, struc
 		text = NULL;
 		return -ENOMEM;
 	}
-	r = file_write_atomic(lease->path, text, (size_t)length, 0600, err);
+	r = file_replace(lease->path, text, (size_t)length, 0600, err);
 	if (r == 0)
 		lease->written_ms = lease->granted_ms;
 	return r;

@@ -23,7 +23,8 @@ int lease_init(struct lease *lease, const char *data_dir, struct error *err) _mu
 void lease_clear(struct lease *lease);
 
 /* The answer to a report that was sent at this time grants so much. Writes the file where it is
- * more than a second behind: an older time in it is on the safe side. */
+ * more than a second behind: an older time in it is on the safe side. It does not wait for the
+ * disk: the file says nothing to another boot. */
 int lease_renew(struct lease *lease, uint64_t sent_ms, uint64_t length_ms, struct error *err)
 	_must_check_;
 

@@ -131,7 +131,7 @@ static int sync_folder(const char *path)
 }
 
 static int write_and_rename(int fd, const char *temporary, const char *path, const void *data,
-			    size_t length, mode_t mode)
+			    size_t length, mode_t mode, bool sync)
 {
 	int r;
 
@@ -140,13 +140,13 @@ static int write_and_rename(int fd, const char *temporary, const char *path, con
 	r = write_all(fd, data, length);
 	if (r < 0)
 		return r;
-	if (fsync(fd) < 0 || rename(temporary, path) < 0)
+	if ((sync && fsync(fd) < 0) || rename(temporary, path) < 0)
 		return -errno;
 	return 0;
 }
 
-int file_write_atomic(const char *path, const void *data, size_t length, mode_t mode,
-		      struct error *err)
+static int replace(const char *path, const void *data, size_t length, mode_t mode, bool sync,
+		   struct error *err)
 {
 	_cleanup_free_ char *temporary = NULL;
 	_cleanup_close_ int fd = -1;
@@ -159,11 +159,26 @@ int file_write_atomic(const char *path, const void *data, size_t length, mode_t 
 	fd = mkostemp(temporary, O_CLOEXEC);
 	if (fd < 0)
 		return fail(err, -errno, "write", path);
-	r = write_and_rename(fd, temporary, path, data, length, mode);
+	r = write_and_rename(fd, temporary, path, data, length, mode, sync);
 	if (r < 0) {
 		(void)unlink(temporary);
 		return fail(err, r, "write", path);
 	}
+	return 0;
+}
+
+int file_replace(const char *path, const void *data, size_t length, mode_t mode, struct error *err)
+{
+	return replace(path, data, length, mode, false, err);
+}
+
+int file_write_atomic(const char *path, const void *data, size_t length, mode_t mode,
+		      struct error *err)
+{
+	int r = replace(path, data, length, mode, true, err);
+
+	if (r < 0)
+		return r;
 	r = sync_folder(path);
 	return r < 0 ? fail(err, r, "sync the folder of", path) : 0;
 }

@@ -26,6 +26,11 @@ int file_or_credential(const char *path, const char *credential, char **ret) _mu
 int file_write_atomic(const char *path, const void *data, size_t length, mode_t mode,
 		      struct error *err) _must_check_;
 
+/* The same without waiting for the disk: whole for who reads it and whenever this process is
+ * killed. After a loss of power it may be the old file, the new one, or an empty one. */
+int file_replace(const char *path, const void *data, size_t length, mode_t mode, struct error *err)
+	_must_check_;
+
 /* Writes all of data, also past EINTR and short writes. */
 int write_all(int fd, const void *data, size_t length) _must_check_;
 

@@ -12,6 +12,15 @@
 #include "lib/file.h"
 
 static char data[64], folder[96], file[128];
+static unsigned syncs;
+
+int __real_fsync(int fd);
+int __wrap_fsync(int fd);
+int __wrap_fsync(int fd)
+{
+	syncs++;
+	return __real_fsync(fd);
+}
 
 static void setup(void)
 {
@@ -69,6 +78,19 @@ Test(ends_file, what_is_read_is_what_was_written)
 	cr_expect_eq(back.next_try, 0);
 	cr_assert_eq(stat(folder, &status), 0);
 	cr_expect_eq(status.st_mode & 0777, 0700);
+	ends_clear(&back);
+}
+
+/* It is written by the event loop, at each end. */
+Test(ends_file, it_waits_for_no_disk)
+{
+	const struct ends ends = { .count = 1 };
+	struct ends back;
+
+	write_ends(&ends);
+	cr_expect_eq(syncs, 0);
+	back = read_ends();
+	cr_expect_eq(back.count, 1);
 	ends_clear(&back);
 }
 

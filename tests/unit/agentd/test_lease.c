@@ -10,6 +10,15 @@
 #include "lib/file.h"
 
 static char folder[64], path[96];
+static unsigned syncs;
+
+int __real_fsync(int fd);
+int __wrap_fsync(int fd);
+int __wrap_fsync(int fd)
+{
+	syncs++;
+	return __real_fsync(fd);
+}
 
 static void setup(void)
 {
@@ -64,6 +73,20 @@ Test(lease, it_counts_from_when_the_report_was_sent)
 	cr_expect_eq(lease_left_ms(&lease, 14999), 1);
 	cr_expect_eq(lease_left_ms(&lease, 15000), 0);
 	cr_expect_eq(lease_left_ms(&lease, 90000), 0);
+	lease_clear(&lease);
+}
+
+/* It is written by the event loop, every few seconds. */
+Test(lease, it_waits_for_no_disk)
+{
+	struct lease lease, next;
+
+	init(&lease);
+	renew(&lease, 10000);
+	cr_expect_eq(syncs, 0);
+	init(&next);
+	cr_expect_eq(lease_left_ms(&next, 10000), 5000);
+	lease_clear(&next);
 	lease_clear(&lease);
 }
 
