@@ -46,6 +46,8 @@ struct driver_operation {
 	struct docker_network *network;
 	bool wants_network; /* waits until nobody else is at it */
 	struct docker_seed *seed;
+	bool unmarked;      /* it could not be marked as stopped, */
+	struct error held;  /* and why */
 	struct event begin; /* on_done must not run inside run */
 	bool refreshing;
 	int error; /* kept while the container is observed */
@@ -358,19 +360,28 @@ static int begin_start(struct driver_operation *operation)
 
 /* ---- stop and remove ---- */
 
-static int begin_stop(struct driver_operation *operation, struct error *err)
+static void on_stopped(const struct docker_reply *reply, void *userdata)
+{
+	struct driver_operation *operation = userdata;
+
+	if (reply->error < 0 || !operation->unmarked)
+		on_last(reply, operation);
+	else
+		conclude_errno(operation, operation->held.errnum, &operation->held);
+}
+
+/* A disk that takes no mark keeps nothing from being stopped: where a lease is over it runs
+ * elsewhere in a moment. But the step has failed then, and is tried again. */
+static int begin_stop(struct driver_operation *operation)
 {
 	char path[128];
-	int r;
 
-	if (operation->request.hold) {
-		r = volumes_hold(operation->driver->volumes, operation->request.environment,
-				 operation->request.run, err);
-		if (r < 0)
-			return r;
-	}
+	operation->unmarked =
+		operation->request.hold &&
+		volumes_hold(operation->driver->volumes, operation->request.environment,
+			     operation->request.run, &operation->held) < 0;
 	snprintf(path, sizeof(path), "/containers/%s/stop?t=" STOP_GRACE, operation->id);
-	return call(operation, "stop", "POST", path, NULL, on_last);
+	return call(operation, "stop", "POST", path, NULL, on_stopped);
 }
 
 /* That it is gone, or on its way, is what was wanted. */
@@ -407,7 +418,7 @@ static int begin(struct driver_operation *operation, struct error *err)
 	case DRIVER_START:
 		return begin_start(operation);
 	case DRIVER_STOP:
-		return begin_stop(operation, err);
+		return begin_stop(operation);
 	case DRIVER_REMOVE:
 		return begin_remove(operation, err);
 	case DRIVER_ACTION_MAX:

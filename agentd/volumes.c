@@ -13,12 +13,12 @@
 #include <sys/stat.h>
 
 #include "agentd/remove_tree.h"
-#include "lib/file.h"
 #include "lib/log.h"
 #include "lib/random.h"
 #include "lib/thread.h"
 
 #define STOPPED_MARK ".stopped"
+#define STOPPED_MARK_NEW STOPPED_MARK ".new"
 #define RUN_MAX 64
 
 struct volumes {
@@ -319,21 +319,22 @@ int volumes_discard(struct volumes *volumes, const char *environment, struct err
 	return 0;
 }
 
-/* In place: of a mark that is written again not even a kill leaves less. */
-static int write_mark(int mark, const char *run)
+/* The mark is a link that leads nowhere: it is replaced as a whole, and needs no room for data on a
+ * disk that its volumes may have filled. */
+static int write_mark(int folder, const char *run)
 {
-	size_t length = strlen(run);
-	int r = write_all(mark, run, length);
-
-	if (r < 0)
-		return r;
-	return ftruncate(mark, (off_t)length) < 0 || fsync(mark) < 0 ? -errno : 0;
+	if (unlinkat(folder, STOPPED_MARK_NEW, 0) < 0 && errno != ENOENT)
+		return -errno;
+	if (symlinkat(run, folder, STOPPED_MARK_NEW) < 0 ||
+	    renameat(folder, STOPPED_MARK_NEW, folder, STOPPED_MARK) < 0 || fsync(folder) < 0)
+		return -errno;
+	return 0;
 }
 
 int volumes_hold(struct volumes *volumes, const char *environment, const char *run,
 		 struct error *err)
 {
-	_cleanup_close_ int folder = -1, mark = -1;
+	_cleanup_close_ int folder = -1;
 	int r;
 
 	r = check_names(environment, NULL, err);
@@ -343,25 +344,18 @@ int volumes_hold(struct volumes *volumes, const char *environment, const char *r
 	if (r < 0)
 		return fail(err, r, "open", environment);
 	folder = r;
-	mark = openat(folder, STOPPED_MARK, O_WRONLY | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
-	r = mark < 0 ? -errno : write_mark(mark, run);
-	if (r == 0 && fsync(folder) < 0)
-		r = -errno;
+	r = write_mark(folder, run);
 	return r < 0 ? fail(err, r, "mark", environment) : 0;
 }
 
 bool volumes_held(struct volumes *volumes, const char *environment, const char *run)
 {
-	_cleanup_close_ int mark = -1;
 	char path[80], text[RUN_MAX + 1];
 	ssize_t n;
 
 	if (!volumes_name_valid(environment))
 		return false;
 	(void)snprintf(path, sizeof(path), "%s/" STOPPED_MARK, environment);
-	mark = openat(volumes->environments, path, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
-	if (mark < 0)
-		return false;
-	n = read(mark, text, sizeof(text));
+	n = readlinkat(volumes->environments, path, text, sizeof(text));
 	return n > 0 && (size_t)n == strlen(run) && memcmp(text, run, (size_t)n) == 0;
 }

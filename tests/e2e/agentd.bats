@@ -382,6 +382,19 @@ empty() {
 	tells_its_port env-a
 }
 
+@test "a disk that takes no mark keeps nothing from being stopped, and it is told" {
+	local mark=$lab_data/host1-agentd/environments/env-a/.stopped
+	rm -f "$mark"
+	mkdir -p "$mark"
+	assign "$(item env-a '.revision = 8 | .state = "stopped"')"
+	lab_wait 30 reports env-a '.state == "stopping" and (.reason | startswith("cannot stop it: cannot mark the volumes of env-a"))'
+	[ "$(container env-a '{{.State.Running}}')" = false ]
+	rmdir "$mark"
+	lab_wait 90 reports env-a '.state == "stopped" and .revision == 8'
+	assign "$(item env-a '.revision = 9')"
+	lab_wait 30 reports env-a '.state == "ready" and .revision == 9'
+}
+
 # What is reported of its ssh is where Docker has it now: another port at each start.
 tells_its_port() { # ENV
 	[ "$(endpoint "$1" ssh)" = \
