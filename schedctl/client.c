@@ -85,7 +85,8 @@ static int set_up_server(struct client *client, const char *server, struct error
 static int set_up_gateway(struct client *client, const char *path)
 {
 	client->is_gateway = true;
-	client->hint = "check --gateway, that gatewayd runs, and that you may open its socket";
+	client->hint =
+		"check --gateway, that gatewayd runs on this machine, and that you may open its socket";
 	client->unix_socket = strdup(path);
 	client->prefix = strdup("http://localhost");
 	client->peer = text_format("gatewayd at %s", path);

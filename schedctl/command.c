@@ -17,7 +17,7 @@ static const struct args_option global_options[] = {
 	{ .name = "server",
 	  .argument = "URL",
 	  .help = "schedd: http://HOST:PORT, https://… or unix:/PATH (default: PORTICO_SERVER, the "
-		  "configuration file, http://127.0.0.1:8000)" },
+		  "configuration file, schedd here)" },
 	{ .name = "token-file",
 	  .argument = "FILE",
 	  .help = "file with the token for schedd (default: PORTICO_TOKEN_FILE, the configuration "
@@ -32,7 +32,7 @@ static const struct args_option global_options[] = {
 		  "PORTICO_SERVER_PIN, the configuration file)" },
 	{ .name = "gateway",
 	  .argument = "SOCKET",
-	  .help = "talk to gatewayd itself, usually at /run/portico/gatewayd.sock" },
+	  .help = "talk to gatewayd itself (default, for what only a gateway does: /run/portico/gatewayd.sock)" },
 	{ .name = "output",
 	  .letter = 'o',
 	  .argument = "FORMAT",
@@ -121,7 +121,7 @@ static void help_command(FILE *out, const struct noun *noun, const struct comman
 	const struct args_table *options = command->options ? command->options : &none;
 
 	(void)fprintf(out, "Usage: schedctl %s%s%s%s%s%s%s\n%s.\n",
-		      command->sides == SIDE_GATEWAY ? "--gateway SOCKET " : "", noun->name,
+		      command->sides == SIDE_GATEWAY ? "[--gateway SOCKET] " : "", noun->name,
 		      noun->alone ? "" : " ", command->verb, options->n > 0 ? " [OPTION…]" : "",
 		      command->arguments ? " " : "", command->arguments ? command->arguments : "",
 		      command->summary);

@@ -102,7 +102,7 @@ static const char find_words[] =
 	"\tfor ((i = 1; i < COMP_CWORD; i++)); do\n"
 	"\t\tword=${COMP_WORDS[i]}\n"
 	"\t\tcase $word in\n"
-	"\t\t--server | --token-file | --ca-file | --server-pin | --config)\n"
+	"\t\t--server | --token-file | --ca-file | --server-pin | --gateway | --config)\n"
 	"\t\t\tserver+=(\"$word\" \"${COMP_WORDS[i + 1]}\")\n"
 	"\t\t\t((i++)) ;;\n"
 	"\t\t-*) [[ $takes == *\" $word \"* ]] && ((i++)) ;;\n"

@@ -32,6 +32,14 @@ static enum table_style status_style(const char *status)
 	return strcmp(status, "offline") == 0 ? STYLE_BAD : STYLE_PENDING;
 }
 
+/* What it is for people: who has only cordoned a host does not want to read that it is emptied. */
+static const char *shown_status(const json_t *host)
+{
+	const char *status = text_field(host, "status"), *mode = text_field(host, "mode");
+
+	return strcmp(status, "draining") == 0 && strcmp(mode, "cordoned") == 0 ? mode : status;
+}
+
 /* GPUs are told as a number or one by one. */
 static uint64_t count_gpus(const json_t *resources)
 {
@@ -53,7 +61,7 @@ static void add_resources(struct table *table, const json_t *available, const js
 
 static void add_row(struct table *table, json_t *host)
 {
-	const char *status = text_field(host, "status");
+	const char *status = shown_status(host);
 
 	table_cell(table, STYLE_PLAIN, text_field(host, "id"));
 	table_cell(table, status_style(status), status);
@@ -121,7 +129,7 @@ static int print_details(const struct output *output, json_t *host)
 	const json_t *available = json_object_get(host, "free");
 	const json_t *capacity = json_object_get(host, "capacity");
 	char left[QUANTITY_STRING_MAX], right[QUANTITY_STRING_MAX];
-	const char *status = text_field(host, "status");
+	const char *status = shown_status(host), *mode = text_field(host, "mode");
 	int r;
 
 	r = show_new(&table);
@@ -131,8 +139,8 @@ static int print_details(const struct output *output, json_t *host)
 	table_cell(table, STYLE_PLAIN, "Status:");
 	table_cell(table, status_style(status), status);
 	show_time(table, "Since", text_field(host, "status_since"));
-	if (strcmp(text_field(host, "mode"), "active") != 0)
-		show_text(table, "Mode", text_field(host, "mode"));
+	if (strcmp(mode, "active") != 0 && strcmp(mode, status) != 0)
+		show_text(table, "Mode", mode);
 	add_drain(table, json_object_get(host, "drain"));
 	show_optional(table, "Problem", text_field(host, "engine_error"));
 	show_text(table, "Pool", text_field(host, "pool"));

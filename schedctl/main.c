@@ -92,22 +92,25 @@ static int check_arguments(const struct invocation *invocation, const struct arg
 	return 0;
 }
 
-static int choose_side(const struct invocation *invocation, const struct settings *settings,
-		       enum command_side *ret, struct error *err)
+/* The socket of the gateway that is asked; NULL: schedd is. Without --gateway it is the one of this
+ * machine, for what only a gateway does, and for what both do where there is nobody else. */
+static const char *choose_gateway(const struct command *command, const struct settings *settings)
 {
-	const struct command *command = invocation->command;
-	enum command_side side = settings->gateway ? SIDE_GATEWAY : SIDE_SCHEDD;
+	if (settings->gateway)
+		return settings->gateway;
+	if (command->sides == SIDE_GATEWAY ||
+	    (settings->only_gateway && (command->sides & SIDE_GATEWAY)))
+		return SETTINGS_GATEWAYD_SOCKET;
+	return NULL;
+}
+
+static int check_side(const struct invocation *invocation, enum command_side side,
+		      struct error *err)
+{
 	char name[NAME_MAX_BYTES];
 
-	*ret = side;
-	if (command->sides & side)
+	if (invocation->command->sides & side)
 		return 0;
-	if (side == SIDE_SCHEDD)
-		return error_set(
-			err, -EINVAL, "usage", "gateway",
-			"%s works on one gateway, on its machine: add --gateway SOCKET, usually "
-			"/run/portico/gatewayd.sock",
-			full_name(invocation, name));
 	return error_set(err, -EINVAL, "usage", "gateway",
 			 "%s asks schedd, not a gateway: leave out --gateway",
 			 full_name(invocation, name));
@@ -117,8 +120,9 @@ static int run_command(const struct invocation *invocation, const struct args *a
 		       const struct settings *settings, struct error *err)
 {
 	_cleanup_(cleanup_client) struct client *client = NULL;
+	const char *gateway = choose_gateway(invocation->command, settings);
 	enum output_format format = output_format_parse(settings->output);
-	struct context context;
+	struct context context = { .side = gateway ? SIDE_GATEWAY : SIDE_SCHEDD };
 	int r;
 
 	if (format == OUTPUT_INVALID)
@@ -126,12 +130,12 @@ static int run_command(const struct invocation *invocation, const struct args *a
 				 "output \"%s\" is not table, wide, json or name",
 				 settings->output);
 	context.output = output_detect(format);
-	r = choose_side(invocation, settings, &context.side, err);
+	r = check_side(invocation, context.side, err);
 	if (r < 0)
 		return r;
 	r = client_new(&client,
 		       &(struct client_config){ .server = settings->server,
-						.gateway = settings->gateway,
+						.gateway = gateway,
 						.token_file = settings->token_file,
 						.ca_file = settings->ca_file,
 						.server_pin = settings->server_pin },

@@ -3,6 +3,8 @@
  * may stand anywhere on the line; here they are handed on as if they stood first. */
 
 #include <errno.h>
+#include <string.h>
+#include <unistd.h>
 
 #include "lib/config.h"
 #include "schedctl/settings.h"
@@ -11,7 +13,6 @@ static const struct option_spec options[] = {
 	{ .name = "server",
 	  .type = OPTION_STRING,
 	  .offset = offsetof(struct settings, server),
-	  .fallback = "http://127.0.0.1:8000",
 	  .argument = "URL",
 	  .help = "schedd",
 	  .not_empty = true },
@@ -78,6 +79,21 @@ static const char *choose(const struct args *args, const char *option, const cha
 	return text && *text ? text : NULL;
 }
 
+/* Where nothing says which schedd: the one of this machine, by its socket where that may be opened,
+ * since root needs no token there. */
+static int find_server(struct settings *settings)
+{
+	bool socket;
+
+	if (settings->server)
+		return 0;
+	socket = access(SETTINGS_SCHEDD_SOCKET, W_OK) == 0;
+	settings->only_gateway = !socket && access(SETTINGS_GATEWAYD_SOCKET, W_OK) == 0;
+	settings->server =
+		strdup(socket ? "unix:" SETTINGS_SCHEDD_SOCKET : "http://127.0.0.1:8000");
+	return settings->server ? 0 : -ENOMEM;
+}
+
 int settings_load(const struct args *args, struct settings *ret, struct error *err)
 {
 	struct words words = { .items = { (char *)"schedctl" }, .n = 1 };
@@ -95,7 +111,7 @@ int settings_load(const struct args *args, struct settings *ret, struct error *e
 	r = config_load(&program, words.n, words.items, ret, &outcome, NULL, err);
 	if (r < 0 && r != -ENOMEM)
 		return error_set(err, -EINVAL, "usage", NULL, "the configuration cannot be read");
-	return r;
+	return r < 0 ? r : find_server(ret);
 }
 
 void settings_clear(struct settings *settings)

@@ -1,12 +1,16 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* schedctl's few settings: command line over PORTICO_SERVER and its like over
- * /etc/portico/schedctl.conf over defaults. No file is needed.
+ * /etc/portico/schedctl.conf over what is on this machine. No file is needed.
  */
 #pragma once
 
 #include "lib/error.h"
 #include "lib/util.h"
 #include "schedctl/args.h"
+
+/* Where the units of this machine listen. */
+#define SETTINGS_SCHEDD_SOCKET "/run/portico/schedd.sock"
+#define SETTINGS_GATEWAYD_SOCKET "/run/portico/gatewayd.sock"
 
 struct settings {
 	char *server;
@@ -15,6 +19,7 @@ struct settings {
 	char *server_pin; /* NULL: none */
 	char *gateway;    /* NULL: schedd is meant */
 	char *output;
+	bool only_gateway; /* nothing names a schedd, and of the two this machine has gatewayd */
 };
 
 /* -EINVAL with a sentence, -ENOMEM. *ret is overwritten, also on failure: free it with

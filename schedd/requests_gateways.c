@@ -26,7 +26,8 @@ static int check(const struct gateway_entry *entry, unsigned n_ports, bool force
 	if (!force)
 		return error_set(err, -EBUSY, "in_use", NULL,
 				 "gateway %s may lead %u ports somewhere: if it never returns, and "
-				 "its machine is off, remove it by force",
+				 "its machine is off, remove it by force: schedctl gateway delete "
+				 "--force",
 				 id, n_ports);
 	if (gateway_newest(entry)->online)
 		return error_set(err, -EBUSY, "in_use", NULL,

@@ -56,7 +56,7 @@ static int check(const struct scheduler *scheduler, const struct host_entry *hos
 		return error_set(
 			err, -EBUSY, "in_use", NULL,
 			"host %s has %u environments: drain it, move or delete them; or, if "
-			"it never returns, remove it by force",
+			"it never returns, remove it by force: schedctl host delete --force",
 			id, n);
 	if (host_newest(host)->online)
 		return error_set(

@@ -223,6 +223,15 @@ lab_schedctl() {
 	lab_exec gateway "$BUILD_DIR/schedctl/schedctl" --server "$lab_server" --ca-file "$lab_ca" --token-file "$lab_dir/tokens/${TOKEN:-admin}" "$@"
 }
 
+# schedctl where /run/portico has the sockets of this lab and nothing names a server, as on a machine of its own.
+lab_schedctl_here() {
+	# shellcheck disable=SC2016 # for the inner shell
+	env -u PORTICO_SERVER -u PORTICO_TOKEN_FILE nsenter "--net=/run/netns/$LAB-gateway" unshare -m sh -c '
+		mount --bind "$0" /mnt && mount -t tmpfs tmpfs /run && mkdir /run/portico &&
+			mount --bind /mnt /run/portico && : >/run/none && exec "$@"' \
+		"$lab_dir" "$PWD/$BUILD_DIR/schedctl/schedctl" --config /run/none "$@"
+}
+
 lab_host_online() {
 	[ "$(lab_curl -sf "/v1/hosts/$1" | jq -r .status)" = online ]
 }

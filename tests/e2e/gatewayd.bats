@@ -137,6 +137,22 @@ refused() {
 		'[{"address":"203.0.113.10","protocol":"tcp","port":30001,"target":{"address":"10.0.1.2","port":7001},"environment":"env-a","service":"ssh","on_remove":"drain"}]' ]
 }
 
+@test "on a gateway of its own schedctl needs no word of where to ask" {
+	lab_schedctl_here port open 30001 10.0.1.2:7001
+	[ "$(lab_schedctl_here -o name port list)" = "$lab_public:30001/tcp" ]
+	lab_schedctl_here session list
+	run lab_schedctl_here port why 30009
+	[[ $output == *'is broken at "mapping"'* ]]
+	run lab_schedctl_here env list
+	[ "$status" -eq 5 ]
+	[[ $output == *'cannot reach schedd at http://127.0.0.1:8000'* ]]
+	# Who names a schedd means it.
+	run lab_schedctl_here --server http://127.0.0.1:9 port list
+	[ "$status" -eq 5 ]
+	lab_schedctl_here port close 30001
+	[ -z "$(lab_schedctl_here -o name port list)" ]
+}
+
 @test "schedctl opens and closes ports by the names that it lists" {
 	ctl port open 30001 10.0.1.2:7001
 	ctl port open "$lab_public:30002/udp" 10.0.1.2:7001

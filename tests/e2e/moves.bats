@@ -85,6 +85,18 @@ reach_again() {
 		'["server","clock","database","token","gateway gw1","host host1","host host2","ports","environments"]' ]
 }
 
+@test "on schedd's machine root's schedctl needs neither server nor token" {
+	[ "$(lab_schedctl_here -o name host list | xargs)" = 'host1 host2' ]
+	# gatewayd is there as well: schedd comes first, and what only a gateway does is asked of it.
+	lab_schedctl_here port list | grep -q STATE
+	lab_schedctl_here session list | grep -q SOURCE
+	lab_schedctl_here host cordon host1
+	lab_schedctl_here host list | grep -q '^host1  cordoned '
+	lab_schedctl_here host show host1 | grep -qE '^Status: +cordoned$'
+	lab_schedctl_here host uncordon host1
+	lab_schedctl_here host list | grep -q '^host1  online '
+}
+
 @test "what keeps something on its host cannot move, and says why" {
 	fleet_create local --volume code=local
 	run --separate-stderr lab_schedctl env move local

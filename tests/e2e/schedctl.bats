@@ -39,7 +39,6 @@ usage() {
 	usage 'is given twice' env list -o json -o name
 	usage 'server "ftp://x" is not' --server ftp://x env list
 	usage 'env list asks schedd, not a gateway' --gateway /nowhere env list
-	usage 'port open works on one gateway' port open 30001 10.0.0.5:22
 	usage 'doctor asks schedd, not a gateway' --gateway /nowhere doctor
 	usage 'events does not know what to do with "b"; see schedctl events --help' events b
 	usage '"" is no name' env show ''
@@ -201,6 +200,8 @@ options_complete() { # NOUN [VERB]
 	chmod +x "$BATS_TEST_TMPDIR/schedctl"
 	[ "$(complete_words "$BATS_TEST_TMPDIR/schedctl" --server unix:/x env stop a)" = alice ]
 	[ "$(cat "$BATS_TEST_TMPDIR/asked")" = '--server unix:/x -o name env list' ]
+	[ "$(complete_words "$BATS_TEST_TMPDIR/schedctl" --gateway /g.sock port close b)" = bob ]
+	[ "$(cat "$BATS_TEST_TMPDIR/asked")" = '--gateway /g.sock -o name port list' ]
 }
 
 @test "the doctor says what to do where no server answers" {
