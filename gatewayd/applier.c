@@ -368,7 +368,8 @@ static void note_committed(struct applier *applier, const struct attempt *attemp
 	ret->n_changes += attempt->plan.n_changes;
 	ret->restructured |= attempt->plan.steps != 0 && !attempt->plan.only_shrinks;
 	plan_done(&attempt->plan, &applier->shape, applier->ledger, &applier->structure);
-	applier->shrink = 0;
+	if (!attempt->plan.only_prefixes)
+		applier->shrink = 0;
 	/* From here on we know by our own receipts, whoever else changes other tables. */
 	applier->generation = 0;
 }

@@ -7,6 +7,8 @@
 #include <errno.h>
 #include <string.h>
 
+#include "gatewayd/restrictions.h"
+
 void structure_clear(struct structure *structure)
 {
 	for (size_t i = 0; i < structure->n_names; i++)
@@ -105,24 +107,82 @@ static size_t count_changes(const struct ledger *ledger)
 	return n;
 }
 
+/* ---- prefixes that have to be there first ---- */
+
+/* Of a mapping whose connections the kernel does not ask for their source yet. */
+static bool is_early_prefix(const struct ledger *ledger, const struct member *member)
+{
+	const struct entry *entry;
+	struct mapping_key key;
+
+	if ((member->key.set != SHAPE_ALLOW4 && member->key.set != SHAPE_ALLOW6) ||
+	    member_settled(member) || restrictions_owner(&member->key, &key) < 0 ||
+	    restrictions_guards(&ledger->members, &key))
+		return false;
+	entry = ledger_find(ledger, &key);
+	return entry && (entry->flags & ENTRY_INSTALLED);
+}
+
+static void collect_prefixes(const struct ledger *ledger, unsigned flag, enum operation_kind kind,
+			     struct plan *plan)
+{
+	for (struct member *m = ledger->members.dirty; m; m = m->next_dirty)
+		if ((m->flags & flag) && is_early_prefix(ledger, m))
+			add_operation(plan, kind, m->key.set, NULL, m);
+}
+
+/* Leaves the plan empty where there are none to add, or no rules that could miss them. */
+static void plan_prefixes(const struct ledger *ledger, const struct structure *actual,
+			  struct plan *plan)
+{
+	size_t n_deletes;
+
+	if (!actual->table || actual->stale || !actual->rules)
+		return;
+	/* What is left of a list that was refused may overlap with the new one. */
+	collect_prefixes(ledger, MEMBER_INSTALLED, OPERATION_DELETE, plan);
+	n_deletes = plan->n_operations;
+	collect_prefixes(ledger, MEMBER_DESIRED, OPERATION_ADD, plan);
+	plan->only_prefixes = plan->n_operations > n_deletes;
+	if (!plan->only_prefixes) {
+		plan->n_operations = 0;
+		return;
+	}
+	plan->n_changes = plan->n_operations;
+	for (size_t i = n_deletes; i < plan->n_operations; i++)
+		plan->add_sets |= SHAPE_BIT(plan->operations[i].set) & ~actual->sets;
+	plan->sets = actual->sets | plan->add_sets;
+	plan->steps = plan->add_sets != 0 ? PLAN_ADD_SETS : 0;
+}
+
+static void plan_all(const struct ledger *ledger, struct structure *actual, unsigned ways,
+		     struct plan *plan)
+{
+	plan_structure(actual, ledger_sets(ledger, plan->shape), ways, plan);
+	if (plan->operations) {
+		collect_deletes(ledger, plan);
+		collect_adds(ledger, plan);
+		plan->n_changes = count_changes(ledger);
+	}
+	if ((ways & PLAN_FILL_FIRST) && (plan->steps & PLAN_ADD_TABLE) &&
+	    !(plan->steps & PLAN_DROP_TABLE) && plan->n_operations > 0)
+		plan->steps &= ~(unsigned)PLAN_ADD_RULES;
+}
+
 int plan_make(const struct ledger *ledger, const struct shape *shape, struct structure *actual,
 	      unsigned ways, struct plan *ret)
 {
 	struct plan plan = { .shape = shape, .actual = actual };
 	size_t n_dirty = ledger->n_dirty + ledger->members.n_dirty;
 
-	plan_structure(actual, ledger_sets(ledger, shape), ways, &plan);
 	if (n_dirty > 0) {
 		plan.operations = calloc(2 * n_dirty, sizeof(*plan.operations));
 		if (!plan.operations)
 			return -ENOMEM;
-		collect_deletes(ledger, &plan);
-		collect_adds(ledger, &plan);
-		plan.n_changes = count_changes(ledger);
+		plan_prefixes(ledger, actual, &plan);
 	}
-	if ((ways & PLAN_FILL_FIRST) && (plan.steps & PLAN_ADD_TABLE) &&
-	    !(plan.steps & PLAN_DROP_TABLE) && plan.n_operations > 0)
-		plan.steps &= ~(unsigned)PLAN_ADD_RULES;
+	if (!plan.only_prefixes)
+		plan_all(ledger, actual, ways, &plan);
 	*ret = plan;
 	return 0;
 }
@@ -149,9 +209,21 @@ static void confirm(struct ledger *ledger)
 	ledger_settle(ledger);
 }
 
+static void prefixes_done(const struct plan *plan, struct ledger *ledger, struct structure *actual)
+{
+	for (size_t i = 0; i < plan->n_operations; i++)
+		members_confirm(&ledger->members, plan->operations[i].member);
+	ledger_settle(ledger);
+	actual->sets = plan->sets; /* no rule asks them yet */
+}
+
 void plan_done(const struct plan *plan, const struct shape *shape, struct ledger *ledger,
 	       struct structure *actual)
 {
+	if (plan->only_prefixes) {
+		prefixes_done(plan, ledger, actual);
+		return;
+	}
 	confirm(ledger);
 	actual->devices |= plan->add_devices;
 	/* Sets come with the rules that ask them, devices alone. */

@@ -55,6 +55,7 @@ struct plan {
 	const struct shape *shape;    /* borrowed */
 	struct structure *actual;     /* borrowed: what is there */
 	bool only_shrinks;            /* the steps take away what nobody uses, and mend nothing */
+	bool only_prefixes;           /* see plan_make; the next plan has the rest */
 	struct operation *operations; /* deletes first, then adds */
 	size_t n_operations;
 	size_t n_changes; /* mappings and other members that differ */
@@ -74,7 +75,12 @@ enum plan_way {
 };
 
 /* Makes the plan for all that is dirty. A set that is used for the first time comes in the same
- * transaction as its first element. */
+ * transaction as its first element.
+ *
+ * Where a mapping that the kernel has gets its first allow-list, the plan has the prefixes alone,
+ * and the one after it the rest: the kernel takes in the new elements of a set of ranges at the end
+ * of a commit, and all others at its beginning, so that with one plan for both the mapping would
+ * for a moment be closed to everybody. */
 int plan_make(const struct ledger *ledger, const struct shape *shape, struct structure *actual,
 	      unsigned ways, struct plan *ret) _must_check_;
 void plan_clear(struct plan *plan);

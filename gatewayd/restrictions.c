@@ -211,6 +211,14 @@ static int add_prefix(struct policy *policy, const struct prefix *prefix)
 	return 0;
 }
 
+bool restrictions_guards(const struct members *members, const struct mapping_key *key)
+{
+	const struct member_key guarded = key_in(SHAPE_GUARDED4, key);
+	const struct member *member = members_find(members, &guarded);
+
+	return member && (member->flags & MEMBER_INSTALLED);
+}
+
 int restrictions_read(const struct member_key *member, const struct member_terms *terms,
 		      struct policy *policy)
 {

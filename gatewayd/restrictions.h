@@ -23,6 +23,9 @@ const char *restrictions_full(const struct members *members, const struct mappin
 /* The mapping that a member belongs to. -ENOENT: to none. */
 int restrictions_owner(const struct member_key *member, struct mapping_key *ret) _must_check_;
 
+/* Whether the kernel lets only sources on its allow-list connect to this mapping. */
+bool restrictions_guards(const struct members *members, const struct mapping_key *key);
+
 /* Adds what a member says to its mapping's policy. -EBADMSG where it is not of our making. */
 int restrictions_read(const struct member_key *member, const struct member_terms *terms,
 		      struct policy *policy) _must_check_;

@@ -293,3 +293,89 @@ Test(plan, a_mapping_moves_where_its_end_comes)
 	cr_assert_eq(plan.operations[0].set, SHAPE_MAPPING4);
 	cr_assert_eq(plan.operations[1].set, SHAPE_EXPIRING4);
 }
+
+static void desire_guarded(const char *key, const char *prefix)
+{
+	struct prefix parsed;
+	const struct policy policy = { .allow = &parsed, .n_allow = 1 };
+	struct mapping_key k = key_of(key);
+	struct endpoint t = endpoint_of(A);
+
+	cr_assert_eq(prefix_parse(prefix, &parsed), 0);
+	cr_assert_eq(ledger_desire(&ledger, &k, &t, NULL, &policy, 1, NULL), 0);
+}
+
+static void expect_member(size_t index, enum operation_kind kind, enum shape_set set)
+{
+	cr_assert_lt(index, plan.n_operations);
+	cr_assert_eq(plan.operations[index].kind, kind, "operation %zu", index);
+	cr_assert_eq(plan.operations[index].set, set, "operation %zu", index);
+}
+
+Test(plan, the_first_allow_list_of_a_mapping_comes_before_it_is_asked_for)
+{
+	struct structure actual = whole;
+
+	desire_guarded(P0, "198.51.100.0/24");
+	desire(&ledger, P1, A, NULL);
+	make(&actual, PLAN_SHRINK);
+	cr_assert(plan.only_prefixes);
+	cr_assert_eq(plan.steps, PLAN_ADD_SETS);
+	cr_assert_eq(plan.add_sets, SHAPE_BIT(SHAPE_ALLOW4));
+	cr_assert_eq(plan.n_operations, 1);
+	expect_member(0, OPERATION_ADD, SHAPE_ALLOW4);
+	plan_done(&plan, &shape, &ledger, &actual);
+
+	make(&actual, PLAN_SHRINK);
+	cr_assert_not(plan.only_prefixes);
+	cr_assert_eq(plan.add_sets, SHAPE_BIT(SHAPE_GUARDED4));
+	cr_assert(plan.steps & PLAN_ADD_RULES);
+	cr_assert_eq(plan.n_operations, 2);
+	expect_member(0, OPERATION_ADD, SHAPE_GUARDED4);
+	expect(1, OPERATION_ADD, P1);
+	plan_done(&plan, &shape, &ledger, &actual);
+	make(&actual, 0);
+	cr_assert(plan_is_empty(&plan));
+}
+
+Test(plan, another_allow_list_and_that_of_a_new_mapping_come_at_once)
+{
+	struct structure actual = whole;
+
+	desire_guarded(P1, "198.51.100.0/24");
+	make(&actual, 0);
+	cr_assert_not(plan.only_prefixes);
+	cr_assert_eq(plan.n_operations, 3);
+	plan_done(&plan, &shape, &ledger, &actual);
+
+	desire_guarded(P1, "198.51.0.0/16");
+	make(&actual, 0);
+	cr_assert_not(plan.only_prefixes);
+	cr_assert_eq(plan.n_operations, 2);
+	expect_member(0, OPERATION_DELETE, SHAPE_ALLOW4);
+	expect_member(1, OPERATION_ADD, SHAPE_ALLOW4);
+}
+
+/* The second plan of a first allow-list was refused. */
+Test(plan, prefixes_that_are_left_over_go_before_those_of_the_next_list)
+{
+	struct structure actual = whole;
+
+	desire_guarded(P0, "198.51.100.0/24");
+	make(&actual, 0);
+	plan_done(&plan, &shape, &ledger, &actual);
+	desire_guarded(P0, "198.51.0.0/16");
+	make(&actual, 0);
+	cr_assert(plan.only_prefixes);
+	cr_assert_eq(plan.steps, 0);
+	cr_assert_eq(plan.n_operations, 2);
+	expect_member(0, OPERATION_DELETE, SHAPE_ALLOW4);
+	expect_member(1, OPERATION_ADD, SHAPE_ALLOW4);
+	plan_done(&plan, &shape, &ledger, &actual);
+
+	desire(&ledger, P0, A, NULL);
+	make(&actual, 0);
+	cr_assert_not(plan.only_prefixes);
+	cr_assert_eq(plan.n_operations, 1);
+	expect_member(0, OPERATION_DELETE, SHAPE_ALLOW4);
+}
