@@ -109,6 +109,14 @@ foreign_includes() {
 	done | expect_none
 }
 
+@test "each test of C is built" {
+	local name
+	tracked '^tests/(unit|kernel)/.*/?test_[^/]*\.c$' | while read -r file; do
+		name=$(basename "$file" .c)
+		grep -qE "'(${name#test_}|$name\.c)'" "$(dirname "$file")/meson.build" || echo "$file"
+	done | expect_none
+}
+
 @test "nothing is marked as unfinished" {
 	# Spelt so that this line does not find itself.
 	tracked '\.([chs]|sh|bash|bats|md|yaml|sql|build|in|conf)$|^scripts/' |

@@ -2,6 +2,7 @@
 /* Limits of one caller and of all: each at its maximum, named, and free again afterwards. */
 #include <criterion/criterion.h>
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "schedd/limits.h"
@@ -13,19 +14,21 @@ static struct limits *limits;
 static const char *over;
 static uint64_t wait_ms;
 
-static void begin(const struct limits_config *config)
+/* What is not given is no limit here. */
+static void begin(struct limits_config config)
 {
+	unsigned *const numbers[] = { &config.requests, &config.watches, &config.all_requests,
+				      &config.all_watches };
+
+	for (size_t i = 0; i < ARRAY_SIZE(numbers); i++)
+		if (*numbers[i] == 0)
+			*numbers[i] = 1000;
 	limits_free(limits);
 	limits = NULL;
-	cr_assert_eq(limits_new(&limits, config), 0);
+	cr_assert_eq(limits_new(&limits, &config), 0);
 }
 
-#define BEGIN(...)                                           \
-	begin(&(struct limits_config){ .requests = 100,      \
-				       .watches = 100,       \
-				       .all_requests = 1000, \
-				       .all_watches = 1000,  \
-				       __VA_ARGS__ })
+#define BEGIN(...) begin((struct limits_config){ __VA_ARGS__ })
 
 static void end(void)
 {
