@@ -356,12 +356,12 @@ bool api_matches(struct http_request *request, const struct entry *entry, uint64
 		return true;
 	(void)snprintf(plain, sizeof(plain), "%" PRIu64, revision);
 	(void)snprintf(quoted, sizeof(quoted), "\"%s\"", plain);
-	if ((strcmp(wanted, quoted) == 0 || strcmp(wanted, plain) == 0) && !entry->draft &&
-	    !entry->flight)
+	if ((strcmp(wanted, quoted) == 0 || strcmp(wanted, plain) == 0) &&
+	    !entry_is_changing(entry))
 		return true;
 	error_set(&err, -EINVAL, "precondition_failed", "If-Match",
 		  "If-Match: %s is at revision %s%s and not at %s: look at it again", entry->id,
-		  plain, entry->draft || entry->flight ? ", which is changing," : "", wanted);
+		  plain, entry_is_changing(entry) ? ", which is changing," : "", wanted);
 	http_reply_error_details(request, 412, &err, NULL);
 	return false;
 }

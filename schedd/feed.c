@@ -395,6 +395,8 @@ void feed_commit(struct feed *feed, const struct state *state, const struct batc
 	for (size_t i = 0; i < batch->n; i++) {
 		const struct change *change = &batch->changes[i];
 
+		if (change->entry->committed->quiet)
+			continue;
 		feed_rows_tell(feed, state, change);
 		if (change->entry->kind == RECORD_ENVIRONMENT) {
 			tell_hosts(feed, change);

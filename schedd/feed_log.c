@@ -97,7 +97,7 @@ void feed_log_commit(struct feed_log *log, const struct batch *batch)
 		const struct entry *entry = batch->changes[i].entry;
 		const struct environment_entry *owner;
 
-		if (entry->kind == RECORD_KEY)
+		if (entry->kind == RECORD_KEY || entry->committed->quiet)
 			continue;
 		note(log, batch, entry);
 		if (entry->kind == RECORD_ENVIRONMENT)

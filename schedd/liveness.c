@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Who is online: hosts and gateways by when they were heard of last. The rows change only when the
  * answer does, so heartbeats cost no commit. But silence does: now and then a row says how long it
- * has lasted, so that leaders that follow each other quickly find a host offline all the same, and
- * wait for the end of its lease once and not each from its own start. */
+ * has lasted, quietly, so that leaders that follow each other quickly find a host offline all the
+ * same, and wait for the end of its lease once and not each from its own start. */
 #include <inttypes.h>
 
 #include "lib/clock.h"
@@ -90,7 +90,8 @@ static void check_host(struct scheduler *scheduler, struct host_entry *entry, ui
 	if (host_newest(entry)->record.gone ||
 	    (!changed && host_newest(entry)->silent_ms == silent_ms))
 		return;
-	host = state_edit_host(&scheduler->state, entry);
+	host = changed ? state_edit_host(&scheduler->state, entry)
+		       : state_edit_host_quietly(&scheduler->state, entry);
 	if (!host)
 		return;
 	host->silent_ms = silent_ms;

@@ -32,7 +32,8 @@ enum record_kind {
 struct record {
 	enum record_kind kind;
 	bool gone;         /* this version says that the row is no more */
-	uint64_t revision; /* of the commit that made this version */
+	bool quiet;        /* it says nothing new but to the next leader: the revision stays */
+	uint64_t revision; /* of the commit that made this version, or the last one not quiet */
 };
 
 /* What an operator wants of a host; whether it is heard of is `online`. */

@@ -175,11 +175,12 @@ static int edit_port(const struct run *run, struct port_entry *entry,
 	struct state *state = &run->scheduler->state;
 	const struct port before = *port_newest(entry);
 	uint64_t waited_ms = written_wait_ms(run, entry, next);
+	bool differs = port_differs(&before, next);
 	struct port *port;
 
-	if (!port_differs(&before, next) && before.waited_ms == waited_ms)
+	if (!differs && before.waited_ms == waited_ms)
 		return 0;
-	port = state_edit_port(state, entry);
+	port = differs ? state_edit_port(state, entry) : state_edit_port_quietly(state, entry);
 	if (!port)
 		return -ENOMEM;
 	if (port->state != next->state)

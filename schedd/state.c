@@ -23,6 +23,11 @@ const struct record *entry_newest(const struct entry *entry)
 	return entry->flight ? entry->flight : entry->committed;
 }
 
+bool entry_is_changing(const struct entry *entry)
+{
+	return (entry->draft && !entry->draft->quiet) || (entry->flight && !entry->flight->quiet);
+}
+
 const struct host *host_newest(const struct host_entry *entry)
 {
 	return (const struct host *)entry_newest(&entry->entry);
@@ -405,14 +410,16 @@ int state_add(struct state *state, struct record *record, struct entry **ret)
 	return 0;
 }
 
-struct record *state_edit(struct state *state, struct entry *entry)
+static struct record *edit(struct state *state, struct entry *entry, bool quietly)
 {
 	struct record *draft;
 
 	if (entry->kind == RECORD_HOST)
 		state_host_changed(state, (struct host_entry *)entry);
-	if (entry->draft)
+	if (entry->draft) {
+		entry->draft->quiet &= quietly;
 		return entry->draft;
+	}
 	/* With its commit the entry is freed, and the open batch must not know it. */
 	assert(!entry->flight || !entry->flight->gone);
 	draft = record_copy(entry_newest(entry));
@@ -422,8 +429,14 @@ struct record *state_edit(struct state *state, struct entry *entry)
 		record_free(draft);
 		return NULL;
 	}
+	draft->quiet = quietly;
 	entry->draft = draft;
 	return draft;
+}
+
+struct record *state_edit(struct state *state, struct entry *entry)
+{
+	return edit(state, entry, false);
 }
 
 struct host *state_edit_host(struct state *state, struct host_entry *entry)
@@ -439,6 +452,16 @@ struct gateway *state_edit_gateway(struct state *state, struct gateway_entry *en
 struct port *state_edit_port(struct state *state, struct port_entry *entry)
 {
 	return (struct port *)state_edit(state, &entry->entry);
+}
+
+struct host *state_edit_host_quietly(struct state *state, struct host_entry *entry)
+{
+	return (struct host *)edit(state, &entry->entry, true);
+}
+
+struct port *state_edit_port_quietly(struct state *state, struct port_entry *entry)
+{
+	return (struct port *)edit(state, &entry->entry, true);
 }
 
 struct environment *state_edit_environment(struct state *state, struct environment_entry *entry)

@@ -182,6 +182,8 @@ unsigned state_count(const struct state *state, enum record_kind kind);
 
 /* The newest version; never NULL for an entry in a table. */
 const struct record *entry_newest(const struct entry *entry);
+/* Is a version on its way that readers will see? */
+bool entry_is_changing(const struct entry *entry);
 const struct host *host_newest(const struct host_entry *entry);
 const struct gateway *gateway_newest(const struct gateway_entry *entry);
 const struct port *port_newest(const struct port_entry *entry);
@@ -225,6 +227,11 @@ struct environment *state_edit_environment(struct state *state, struct environme
 struct customer *state_edit_customer(struct state *state, struct customer_entry *entry);
 struct token *state_edit_token(struct state *state, struct token_entry *entry);
 struct key *state_edit_key(struct state *state, struct key_entry *entry);
+/* The same for what only the next leader reads, as how long a host is silent: unless something else
+ * of the row is edited as well, it keeps its revision, and watchers are not told. Nor is a standby,
+ * whose copy nobody leads by. */
+struct host *state_edit_host_quietly(struct state *state, struct host_entry *entry);
+struct port *state_edit_port_quietly(struct state *state, struct port_entry *entry);
 
 /* Adds a row to the open batch; takes record over, also on failure. -EEXIST where the key (or an
  * environment's name) is there, -ENOMEM. ret may be NULL. */

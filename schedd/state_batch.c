@@ -124,8 +124,12 @@ bool state_close_batch(struct state *state)
 	if (state->open.n == 0)
 		return false;
 	close_batch(state, state->revision + 1);
-	for (size_t i = 0; i < state->flight.n; i++)
-		state->flight.changes[i].entry->flight->revision = state->flight.to_revision;
+	for (size_t i = 0; i < state->flight.n; i++) {
+		struct record *record = state->flight.changes[i].entry->flight;
+
+		if (!record->quiet)
+			record->revision = state->flight.to_revision;
+	}
 	return true;
 }
 

@@ -105,9 +105,8 @@ heard_of_after() { # TIME
 }
 
 @test "a gateway whose heartbeat is longer than offline-after reports as often as schedd asks for, and says so" {
-	local i
 	grep -q 'warning .*heartbeat: every 3600000 ms is too seldom.*wants a report every 1333 ms' "$lab_dir/log/gatewayd"
-	for i in 1 2 3; do
+	for _ in 1 2 3; do
 		lab_wait 20 heard_of_after "$(ctl -o json gateway show gw1 | jq -r .last_heartbeat)"
 	done
 	gateway_is online
@@ -129,6 +128,18 @@ heard_of_after() { # TIME
 	lab_wait 20 host_is offline
 	doctor error "host h1" "not heard of since 20" "see systemctl status portico-agentd there"
 	doctor error hosts "none takes environments" "schedctl host uncordon, or start agentd on one"
+}
+
+silent_for_more_than() { # MILLISECONDS
+	[ "$(fleet_sql "SELECT silent_ms FROM hosts WHERE id = 'h1'")" -gt "$1" ]
+}
+
+@test "how long a host is silent is written down, and is no change of what is shown" {
+	local before
+	before=$(ctl -o json host show h1 | jq .revision)
+	lab_wait 30 silent_for_more_than "$(fleet_sql "SELECT silent_ms FROM hosts WHERE id = 'h1'")"
+	[ "$(ctl -o json host show h1 | jq .revision)" = "$before" ]
+	[ "$(fleet_sql "SELECT revision FROM hosts WHERE id = 'h1'")" = "$before" ]
 }
 
 @test "a pool without a free port, also while ports rest" {

@@ -242,6 +242,30 @@ Test(feed, a_row_is_told_to_those_who_watch_it_or_all_of_its_kind)
 	cr_assert_eq(ports->changes, 0);
 }
 
+Test(feed, what_is_edited_quietly_is_told_to_nobody)
+{
+	struct host_entry *host = state_host(&state, "host1");
+	struct watcher *hosts, *ports, *environments;
+	struct port_entry *port;
+
+	load("env-a", "a", "");
+	port = load_port("env-a", "203.0.113.10:30001", false);
+	hosts = watch("rows/hosts?id=host1");
+	ports = watch("rows/ports");
+	environments = watch("environments");
+	state_edit_host_quietly(&state, host)->silent_ms = 5;
+	state_edit_port_quietly(&state, port)->waited_ms = 5;
+	commit();
+	state_edit_host(&state, host)->mode = HOST_CORDONED;
+	state_edit_port(&state, port)->state = PORT_PUBLISHED;
+	commit();
+	wait_until(hosts->changes > 0 && ports->changes > 0 && environments->changes > 0);
+	cr_assert_eq(hosts->changes + ports->changes + environments->changes, 3);
+	cr_assert_eq(hosts->revision, 102);
+	cr_assert_eq(ports->revision, 102);
+	cr_assert_eq(environments->revision, 102);
+}
+
 /* Who applies what is put after what is deleted would keep it for ever. */
 Test(feed, a_port_that_rests_without_its_environment_is_deleted_for_the_customer_and_put_for_admins)
 {

@@ -75,6 +75,21 @@ Test(feed_log, a_port_is_a_change_of_its_environment)
 	cr_assert_eq(mapping_key_compare(&change->key, &key), 0);
 }
 
+Test(feed_log, what_is_edited_quietly_is_no_change)
+{
+	struct mapping_key key = { .protocol = PROTOCOL_TCP, .port = 30001 };
+	size_t position = 0;
+
+	key.address = row_endpoint("203.0.113.10:1").address;
+	cr_assert(state_edit_port_quietly(&state, state_port(&state, &key)));
+	cr_assert(state_close_batch(&state));
+	state_commit_batch(&state);
+	feed_log_commit(&feed_log, &state.flight);
+	state_finish_batch(&state);
+	cr_assert(feed_log_knows(&feed_log, 100, state.revision));
+	cr_assert_null(feed_log_next(&feed_log, 100, &position));
+}
+
 Test(feed_log, what_falls_out_is_not_known_any_more)
 {
 	size_t position = 0, n = 0;

@@ -116,6 +116,26 @@ Test(leaders, a_stop_waits_for_a_silent_gateway_no_longer)
 	cr_assert_gt(world.epoch, 2);
 }
 
+static const struct port *port(void)
+{
+	return port_newest(state_environment(&world.scheduler->state, "env-a")->ports[0]);
+}
+
+Test(leaders, how_long_a_port_waits_is_written_down_and_is_no_news)
+{
+	uint64_t revision;
+
+	come_up();
+	course.gateway_away = true;
+	ask_for(SCHEDULER_STOP);
+	live_until(port()->state == PORT_WITHDRAWING);
+	live();
+	revision = port()->record.revision;
+	live_until(port()->waited_ms > 0);
+	cr_assert_eq(port()->state, PORT_WITHDRAWING);
+	cr_assert_eq(port()->record.revision, revision);
+}
+
 Test(leaders, a_deadline_is_kept)
 {
 	come_up();

@@ -218,6 +218,33 @@ Test(liveness, it_is_due_when_the_first_may_be_missed)
 	cr_assert_eq(host_newest(host())->silent_ms, WORLD_LEASE_MS + WORLD_MARGIN_MS);
 }
 
+Test(liveness, silence_is_written_down_and_is_no_news)
+{
+	uint64_t written, revision = host_committed(host())->record.revision;
+
+	pass(WORLD_OFFLINE_MS / 2);
+	world_settle();
+	cr_assert_eq(host_committed(host())->silent_ms, WORLD_OFFLINE_MS / 2);
+	cr_assert_eq(host_committed(host())->record.revision, revision);
+	pass(WORLD_OFFLINE_MS / 2);
+	world_settle();
+	cr_assert_gt(host_committed(host())->record.revision, revision, "it is offline");
+	revision = host_committed(host())->record.revision;
+	written = host_committed(host())->silent_ms;
+	pass(WORLD_OFFLINE_MS);
+	world_settle();
+	cr_assert_geq(host_committed(host())->silent_ms, written + WORLD_OFFLINE_MS / 2);
+	cr_assert_eq(host_committed(host())->record.revision, revision);
+	/* The next leader has it. */
+	written = host_committed(host())->silent_ms;
+	world_crash(false);
+	cr_assert_eq(host_committed(host())->silent_ms, written);
+	hear();
+	world.scheduler->followers_changed = true;
+	world_settle();
+	cr_assert_gt(host_committed(host())->record.revision, revision, "it is online");
+}
+
 Test(liveness, a_new_leader_gives_everybody_the_full_time)
 {
 	world_settle();

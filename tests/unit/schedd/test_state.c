@@ -207,6 +207,44 @@ Test(state, a_row_is_edited_while_its_commit_is_on_its_way)
 	cr_expect_eq(state.revision, 102);
 }
 
+Test(state, a_row_that_is_edited_quietly_keeps_its_revision)
+{
+	struct host_entry *entry = state_host(&state, "host1");
+
+	state_edit_host_quietly(&state, entry)->silent_ms = 5;
+	cr_expect_not(entry_is_changing(&entry->entry));
+	commit();
+	cr_expect_eq(state.revision, 101);
+	cr_expect_eq(host_committed(entry)->silent_ms, 5);
+	cr_expect_eq(host_committed(entry)->record.revision, 100);
+	/* on top of what is on its way, which readers will see */
+	state_edit_host(&state, entry)->mode = HOST_CORDONED;
+	cr_expect(entry_is_changing(&entry->entry));
+	cr_assert(state_close_batch(&state));
+	state_edit_host_quietly(&state, entry)->silent_ms = 6;
+	cr_expect(entry_is_changing(&entry->entry));
+	state_commit_batch(&state);
+	state_finish_batch(&state);
+	commit();
+	cr_expect_eq(host_committed(entry)->silent_ms, 6);
+	cr_expect_eq(host_committed(entry)->record.revision, 102);
+}
+
+Test(state, what_is_edited_quietly_and_otherwise_in_one_batch_is_news)
+{
+	struct host_entry *entry = state_host(&state, "host1");
+
+	state_edit_host_quietly(&state, entry)->silent_ms = 5;
+	state_edit_host(&state, entry)->mode = HOST_CORDONED;
+	cr_expect(entry_is_changing(&entry->entry));
+	commit();
+	cr_expect_eq(host_committed(entry)->record.revision, 101);
+	state_edit_host(&state, entry)->mode = HOST_ACTIVE;
+	state_edit_host_quietly(&state, entry)->silent_ms = 6;
+	commit();
+	cr_expect_eq(host_committed(entry)->record.revision, 102);
+}
+
 Test(state, a_row_that_is_gone_leaves_with_the_end_of_its_batch)
 {
 	const struct mapping_key ssh = key_of("203.0.113.10:30001");
