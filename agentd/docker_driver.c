@@ -404,6 +404,10 @@ static int begin_remove(struct driver_operation *operation, struct error *err)
 		if (r < 0)
 			return r;
 	}
+	if (!operation->id) {
+		conclude(operation, 0, "");
+		return 0;
+	}
 	snprintf(path, sizeof(path), "/containers/%s?force=1&v=1", operation->id);
 	return call(operation, "remove", "DELETE", path, NULL, on_removed);
 }

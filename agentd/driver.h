@@ -64,8 +64,8 @@ const char *driver_action_name(enum driver_action action);
 struct driver_request {
 	enum driver_action action;
 	const char *environment;
-	const char *instance;                /* id; NULL for CREATE */
-	const char *run;                     /* STOP: when it was started, see struct instance */
+	const char *instance; /* id; NULL for CREATE, and for REMOVE where only volumes are left */
+	const char *run;      /* STOP: when it was started, see struct instance */
 	const struct assignment *assignment; /* for CREATE and START */
 	const char *digest;                  /* for CREATE */
 	uint64_t epoch;                      /* for CREATE */

@@ -249,6 +249,8 @@ static void on_done(void *userdata, int error, const char *message)
 		fail(entry, message);
 	} else {
 		entry->failure[0] = '\0';
+		if (entry->purging)
+			entry->kept = false;
 		if (entry->action == DRIVER_START)
 			entry->not_before_ms =
 				clock_monotonic_ms() + backoff_next_ms(&entry->restarts);
@@ -314,6 +316,8 @@ static int run(struct entry *entry, const struct plan *plan)
 		return r;
 	}
 	entry->action = request.action;
+	entry->purging = request.action == DRIVER_REMOVE && request.purge;
+	entry->kept |= request.action == DRIVER_CREATE;
 	entry->began_ms = clock_monotonic_ms();
 	(*slots_of(entry, request.action))++;
 	return 0;
@@ -417,6 +421,7 @@ bool entry_step(struct entry *entry)
 		.digest = entry->desired ? entry->desired->digest : NULL,
 		.instance = entry->exists ? &entry->instance : NULL,
 		.complete = entry->context->complete,
+		.kept = entry->kept,
 		.lapsed = check_lease(entry),
 	};
 	struct plan plan;
@@ -548,7 +553,7 @@ int entry_observe(struct entry *entry, const struct instance *instance)
 		memcpy(copy.ports, instance->ports, instance->n_ports * sizeof(*copy.ports));
 	instance_clear(&entry->instance);
 	entry->instance = copy;
-	entry->exists = true;
+	entry->exists = entry->kept = true;
 	if (ends_observe(&entry->ends, &entry->instance, clock_unix_seconds()))
 		entry->context->on_change(entry->context);
 	if (first)

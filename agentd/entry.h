@@ -26,9 +26,11 @@ struct entry {
 	struct desired *desired; /* NULL: not assigned */
 	struct instance instance;
 	bool exists; /* instance holds one */
+	bool kept;   /* its volumes may be there */
 
 	struct driver_operation *operation; /* NULL: none under way */
 	enum driver_action action;
+	bool purging;             /* the operation takes the volumes with it */
 	struct desired *operated; /* what the operation works from */
 	char *operated_instance, *operated_run;
 	uint64_t began_ms;

@@ -60,7 +60,11 @@ static void plan_lapsed(const struct instance *instance, struct plan *plan)
 static void plan_unassigned(const struct plan_input *input, struct plan *plan)
 {
 	if (!input->instance) {
-		set(plan, PLAN_FORGET, CONTAINER_WAITING);
+		bool left = input->complete && input->kept;
+
+		plan->purge = left;
+		set(plan, left ? PLAN_REMOVE : PLAN_FORGET,
+		    left ? CONTAINER_REMOVING : CONTAINER_WAITING);
 		return;
 	}
 	if (!input->complete && input->lapsed) {

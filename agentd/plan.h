@@ -12,7 +12,7 @@ enum plan_action {
 	PLAN_START,
 	PLAN_STOP,
 	PLAN_REMOVE,
-	PLAN_FORGET, /* neither assigned nor there */
+	PLAN_FORGET, /* neither assigned nor there, and nothing left of it */
 };
 
 struct plan_input {
@@ -23,6 +23,7 @@ struct plan_input {
 	/* A complete list of this host's assignments has arrived: only then is an instance that is
 	 * not assigned known to be unwanted. */
 	bool complete;
+	bool kept; /* its volumes may be there, also without an instance */
 	/* Its lease is over: it may run elsewhere by now, and must not run here. */
 	bool lapsed;
 };

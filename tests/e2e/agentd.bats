@@ -356,6 +356,22 @@ test_backoff() {
 	lab_wait 20 empty "$data/trash"
 }
 
+@test "volumes go with their environment also where no container is left to go with" {
+	local data=$lab_data/host1-agentd with_volume='.spec.volumes = {code: "local"}'
+	assign "$(item env-a)" "$(item env-w "$with_volume")"
+	lab_wait 60 reports env-w '.state == "ready"'
+	# Its next container cannot be made.
+	assign "$(item env-a)" \
+		"$(item env-w "$with_volume | .revision = 2 | .spec.image = \"203.0.113.99:5000/none/such:1\"")"
+	lab_wait 60 reports env-w '.state == "waiting" and (.reason | startswith("cannot create it: "))'
+	no_container env-w
+	[ -d "$data/environments/env-w/code" ]
+	assign "$(item env-a)"
+	lab_wait 60 reports_not env-w
+	[ ! -e "$data/environments/env-w" ]
+	lab_wait 20 empty "$data/trash"
+}
+
 empty() {
 	[ -z "$(ls -A "$1")" ]
 }

@@ -20,6 +20,7 @@ static struct lease lease;
 static struct entry_context context;
 static char data[64], folder[128], file[160];
 static unsigned starts;
+static struct driver_request step; /* the last one */
 
 uint64_t __wrap_clock_monotonic_ms(void);
 uint64_t __wrap_clock_monotonic_ms(void)
@@ -42,6 +43,7 @@ static int run(struct driver *of, const struct driver_request *request,
 	       struct driver_operation **ret)
 {
 	starts += request->action == DRIVER_START;
+	step = *request;
 	*ret = (struct driver_operation *)&starts; /* opaque, and only handed back */
 	return 0;
 }
@@ -265,5 +267,35 @@ Test(entry, what_never_ended_keeps_nothing)
 	instance.status = INSTANCE_RUNNING;
 	cr_assert_eq(entry_observe(entry, &instance), 0);
 	cr_expect_eq(stat(folder, &status), -1);
+	entry_free(entry);
+}
+
+/* Its container could not be made, or somebody else has removed it. */
+Test(entry, what_is_left_of_it_goes_before_it_is_forgotten)
+{
+	struct entry *entry = new_entry();
+
+	assign(entry, "running");
+	cr_assert(entry_step(entry));
+	cr_expect_eq(step.action, DRIVER_CREATE);
+	step.on_done(step.userdata, -EIO, "no room");
+	entry_assign(entry, NULL);
+	entry_hurry(entry);
+	cr_assert(entry_step(entry));
+	cr_expect_eq(step.action, DRIVER_REMOVE);
+	cr_expect(step.purge);
+	cr_expect_null(step.instance);
+	step.on_done(step.userdata, 0, "");
+	cr_expect_not(entry_step(entry));
+	entry_free(entry);
+}
+
+Test(entry, what_never_was_is_forgotten_at_once)
+{
+	struct entry *entry = new_entry();
+
+	assign(entry, "running");
+	entry_assign(entry, NULL);
+	cr_expect_not(entry_step(entry));
 	entry_free(entry);
 }

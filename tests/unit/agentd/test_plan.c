@@ -13,7 +13,7 @@ struct row {
 	enum restart_policy restart;
 	int status; /* enum instance_status, or NOTHING_THERE */
 	int exit_code;
-	bool stopped_on_request, outdated, incomplete, lapsed;
+	bool stopped_on_request, outdated, incomplete, lapsed, kept;
 	enum plan_action action;
 	enum container_state state;
 	bool hold, purge;
@@ -84,6 +84,10 @@ static const struct row rows[] = {
 	  .action = PLAN_REMOVE, .state = CONTAINER_REMOVING, .purge = true },
 	{ "neither", false, .status = NOTHING_THERE, .action = PLAN_FORGET,
 	  .state = CONTAINER_WAITING },
+	{ "neither, and its volumes may be left", false, .status = NOTHING_THERE, .kept = true,
+	  .action = PLAN_REMOVE, .state = CONTAINER_REMOVING, .purge = true },
+	{ "neither, and no complete list", false, .status = NOTHING_THERE, .kept = true,
+	  .incomplete = true, .action = PLAN_FORGET, .state = CONTAINER_WAITING },
 	{ "unassigned and running", false, .status = INSTANCE_RUNNING, .action = PLAN_STOP,
 	  .state = CONTAINER_STOPPING, .purge = true },
 	{ "unassigned and stopped", false, .status = INSTANCE_EXITED, .action = PLAN_REMOVE,
@@ -119,6 +123,7 @@ static void plan_row(const struct row *row, struct plan *ret)
 			.digest = "digest",
 			.instance = row->status == NOTHING_THERE ? NULL : &instance,
 			.complete = !row->incomplete,
+			.kept = row->kept,
 			.lapsed = row->lapsed,
 		},
 		ret);
