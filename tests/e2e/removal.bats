@@ -8,7 +8,7 @@ bats_require_minimum_version 1.5.0
 load fleet
 
 schedd_with_leases() {
-	fleet_schedd --lease 4s --lease-margin 4s
+	fleet_schedd --lease 4s --lease-margin 12s
 }
 
 setup_file() {
@@ -63,7 +63,7 @@ host_is_silent() {
 	lab_wait 20 host_is_silent host1
 	run -4 lab_schedctl host delete host1 --force
 	[[ $output == *'by a lease: try again in'* ]]
-	lab_wait 30 lab_schedctl host delete host1 --force
+	lab_wait 60 lab_schedctl host delete host1 --force
 	run -3 lab_schedctl host show host1
 	[ "$(fleet_env local .phase)" = failed ]
 	fleet_reason_has local 'host host1 was removed'

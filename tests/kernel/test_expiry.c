@@ -106,10 +106,11 @@ Test(expiry, what_is_left_is_read_back_and_adopted_without_an_operation)
 {
 	_cleanup_free_ char *before = NULL, *after = NULL;
 	int64_t end = entry_desired_end(desire_for(&ledger, P1, A, HOUR));
+	const struct policy days = { .expires_at = end + 100 * 24 * HOUR };
 	struct mapping_key key = key_of(P1);
 	struct apply_result result;
 
-	desire_for(&ledger, P6, A6, 100 * 24 * HOUR);
+	desire_with(&ledger, P6, A6, &days);
 	apply_all(&applier);
 	before = list_chains();
 	start_again();
@@ -120,7 +121,7 @@ Test(expiry, what_is_left_is_read_back_and_adopted_without_an_operation)
 	cr_assert_not(result.restructured);
 	cr_assert_eq(applier.stats.transactions[APPLIER_COMMITTED], 0);
 	/* The same wish as before is no difference either. */
-	desire_for(&ledger, P6, A6, 100 * 24 * HOUR);
+	desire_with(&ledger, P6, A6, &days);
 	cr_assert_eq(apply_all(&applier).n_changes, 0);
 	after = list_chains();
 	cr_assert_str_eq(after, before);
