@@ -230,5 +230,7 @@ man_options() {
 		}
 		run groff -man -Kutf8 -Tutf8 -ww -Wbreak -z "$BUILD_DIR/docs/$page"
 		[ -z "$output" ] || { echo "$page: $output"; return 1; }
+		# Also where the locale is C, in which man leaves out what is not ASCII.
+		run ! grep -nP '[^\x00-\x7F]' "$BUILD_DIR/docs/$page"
 	done
 }
