@@ -50,7 +50,8 @@ is() { # METRIC VALUE
 
 @test "a token that asks too often is told when to come back, and no other is" {
 	local codes
-	codes=$(for i in {1..40}; do as one GET /v1/hosts -o /dev/null -w '%{http_code}\n' & done; wait)
+	# From one process: forty of them take their time on a busy machine.
+	codes=$(as one GET '/v1/hosts#[1-200]' -Z --parallel-max 40 -o /dev/null -w '%{http_code}\n')
 	grep -q 200 <<<"$codes"
 	grep -q 429 <<<"$codes"
 	# One after the other on one connection, as fast as it can.

@@ -232,7 +232,7 @@ read_slowly() {
 	lab_schedctl env restart clock --wait --timeout 60s
 	lab_wait 10 fleet_gone restarted
 	run ! has restarted schedctl: # it is no error
-	logs clock | grep -cx 'tick 1' | grep -qx 2 # the log has both runs
+	lab_wait 20 eval 'logs clock | grep -cx "tick 1" | grep -qx 2' # the log has both runs
 	lab_wait 20 all_free
 }
 
