@@ -50,9 +50,10 @@ schedctl() {
 	lab_exec gateway "$BUILD_DIR/schedctl/schedctl" --gateway "$SOCKET" "$@"
 }
 
-# served SOURCE [ADDRESS PORT]: whether a TCP connection from this address of the client is answered.
+# served SOURCE [ADDRESS PORT]: whether a TCP connection from this address of the client is answered, in a second or
+# in PATIENCE.
 served() {
-	[ -n "$(echo | lab_exec client timeout 5 nc -N -w 1 -s "$1" "${2:-$lab_public}" "${3:-30001}")" ]
+	[ -n "$(echo | lab_exec client timeout 20 nc -N -w "${PATIENCE:-1}" -s "$1" "${2:-$lab_public}" "${3:-30001}")" ]
 }
 
 served_udp() {
@@ -201,7 +202,7 @@ sources() {
 	lab_stop gatewayd
 	gatewayd_start --new-connections-per-source 5/hour
 	while [ "$n" -lt 5 ]; do
-		served 198.51.100.2
+		PATIENCE=10 served 198.51.100.2 # once: another try would count
 		n=$((n + 1))
 	done
 	run ! served 198.51.100.2
