@@ -47,6 +47,27 @@ sql() {
 	lab_as_postgres psql -h "$lab_dir/postgres" -U portico -d portico -Atqc "$1"
 }
 
+# refused CODE FIELD MESSAGE [CURL-OPTION...]: a create, with the field that is to blame
+refused() {
+	local code=$1 field=$2 message=$3 answer
+	shift 3
+	answer=$(call POST "/v1/environments${query:-}" -w ' %{http_code}' "$@")
+	[[ $answer == *' 400' ]] || { echo "$answer"; return 1; }
+	jq -e --arg code "$code" --arg field "$field" --arg message "$message" \
+		'.code == $code and .details.field == $field and .message == $message' <<<"${answer% 400}"
+}
+
+@test "a policy that there is not, and a trial run, are refused by name, and nothing is made" {
+	local body
+	body=$(environment tried)
+	refused invalid policy 'policy: "fgd" is none of least-used, binpack, spread' -d "${body%\}},\"policy\":\"fgd\"}"
+	refused unknown_field dry_run 'dry_run: is not a known field' -d "${body%\}},\"dry_run\":true}"
+	query='?dry_run=1' refused unknown_field dry_run 'there is no parameter dry_run' -d "$body"
+	run -4 ctl env create --name tried --image x --cpu 100m --memory 16M --policy fgd
+	[[ $output == *'policy: "fgd" is none of least-used, binpack, spread'* ]]
+	[ "$(call GET /v1/environments | jq '.items | length')" = 0 ]
+}
+
 @test "a repeat has the same answer, but the password" {
 	local first second
 	first=$(keyed one demo -f)
