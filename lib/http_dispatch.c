@@ -81,32 +81,58 @@ static bool is_unknown_action(const struct http_request *request, const struct l
 	       strchr(last, ':');
 }
 
-/* With two lengths, somebody between us and the client may see another end of the body. */
-static bool has_two_lengths(const struct http_request *request)
+/* Who stands between us and the client may take such a request for a longer or a shorter one than
+ * we do: what follows is not read as a request of its own. */
+static int check_framing(const struct http_request *request, struct error *err)
 {
 	const struct evkeyvalq *headers = evhttp_request_get_input_headers(request->evreq);
+	const char *encoding = http_request_header(request, "Transfer-Encoding");
 	const struct evkeyval *header;
-	size_t n = 0;
+	size_t lengths = 0, hosts = 0;
 
 	TAILQ_FOREACH(header, headers, next)
-	n += strcasecmp(header->key, "Content-Length") == 0;
-	return n > 1;
+	{
+		if (header->key[strcspn(header->key, " \t")])
+			return error_set(err, -EINVAL, "malformed", NULL,
+					 "the header \"%s\" has a blank in its name", header->key);
+		lengths += strcasecmp(header->key, "Content-Length") == 0;
+		hosts += strcasecmp(header->key, "Host") == 0;
+	}
+	if (lengths > 1 || hosts > 1)
+		return error_set(err, -EINVAL, "malformed", NULL,
+				 "the request has more than one %s",
+				 lengths > 1 ? "Content-Length" : "Host");
+	if (encoding && strcasecmp(encoding, "chunked") != 0)
+		return error_set(err, -EINVAL, "malformed", NULL,
+				 "Transfer-Encoding \"%s\" is not known, only chunked is",
+				 encoding);
+	return 0;
 }
 
 static int check_body(struct http_request *request, struct error *err)
 {
 	size_t length;
+	int r;
 
 	http_request_body(request, &length);
 	if (length > request->server->limits.body_bytes)
 		return error_set(err, -EMSGSIZE, "too_large", NULL,
 				 "the body of %zu bytes is larger than %zu bytes", length,
 				 request->server->limits.body_bytes);
-	if (!has_two_lengths(request))
-		return 0;
-	http_reply_header(request, "Connection", "close");
-	return error_set(err, -EINVAL, "malformed", NULL,
-			 "the request has more than one Content-Length");
+	r = check_framing(request, err);
+	if (r < 0)
+		http_reply_header(request, "Connection", "close");
+	return r;
+}
+
+/* evhttp reads no body of a TRACE or a HEAD: what follows would be a request of its own. */
+static bool may_have_unread_body(const struct http_request *request)
+{
+	enum http_method method = http_request_method(request);
+
+	return method == HTTP_OTHER ||
+	       (method == HTTP_HEAD && (http_request_header(request, "Content-Length") ||
+					http_request_header(request, "Transfer-Encoding")));
 }
 
 static void dispatch(struct http_request *request)
@@ -115,8 +141,7 @@ static void dispatch(struct http_request *request)
 	struct error err = ERROR_INIT;
 	struct lookup found;
 
-	/* evhttp reads no body of a TRACE: what follows would be a request of its own. */
-	if (http_request_method(request) == HTTP_OTHER)
+	if (may_have_unread_body(request))
 		http_reply_header(request, "Connection", "close");
 	if (check_body(request, &err) < 0) {
 		http_reply_error(request, &err);

@@ -71,6 +71,15 @@ static void write_now(struct http_connection *connection)
 		bufferevent_trigger(bev, EV_WRITE, 0);
 }
 
+/* evhttp would send the body of an answer to HEAD, which the client takes for the next answer. */
+static void add_length(struct evhttp_request *evreq, const struct evbuffer *body)
+{
+	char text[32];
+
+	(void)snprintf(text, sizeof(text), "%zu", evbuffer_get_length(body));
+	evhttp_add_header(evhttp_request_get_output_headers(evreq), "Content-Length", text);
+}
+
 void http_reply_buffer(struct http_request *request, int status, const char *content_type,
 		       struct evbuffer *body)
 {
@@ -83,6 +92,10 @@ void http_reply_buffer(struct http_request *request, int status, const char *con
 					  content_type);
 		if (connection)
 			evhttp_request_set_on_complete_cb(evreq, answered, connection);
+		if (body && http_request_method(request) == HTTP_HEAD) {
+			add_length(evreq, body);
+			body = NULL;
+		}
 	}
 	request_free(request);
 	if (evreq)

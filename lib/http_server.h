@@ -66,7 +66,9 @@ int http_server_new(struct http_server **ret, struct event_base *base,
 void http_server_free(struct http_server *server);
 
 /* Adds routes; the array must outlive the server. An unknown path is answered with 404
- * "not_found", a known path with another method with 405 and Allow. */
+ * "not_found", a known path with another method with 405 and Allow. A request whose end others
+ * might see elsewhere (two lengths, a blank in a header's name, an unknown Transfer-Encoding) is
+ * answered with 400 and the end of the connection. */
 int http_server_routes(struct http_server *server, const struct http_route *routes, size_t n,
 		       void *userdata) _must_check_;
 
@@ -139,7 +141,8 @@ void http_request_on_close(struct http_request *request, void (*on_close)(void *
 void http_reply_header(struct http_request *request, const char *name, const char *value);
 /* Takes over body (may be NULL: no body). */
 void http_reply_json(struct http_request *request, int status, json_t *body);
-/* Moves body's content (may be NULL); content_type is copied. */
+/* Moves body's content (may be NULL), but to HEAD, which gets its length alone; content_type is
+ * copied. */
 void http_reply_buffer(struct http_request *request, int status, const char *content_type,
 		       struct evbuffer *body);
 /* {"code","message","details":{"field"}} with the status of http_status_of(err->errnum); with 503

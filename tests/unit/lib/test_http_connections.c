@@ -14,6 +14,7 @@
 
 #include "lib/clock.h"
 #include "lib/http_server.h"
+#include "lib/number.h"
 
 /* More than a socket and its reader take at once. */
 #define LARGE ((size_t)8 << 20)
@@ -37,6 +38,15 @@ static void on_large(struct http_request *request, void *userdata)
 	evbuffer_free(body);
 }
 
+static void on_text(struct http_request *request, void *userdata)
+{
+	struct evbuffer *body = evbuffer_new();
+
+	cr_assert_eq(evbuffer_add(body, "text", strlen("text")), 0);
+	http_reply_buffer(request, 200, "text/plain", body);
+	evbuffer_free(body);
+}
+
 static void on_small(struct http_request *request, void *userdata)
 {
 	http_reply_buffer(request, 204, NULL, NULL);
@@ -52,6 +62,7 @@ static void start(void)
 	static const struct http_route routes[] = { { HTTP_GET, "/large", on_large },
 						    { HTTP_GET, "/late", on_late },
 						    { HTTP_GET, "/small", on_small },
+						    { HTTP_GET, "/text", on_text },
 						    { HTTP_POST, "/small", on_small } };
 	const struct http_limits limits = { .connections = CONNECTIONS, .body_bytes = BODY };
 	struct error err = ERROR_INIT;
@@ -317,4 +328,98 @@ Test(http_connections, a_body_that_looks_like_a_header_is_a_body)
 	ask(client, body);
 	expect_answer(client, "HTTP/1.1 204 ");
 	close(client);
+}
+
+#define NEXT "GET /text HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+#define HEADER " HTTP/1.1\r\nHost: x\r\n"
+#define CHUNKED "Transfer-Encoding: chunked\r\n\r\n4\r\nbody\r\n0\r\n\r\n"
+
+struct odd {
+	const char *name, *request; /* that is followed by NEXT */
+	const char *answers; /* status of each answer, "." in front of one that has NEXT's body */
+};
+
+/* Legal, or nearly so: each is answered once, and the next request for itself or not at all. */
+static const struct odd odds[] = {
+	{ "chunks", POST CHUNKED, "204 .200" },
+	{ "a chunk each byte",
+	  POST "Transfer-Encoding: chunked\r\n\r\n1\r\na\r\n1\r\nb\r\n0\r\n\r\n", "204 .200" },
+	{ "a trailer", POST "Transfer-Encoding: Chunked\r\n\r\n1\r\na\r\n0\r\nX: y\r\n\r\n",
+	  "204 .200" },
+	{ "GET with a body", "GET /small" HEADER "Content-Length: 2\r\n\r\n{}", "204 .200" },
+	{ "GET with chunks", "GET /small" HEADER CHUNKED, "204 .200" },
+	{ "a body that nobody waits for", "POST /nothing" HEADER "Content-Length: 2\r\n\r\n{}",
+	  "404 .200" },
+	{ "100-continue", POST "Expect: 100-continue\r\nContent-Length: 2\r\n\r\n{}", "204 .200" },
+	{ "another expectation", POST "Expect: more\r\nContent-Length: 2\r\n\r\n{}", "417" },
+	{ "two ahead", "GET /small" HEADER "\r\nGET /nothing" HEADER "\r\n", "204 404 .200" },
+	{ "the last of several", "GET /small" HEADER "Connection: close\r\n\r\n", "204" },
+	{ "HEAD", "HEAD /text" HEADER "\r\n", "200 .200" },
+	{ "HEAD of nothing", "HEAD /nothing" HEADER "\r\n", "404 .200" },
+	{ "HEAD with a body", "HEAD /text" HEADER "Content-Length: 2\r\n\r\n{}", "200" },
+	{ "HEAD with chunks", "HEAD /text" HEADER CHUNKED, "200" },
+	{ "OPTIONS", "OPTIONS *" HEADER "\r\n", "404" },
+	{ "OPTIONS with a body", "OPTIONS /small" HEADER "Content-Length: 2\r\n\r\n{}", "405" },
+	{ "a whole URI", "GET http://x/text" HEADER "\r\n", ".200" },
+	{ "a slash behind", "GET /text/" HEADER "\r\n", "404 .200" },
+	{ "two slashes", "GET /a//text" HEADER "\r\n", "404 .200" },
+	{ "an encoded path", "GET /%74ext" HEADER "\r\n", "404 .200" },
+	{ "a fragment", "GET /small#text" HEADER "\r\n", "204 .200" },
+	{ "a question and nothing", "GET /small?" HEADER "\r\n", "204 .200" },
+	{ "two hosts", "GET /small" HEADER "Host: y\r\n\r\n", "400" },
+	{ "two lengths", POST "Content-Length: 2\r\nContent-Length: 2\r\n\r\n{}", "400" },
+	{ "a list of lengths", POST "Content-Length: 2, 2\r\n\r\n{}", "400" },
+	{ "a blank behind a name", POST "Content-Length : 2\r\n\r\n{}", "400" },
+	{ "chunks and a length", POST "Content-Length: 2\r\n" CHUNKED, "400" },
+	{ "an encoding of another kind", POST "Transfer-Encoding: gzip\r\n\r\n{}", "400" },
+	{ "two encodings", POST "Transfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n", "400" },
+};
+
+/* Bytes of the body that follows this header. */
+static size_t body_of(const char *header, const char *end)
+{
+	const char *length = strstr(header, "Content-Length: "), *rest;
+	uint64_t n = 0;
+
+	if (length && length < end)
+		cr_assert_eq(number_parse(length + strlen("Content-Length: "), &n, &rest), 0);
+	return MIN(n, strlen(end));
+}
+
+/* The statuses of the answers in a row; whatever else there is between them shows as '?'. */
+static void read_answers(const char *text, bool to_head, char *ret, size_t size)
+{
+	size_t used = 0;
+
+	for (; *text; to_head = false) {
+		const char *end = strstr(text, "\r\n\r\n");
+
+		if (strncmp(text, "HTTP/1.1 ", 9) != 0 || !end) {
+			(void)snprintf(ret + used, size - used, "?");
+			return;
+		}
+		end += strlen("\r\n\r\n");
+		used += (size_t)snprintf(ret + used, size - used, "%s%s%.3s", used ? " " : "",
+					 strncmp(end, "text", 4) == 0 ? "." : "", text + 9);
+		text = end + (to_head ? 0 : body_of(text, end));
+	}
+}
+
+Test(http_connections, what_is_odd_is_answered_once_and_the_next_for_itself)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(odds); i++) {
+		int client = dial();
+		char text[4096], answers[64] = "";
+		size_t length;
+
+		ask(client, odds[i].request);
+		ask(client, NEXT);
+		length = read_some(client, text, sizeof(text) - 1);
+		text[length] = '\0';
+		read_answers(text, strncmp(odds[i].request, "HEAD ", 5) == 0, answers,
+			     sizeof(answers));
+		cr_expect_str_eq(answers, odds[i].answers, "%s: %s\n%s", odds[i].name, answers,
+				 text);
+		close(client);
+	}
 }
