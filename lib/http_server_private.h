@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* What http_server.c (connections, limits), http_socket.c, http_dispatch.c (arrival and routing)
- * and http_request.c (requests, answers, streams) share. */
+/* What http_server.c (connections, limits), http_listen.c, http_socket.c, http_dispatch.c (arrival
+ * and routing) and http_request.c (requests, answers, streams) share. */
 #pragma once
 
 #include <event2/bufferevent.h>
@@ -119,7 +119,15 @@ int http_socket_unix(const struct sockaddr_un *address, mode_t mode, int *ret_fd
 /* The socket that systemd passed for this path, or -1. */
 int http_socket_from_systemd(const char *path);
 
+/* ---- http_listen.c ---- */
+
+/* Those that have a path are unlinked. */
+void http_listen_remove_sockets(struct http_server *server);
+
 /* ---- the server ---- */
+
+/* Before the first listener with TLS; tls must outlive the server. */
+int http_server_prepare_tls(struct http_server *server, struct http_tls *tls) _must_check_;
 
 /* evhttp's callback for every complete request. */
 void http_request_arrived(struct evhttp_request *evreq, void *server);
