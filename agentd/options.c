@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "lib/file.h"
+#include "proto/follower.h"
 #include "proto/report.h"
 
 static const struct option_spec specs[] = {
@@ -132,6 +133,13 @@ static int resolve_token(struct options *options, struct error *err)
 	return file_read_secret(options->token_file, &options->token, err);
 }
 
+static int check_server(const struct options *options, struct error *err)
+{
+	const struct follower_config config = { .server = options->server, .name = options->name };
+
+	return follower_check(&config, options->server_pin, err);
+}
+
 int options_resolve(struct options *options, struct error *err)
 {
 	int r;
@@ -153,6 +161,8 @@ int options_resolve(struct options *options, struct error *err)
 		return error_set(err, -EINVAL, "invalid", "shared-dir",
 				 "shared-dir '%s' is no absolute path", options->shared_dir);
 	r = default_name(options);
+	if (r == 0)
+		r = check_server(options, err);
 	if (r == 0)
 		r = resolve_address(options, err);
 	if (r == 0)

@@ -10,6 +10,7 @@
 #include "gatewayd/source.h"
 #include "lib/file.h"
 #include "lib/number.h"
+#include "proto/follower.h"
 #include "proto/report.h"
 
 /* N of top:N. */
@@ -182,6 +183,15 @@ static int resolve_name(const struct options *options, struct settings *settings
 				 FOLLOWER_NAME_MAX);
 	settings->name = strdup(name);
 	return settings->name ? 0 : error_set(err, -ENOMEM, "internal", NULL, "out of memory");
+}
+
+/* Without a server the name is for people only. */
+static int check_server(const struct options *options, const struct settings *settings,
+			struct error *err)
+{
+	const struct follower_config config = { .server = options->server, .name = settings->name };
+
+	return options->server ? follower_check(&config, options->server_pin, err) : 0;
 }
 
 static int resolve_addresses(const struct options *options, struct settings *settings,
@@ -394,6 +404,8 @@ int options_resolve(const struct options *options, struct settings *ret, struct 
 				 "log-level: \"%s\" is none of error, warning, info, debug",
 				 options->log_level);
 	r = resolve_name(options, &settings, err);
+	if (r == 0)
+		r = check_server(options, &settings, err);
 	if (r == 0)
 		r = resolve_addresses(options, &settings, err);
 	if (r == 0)

@@ -380,6 +380,19 @@ static int replace_text(char **text, const char *value)
 	return 0;
 }
 
+bool http_client_takes_url(const char *url)
+{
+	CURLU *parsed = curl_url();
+	char *scheme = NULL;
+	bool takes = parsed && curl_url_set(parsed, CURLUPART_URL, url, 0) == CURLUE_OK &&
+		     curl_url_get(parsed, CURLUPART_SCHEME, &scheme, 0) == CURLUE_OK &&
+		     (strcmp(scheme, "http") == 0 || strcmp(scheme, "https") == 0);
+
+	curl_free(scheme);
+	curl_url_cleanup(parsed);
+	return takes;
+}
+
 int http_client_trust(struct http_client *client, const char *ca_file, const char *pin)
 {
 	int r = replace_text(&client->ca_file, ca_file);

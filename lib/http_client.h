@@ -50,6 +50,9 @@ struct http_call {
 	void *userdata;
 };
 
+/* Whether it is a URL of http or https with a host. */
+bool http_client_takes_url(const char *url);
+
 int http_client_new(struct http_client **ret, struct event_base *base) _must_check_;
 /* Ends every call without its callback. NULL is fine. */
 void http_client_free(struct http_client *client);

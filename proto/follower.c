@@ -20,7 +20,6 @@
 #define CALL_TIMEOUT_MS 10000
 #define RETRY_FIRST_MS 200
 #define RETRY_MAX_MS 10000
-#define UNIX_PREFIX "unix:"
 /* Whatever is asked for. */
 #define HEARTBEAT_MIN_MS 10
 
@@ -439,7 +438,7 @@ static int add_server(struct follower *follower, const char *collection, const c
 		      size_t length)
 {
 	struct server *server = &follower->servers[follower->n_servers];
-	size_t prefix = strlen(UNIX_PREFIX);
+	size_t prefix = strlen(FOLLOWER_UNIX_PREFIX);
 
 	if (length == 0 || follower->n_servers == FOLLOWER_SERVERS_MAX)
 		return -EINVAL;
@@ -447,7 +446,7 @@ static int add_server(struct follower *follower, const char *collection, const c
 	server->name = strndup(text, length);
 	if (!server->name)
 		return -ENOMEM;
-	if (strncmp(server->name, UNIX_PREFIX, prefix) == 0) {
+	if (strncmp(server->name, FOLLOWER_UNIX_PREFIX, prefix) == 0) {
 		server->unix_socket = strdup(server->name + prefix);
 		if (!server->unix_socket)
 			return -ENOMEM;

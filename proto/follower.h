@@ -53,6 +53,12 @@ struct follower_events {
 };
 
 #define FOLLOWER_SERVERS_MAX 16
+#define FOLLOWER_UNIX_PREFIX "unix:" /* of a server that is a socket */
+
+/* Whether name and server of the configuration, and a pin for http_client_trust (NULL: none), can
+ * be used at all; the error names option and value. */
+int follower_check(const struct follower_config *config, const char *pin, struct error *err)
+	_must_check_;
 
 /* Starts to connect at once, from the event loop. -EINVAL for an empty server, or more than the
  * maximum; -ENOMEM. */

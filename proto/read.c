@@ -49,7 +49,7 @@ static bool is_alphanumeric(char c)
 	return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9');
 }
 
-static bool is_dns_label(const char *text, bool dots)
+bool read_is_dns_label(const char *text, bool dots)
 {
 	size_t length = strlen(text);
 
@@ -67,7 +67,7 @@ int read_dns_label(struct json_reader *reader, const char *field, enum json_pres
 	const char *text = NULL;
 
 	json_read_string(reader, field, presence, max_length, &text);
-	if (text && !is_dns_label(text, dots))
+	if (text && !read_is_dns_label(text, dots))
 		return json_reader_fail(
 			reader, -EINVAL, "invalid", field,
 			"\"%s\" may consist of a-z, 0-9%s and - only, and starts and "

@@ -14,6 +14,9 @@ int read_text(struct json_reader *reader, const char *field, enum json_presence 
 int read_line(struct json_reader *reader, const char *field, enum json_presence presence,
 	      size_t max_length, char **ret);
 
+/* [a-z0-9]([a-z0-9-]*[a-z0-9])?, or with dots as well; of any length. */
+bool read_is_dns_label(const char *text, bool dots);
+
 /* Like read_text, for a DNS label: [a-z0-9]([a-z0-9-]*[a-z0-9])?; with dots, for a DNS name. */
 int read_dns_label(struct json_reader *reader, const char *field, enum json_presence presence,
 		   size_t max_length, bool dots, char **ret);

@@ -183,12 +183,31 @@ static const struct row rows[] = {
 	  "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
 	  "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa",
 	  "name", "longer than" },
+	{ OURS "--server nowhere", "server", "\"nowhere\" is neither a URL" },
+	{ OURS "--server ftp://10.0.0.1", "server", "\"ftp://10.0.0.1\"" },
+	{ OURS "--server http://", "server", "\"http://\"" },
+	{ OURS "--server http://10.0.0.1:99999", "server", "\"http://10.0.0.1:99999\"" },
+	{ OURS "--server http://10.0.0.1,,http://10.0.0.2", "server", "\"\"" },
+	{ OURS "--server unix:schedd.sock", "server", "\"unix:schedd.sock\"" },
+	{ OURS "--server 1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17", "server", "\"1\"" },
+	{ OURS "--server http://10.0.0.1 --name A_B", "name", "\"A_B\" may consist of" },
+	{ OURS "--server http://10.0.0.1 --server-pin abc", "server-pin",
+	  "\"abc\" is not sha256//" },
 	{ OURS "--map-size 0", "map-size", "1…8388608" },
 	{ OURS "--map-size many", "map-size", "many" },
 	{ OURS "--audit-interval 1ms", "audit-interval", "100" },
 	{ OURS "--heartbeat soon", "heartbeat", "soon" },
 	{ OURS "--colour red", "", "--colour: no such option" },
 };
+
+Test(options, name_servers_of_all_kinds)
+{
+	cr_assert_eq(load(OURS "--server https://schedd.example.com:8000/,unix:/run/s.sock,"
+			       "http://[fd00::1]:8000 --name gw-1.example "
+			       "--server-pin sha256//AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="),
+		     0, "%s", err.message);
+	cr_assert_eq(load(OURS "--name A_B"), 0, "%s", err.message); /* nobody else reads it */
+}
 
 Test(options, that_are_not_right_are_refused_by_name)
 {
