@@ -27,6 +27,16 @@ static void judge_dry_run(struct findings *findings, const struct transact_resul
 			       "modprobe -a nf_tables nft_nat nft_masq nft_ct nf_nat");
 }
 
+/* A table that is there already with other maps, or with maps that are full, is no lack of the
+ * kernel's. NULL: it has all. */
+static const struct transact_error *find_lack(const struct transact_result *result)
+{
+	for (size_t i = 0; i < result->n_errors; i++)
+		if (result->errors[i].errnum != -EEXIST && result->errors[i].errnum != -ENFILE)
+			return &result->errors[i];
+	return NULL;
+}
+
 /* Kernels lack one or the other kind of set or statement. Mappings that need it are refused. */
 static void try_limits(struct findings *findings, struct netlink *netlink,
 		       const struct shape *shape)
@@ -43,16 +53,18 @@ static void try_limits(struct findings *findings, struct netlink *netlink,
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(limits); i++) {
+		const struct transact_error *lack = NULL;
 		struct transact_result result;
 
-		if (dry_run(netlink, shape, &limits[i].policy, &result) < 0 ||
-		    result.n_errors == 0 || result.errors[0].errnum == -EEXIST)
+		if (dry_run(netlink, shape, &limits[i].policy, &result) == 0)
+			lack = find_lack(&result);
+		if (!lack)
 			continue;
 		finding_remedy(
 			findings_add(findings, FINDING_WARNING, "kernel_limit", limits[i].field,
 				     "the kernel cannot enforce %s, so that mappings with it "
 				     "are refused: %s",
-				     limits[i].field, strerror(-result.errors[0].errnum)),
+				     limits[i].field, strerror(-lack->errnum)),
 			"modprobe -a nft_limit nft_connlimit, or boot a newer kernel");
 	}
 }

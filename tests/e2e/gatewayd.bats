@@ -450,6 +450,12 @@ bad() {
 		"{\"changes\":[$(put 30002 10.0.1.2 7001),$(put 30003 10.0.1.2 7001),$(put 30004 10.0.1.2 7001)]}"
 	[ "$(greet 30001)" = "7001 10.0.1.1" ]
 	[ "$(greet 30002)" = refused ]
+	# A map that is full is no lack of the kernel's.
+	apply "$(put 30002 10.0.1.2 7001)" "$(put 30003 10.0.1.2 7001 '"max_connections":5')"
+	run lab_exec gateway "$BUILD_DIR/gatewayd/gatewayd" --addresses "$lab_public" --map-size 3 --check
+	echo "$output"
+	[ "$status" -eq 0 ]
+	[[ $output != *'cannot enforce'* ]]
 	lab_stop gatewayd
 	gatewayd_start # the map is made anew for its new size, with what was in it
 	[ "$(greet 30001)" = "7001 10.0.1.1" ]
