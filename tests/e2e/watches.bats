@@ -270,7 +270,7 @@ archive_at_work() {
 	synced events
 	lab_start holder - psql -h "$lab_dir/postgres" -U portico -d portico -c 'BEGIN' \
 		-c 'LOCK TABLE usage_intervals IN ACCESS EXCLUSIVE MODE' -c 'SELECT pg_sleep(60)'
-	lab_wait 10 eval '[ "$(sql "SELECT count(*) FROM pg_locks WHERE relation = '"'usage_intervals'"'::regclass AND granted")" = 1 ]'
+	lab_wait 10 eval '[ "$(sql "SELECT count(*) FROM pg_locks WHERE relation = '"'usage_intervals'"'::regclass AND mode = '"'AccessExclusiveLock'"' AND granted")" = 1 ]'
 	rm -f "$lab_dir/log/usage"
 	lab_start usage - curl -s -w ' %{http_code}' --unix-socket "$lab_dir/schedd.sock" http://localhost/v1/usage
 	lab_wait 10 eval '[ "$(archive_at_work)" = 1 ]'
@@ -278,7 +278,7 @@ archive_at_work() {
 	lab_wait 40 told events '.put[]? | .action == "cordoned" and .subject == "h1"'
 	lab_wait 10 grep -q '^{.*} 503$' "$lab_dir/log/usage"
 	jq -e '.code == "timeout" and (.message | contains("statement timeout") and contains("ask for less"))' <<<"$(sed 's/ 503$//' "$lab_dir/log/usage")"
-	[ "$(archive_at_work)" = 0 ]
+	lab_wait 10 eval '[ "$(archive_at_work)" = 0 ]' # the error is sent before that
 	sql "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query = 'SELECT pg_sleep(60)'"
 	call GET /v1/usage -f >/dev/null
 	ctl host uncordon h1
