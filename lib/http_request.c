@@ -195,6 +195,8 @@ int http_status_of(int errnum)
 	case -ENOTCONN:
 	case -ETIMEDOUT:
 		return 503;
+	case -EINPROGRESS:
+		return 504;
 	default:
 		return 500;
 	}

@@ -153,7 +153,8 @@ void http_reply_error_details(struct http_request *request, int status, const st
 			      json_t *details);
 
 /* -EINVAL, -ERANGE 400 · -EACCES 401 · -EPERM 403 · -ENOENT 404 · -EEXIST, -EBUSY, -ENOSPC 409
- * · -EMSGSIZE, -E2BIG 413 · -EAGAIN, -ENOTCONN, -ETIMEDOUT 503 · anything else 500. */
+ * · -EMSGSIZE, -E2BIG 413 · -EAGAIN, -ENOTCONN, -ETIMEDOUT 503 · -EINPROGRESS 504 ·
+ * anything else 500. */
 int http_status_of(int errnum);
 
 /* ---- a stream: an answer without end, in chunks ---- */

@@ -208,6 +208,7 @@ void api_free(struct api *api)
 
 	if (!api)
 		return;
+	scheduler_stop(api->config.scheduler);
 	error_set(&err, -ENOTCONN, "unavailable", NULL, "schedd is stopping");
 	while ((operation = LIST_FIRST(&api->operations)))
 		operation_fail(operation, &err);

@@ -30,7 +30,8 @@ struct api_config {
 };
 
 int api_new(struct api **ret, const struct api_config *config) _must_check_;
-/* Answers what is waiting with 503. Free it before what its configuration names. NULL is fine. */
+/* Answers what is waiting: with 504 what is being committed, else with 503. Free it before what its
+ * configuration names. NULL is fine. */
 void api_free(struct api *api);
 
 DEFINE_CLEANUP(struct api *, api_free, cleanup_api)

@@ -85,10 +85,10 @@ static void reply_failure(struct http_request *request, const char *leader,
 		       response->message);
 		return;
 	}
-	error_set(&err, -EIO, "outcome_unknown", NULL,
+	error_set(&err, -EINPROGRESS, "outcome_unknown", NULL,
 		  "the leader at %s did not answer (%s): look whether it was done", leader,
 		  response->message);
-	http_reply_error_details(request, 504, &err, NULL);
+	http_reply_error(request, &err);
 }
 
 static void reply_answer(struct http_request *request, const struct http_response *response)

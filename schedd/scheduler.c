@@ -499,6 +499,15 @@ int scheduler_new(struct scheduler **ret, struct event_base *base,
 	return 0;
 }
 
+void scheduler_stop(struct scheduler *scheduler)
+{
+	struct error err = ERROR_INIT;
+
+	error_set(&err, -EINPROGRESS, "outcome_unknown", NULL,
+		  "schedd is stopping while this is committed: look whether it was done");
+	waiters_end(&scheduler->flight, &err);
+}
+
 void scheduler_free(struct scheduler *scheduler)
 {
 	if (!scheduler)

@@ -50,6 +50,9 @@ struct scheduler_events {
 int scheduler_new(struct scheduler **ret, struct event_base *base,
 		  const struct scheduler_config *config, const struct scheduler_events *events,
 		  void *userdata) _must_check_;
+/* Ends the requests that are being committed, before it is freed: PostgreSQL may carry out what it
+ * was sent, also when nobody waits for its answer any more. */
+void scheduler_stop(struct scheduler *scheduler);
 void scheduler_free(struct scheduler *scheduler); /* NULL is fine; no done is called */
 
 /* Where other schedds reach this one from now on; copied. -ENOMEM. */
@@ -75,8 +78,8 @@ void scheduler_standing(const struct scheduler *scheduler, struct scheduler_stan
 const struct state *scheduler_state(const struct scheduler *scheduler);
 
 /* The end of a request, once, from the event loop: err->errnum is 0 once it is durable, else why
- * not
- * (-ENOTCONN "unavailable" where the commit was lost: it did not happen). id names the row. */
+ * not (-ENOTCONN "unavailable" where the commit was lost: it did not happen; -EINPROGRESS
+ * "outcome_unknown" where schedd stops before it knows). id names the row. */
 typedef void (*scheduler_done)(void *userdata, const struct error *err, const char *id);
 
 /* Each request returns 0 (done will be called, never from inside) or an error (it will not be).

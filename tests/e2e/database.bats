@@ -147,6 +147,32 @@ active() { # REQUESTS
 	call DELETE /v1/environments/small -f >/dev/null
 }
 
+customers() {
+	call GET /v1/customers | jq -r '[.items[].id] | join(" ")'
+}
+
+# PostgreSQL does not look whether anybody waits for its answer before it has written.
+@test "what is being committed when schedd stops is answered as unknown, and what comes behind it as not done" {
+	local id answers=()
+	call POST /v1/customers -f -d '{"name":"before"}' >/dev/null
+	session_start
+	session_says "BEGIN; SELECT 1 FROM leader FOR UPDATE"
+	call POST /v1/customers -d '{"name":"under-way"}' -w ' %{http_code}' -o "$lab_dir/first" >"$lab_dir/first-code" 7>&- & answers+=($!)
+	lab_wait 10 waits_for_lock 1
+	call POST /v1/customers -d '{"name":"behind"}' -w ' %{http_code}' -o "$lab_dir/second" >"$lab_dir/second-code" 7>&- & answers+=($!)
+	lab_wait 10 active 3 # both, and the one that asks
+	lab_stop schedd
+	for id in "${answers[@]}"; do wait "$id"; done
+	session_says COMMIT
+	session_end
+	[ "$(jq -r .code "$lab_dir/first")$(cat "$lab_dir/first-code")" = "outcome_unknown 504" ]
+	[ "$(jq -r .code "$lab_dir/second")$(cat "$lab_dir/second-code")" = "unavailable 503" ]
+	start
+	[[ " $(customers) " == *" under-way "* ]]
+	[[ " $(customers) " != *" behind "* ]]
+	for id in before under-way; do call DELETE "/v1/customers/$id" -f >/dev/null; done
+}
+
 # What a host says ends up in rows, cut to what they take: not amid a character, for which the database would refuse the
 # whole batch, and all that comes after it.
 @test "no words of a host stop a commit, whatever language they are in" {
