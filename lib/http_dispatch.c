@@ -81,31 +81,53 @@ static bool is_unknown_action(const struct http_request *request, const struct l
 	       strchr(last, ':');
 }
 
+static size_t count_headers(const struct evkeyvalq *headers, const char *name)
+{
+	const struct evkeyval *header;
+	size_t n = 0;
+
+	TAILQ_FOREACH(header, headers, next)
+	n += strcasecmp(header->key, name) == 0;
+	return n;
+}
+
+static int check_names(const struct evkeyvalq *headers, struct error *err)
+{
+	static const char *const once[] = { "Content-Length", "Transfer-Encoding", "Host" };
+	const struct evkeyval *header;
+
+	TAILQ_FOREACH(header, headers, next)
+	if (header->key[strcspn(header->key, " \t")])
+		return error_set(err, -EINVAL, "malformed", NULL,
+				 "the header \"%s\" has a blank in its name", header->key);
+	for (size_t i = 0; i < ARRAY_SIZE(once); i++)
+		if (count_headers(headers, once[i]) > 1)
+			return error_set(err, -EINVAL, "malformed", NULL,
+					 "the request has more than one %s", once[i]);
+	return 0;
+}
+
 /* Who stands between us and the client may take such a request for a longer or a shorter one than
  * we do: what follows is not read as a request of its own. */
 static int check_framing(const struct http_request *request, struct error *err)
 {
-	const struct evkeyvalq *headers = evhttp_request_get_input_headers(request->evreq);
 	const char *encoding = http_request_header(request, "Transfer-Encoding");
-	const struct evkeyval *header;
-	size_t lengths = 0, hosts = 0;
+	const char *length = http_request_header(request, "Content-Length");
+	int r = check_names(evhttp_request_get_input_headers(request->evreq), err);
 
-	TAILQ_FOREACH(header, headers, next)
-	{
-		if (header->key[strcspn(header->key, " \t")])
-			return error_set(err, -EINVAL, "malformed", NULL,
-					 "the header \"%s\" has a blank in its name", header->key);
-		lengths += strcasecmp(header->key, "Content-Length") == 0;
-		hosts += strcasecmp(header->key, "Host") == 0;
-	}
-	if (lengths > 1 || hosts > 1)
-		return error_set(err, -EINVAL, "malformed", NULL,
-				 "the request has more than one %s",
-				 lengths > 1 ? "Content-Length" : "Host");
+	if (r < 0)
+		return r;
 	if (encoding && strcasecmp(encoding, "chunked") != 0)
 		return error_set(err, -EINVAL, "malformed", NULL,
 				 "Transfer-Encoding \"%s\" is not known, only chunked is",
 				 encoding);
+	if (encoding && length)
+		return error_set(err, -EINVAL, "malformed", NULL,
+				 "the request has both Transfer-Encoding and Content-Length");
+	length = length ? length + strspn(length, " \t") : "";
+	if (length[strspn(length, "0123456789")])
+		return error_set(err, -EINVAL, "malformed", NULL,
+				 "Content-Length \"%s\" is no number", length);
 	return 0;
 }
 
@@ -114,15 +136,17 @@ static int check_body(struct http_request *request, struct error *err)
 	size_t length;
 	int r;
 
+	r = check_framing(request, err);
+	if (r < 0) {
+		http_reply_header(request, "Connection", "close");
+		return r;
+	}
 	http_request_body(request, &length);
 	if (length > request->server->limits.body_bytes)
 		return error_set(err, -EMSGSIZE, "too_large", NULL,
 				 "the body of %zu bytes is larger than %zu bytes", length,
 				 request->server->limits.body_bytes);
-	r = check_framing(request, err);
-	if (r < 0)
-		http_reply_header(request, "Connection", "close");
-	return r;
+	return 0;
 }
 
 /* evhttp reads no body of a TRACE or a HEAD: what follows would be a request of its own. */

@@ -218,6 +218,37 @@ Test(http_connections, the_body_of_a_trace_is_no_request)
 	close(client);
 }
 
+/* Of whose body somebody between us and the client may see another end. */
+Test(http_connections, what_follows_a_body_of_doubtful_length_is_no_request)
+{
+#define CHUNKS "\r\n5\r\nhello\r\n0\r\n\r\n"
+	static const char *const requests[] = {
+		POST "Transfer-Encoding: chunked\r\nContent-Length: 5\r\n" CHUNKS,
+		POST "Content-Length: 5\r\nTransfer-Encoding: chunked\r\n" CHUNKS,
+		POST "Transfer-Encoding: chunked\r\nTransfer-Encoding: identity\r\n" CHUNKS,
+		POST "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n" CHUNKS,
+		POST "Content-Length: +5\r\n\r\nhello",
+		POST "Content-Length: \v5\r\n\r\nhello",
+		POST "Host: y\r\nTransfer-Encoding: chunked\r\n\r\n"
+		     "70\r\n0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
+		     "0123456789abcdef0123456789abcdef0123456789abcdef\r\n0\r\n\r\n",
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(requests); i++) {
+		int client = dial();
+		char answer[4096] = "";
+
+		ask(client, requests[i]);
+		ask(client, "GET /small HTTP/1.1\r\nHost: hidden\r\nConnection: close\r\n\r\n");
+		(void)read_some(client, answer, sizeof(answer) - 1);
+		cr_expect_eq(strncmp(answer, "HTTP/1.1 400 ", strlen("HTTP/1.1 400 ")), 0, "%s: %s",
+			     requests[i], answer);
+		cr_expect(!strstr(answer, "HTTP/1.1 204 "), "%s: %s", requests[i], answer);
+		close(client);
+	}
+#undef CHUNKS
+}
+
 /* The answer to all that is sent, up to the end of the connection. */
 static const char *refusal(int client)
 {
