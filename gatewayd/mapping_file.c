@@ -18,9 +18,11 @@
 struct mapping_file {
 	struct mapping_file_config config;
 	struct event hangup;
-	size_t n_left_out;              /* of the mappings that were read last */
-	char reason[ERROR_MESSAGE_MAX]; /* why they, or all of them, are not applied; "": they are
-					 */
+	const struct changeset *latest; /* of the last reading, until it is answered; else NULL */
+	/* Of the last reading: */
+	bool failed;                    /* nothing of it is applied */
+	size_t n_left_out;              /* mappings that are not */
+	char reason[ERROR_MESSAGE_MAX]; /* why, for all or the first of them; "": all are applied */
 };
 
 /* ---- reading ---- */
@@ -46,19 +48,35 @@ static int read_mappings(const char *path, const struct admission *admission,
 
 /* ---- into the kernel ---- */
 
-static void leave_out(struct mapping_file *file, const struct mapping_key *key, const char *reason)
+static void tell_left_out(const struct mapping_key *key, const char *reason)
 {
 	char name[MAPPING_STRING_MAX];
 
 	log_warning(mapping_key_format(key, name), "not applied: %s", reason);
+}
+
+static void leave_out(struct mapping_file *file, const struct mapping_key *key, const char *reason)
+{
+	char name[MAPPING_STRING_MAX];
+
+	tell_left_out(key, reason);
 	if (file->n_left_out++ == 0)
-		(void)snprintf(file->reason, sizeof(file->reason), "%s: %s", name, reason);
+		(void)snprintf(file->reason, sizeof(file->reason), "%s: %s",
+			       mapping_key_format(key, name), reason);
 }
 
 static void fail(struct mapping_file *file, const char *reason)
 {
 	log_error(SUBJECT, "the mappings of before stay: %s", reason);
+	file->failed = true;
 	(void)snprintf(file->reason, sizeof(file->reason), "%s", reason);
+}
+
+/* The file was read again before this was answered: what is found wrong is what it says now. */
+static void on_late(const struct changeset *changeset)
+{
+	for (size_t i = 0; i < changeset->n_refusals; i++)
+		tell_left_out(&changeset->refusals[i].key, changeset->refusals[i].reason);
 }
 
 static void on_done(struct changeset *changeset, void *userdata)
@@ -66,6 +84,11 @@ static void on_done(struct changeset *changeset, void *userdata)
 	struct mapping_file *file = userdata;
 	size_t n = 0;
 
+	if (changeset != file->latest) {
+		on_late(changeset);
+		return;
+	}
+	file->latest = NULL;
 	if (changeset->error.errnum != 0) {
 		if (changeset->error.errnum != -ECANCELED)
 			fail(file, changeset->error.message);
@@ -104,6 +127,8 @@ static void take(struct mapping_file *file)
 	int r;
 
 	r = read_mappings(file->config.path, file->config.admission, &changeset, &err);
+	file->latest = changeset;
+	file->failed = false;
 	file->n_left_out = 0;
 	file->reason[0] = '\0';
 	if (r < 0) {
@@ -140,8 +165,7 @@ static void add_finding(struct findings *findings, enum finding_level level, con
 void mapping_file_findings(const struct mapping_file *file, struct findings *findings)
 {
 	if (file->reason[0])
-		add_finding(findings, file->n_left_out > 0 ? FINDING_WARNING : FINDING_ERROR,
-			    file->reason);
+		add_finding(findings, file->failed ? FINDING_ERROR : FINDING_WARNING, file->reason);
 }
 
 void mapping_file_check(const char *path, const struct admission *admission,
