@@ -56,15 +56,21 @@ static int check_servers(const char *servers, struct error *err)
 	return 0;
 }
 
+/* As curl reads it: several with semicolons, for a key that is about to be replaced. */
 static int check_pin(const char *pin, struct error *err)
 {
 	const size_t prefix = strlen(PIN_PREFIX);
 
-	if (strncmp(pin, PIN_PREFIX, prefix) != 0 || strlen(pin + prefix) != PIN_DIGITS)
-		return error_set(err, -EINVAL, "invalid", "server-pin",
-				 "server-pin: \"%s\" is not " PIN_PREFIX
-				 " and %d characters of base64",
-				 pin, PIN_DIGITS);
+	for (const char *text = pin; text;) {
+		size_t length = strcspn(text, ";");
+
+		if (length != prefix + PIN_DIGITS || strncmp(text, PIN_PREFIX, prefix) != 0)
+			return error_set(err, -EINVAL, "invalid", "server-pin",
+					 "server-pin: \"%.*s\" is not " PIN_PREFIX
+					 " and %d characters of base64",
+					 (int)length, text, PIN_DIGITS);
+		text = text[length] ? text + length + 1 : NULL;
+	}
 	return 0;
 }
 

@@ -149,6 +149,7 @@ struct row {
 	const char *words, *field, *sentence;
 };
 
+#define PIN "sha256//AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="
 #define OURS "--addresses 203.0.113.10 "
 
 static const struct row rows[] = {
@@ -193,6 +194,8 @@ static const struct row rows[] = {
 	{ OURS "--server http://10.0.0.1 --name A_B", "name", "\"A_B\" may consist of" },
 	{ OURS "--server http://10.0.0.1 --server-pin abc", "server-pin",
 	  "\"abc\" is not sha256//" },
+	{ OURS "--server http://10.0.0.1 --server-pin " PIN ";", "server-pin",
+	  "\"\" is not sha256//" },
 	{ OURS "--map-size 0", "map-size", "1…8388608" },
 	{ OURS "--map-size many", "map-size", "many" },
 	{ OURS "--audit-interval 1ms", "audit-interval", "100" },
@@ -204,8 +207,10 @@ Test(options, name_servers_of_all_kinds)
 {
 	cr_assert_eq(load(OURS "--server https://schedd.example.com:8000/,unix:/run/s.sock,"
 			       "http://[fd00::1]:8000 --name gw-1.example "
-			       "--server-pin sha256//AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="),
+			       "--server-pin " PIN),
 		     0, "%s", err.message);
+	cr_assert_eq(load(OURS "--server https://10.0.0.1 --server-pin " PIN ";" PIN), 0, "%s",
+		     err.message);
 	cr_assert_eq(load(OURS "--name A_B"), 0, "%s", err.message); /* nobody else reads it */
 }
 
