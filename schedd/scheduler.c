@@ -325,7 +325,9 @@ static void on_copied(void *userdata, uint64_t epoch, uint64_t revision, const c
 			 state_count(&scheduler->state, RECORD_HOST),
 			 state_count(&scheduler->state, RECORD_ENVIRONMENT));
 	scheduler->state.epoch = epoch;
-	commit_copy(scheduler, revision, revision);
+	/* The first time it was loaded, and nobody has watched it yet. */
+	if (scheduler->loaded)
+		commit_copy(scheduler, revision, revision);
 	scheduler->state.revision = revision;
 	scheduler->loaded = scheduler->standby = true;
 	scheduler->departing = 0;

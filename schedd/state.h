@@ -279,7 +279,8 @@ struct host_entry *state_take_changed_host(struct state *state);
 bool state_close_batch(struct state *state);
 /* The same with nothing in it, where there is nothing: its commit shows who leads. */
 void state_close_empty(struct state *state);
-/* The same for a copy: the batch ends at the leader's revision, and rows keep theirs. */
+/* The same for a copy: the batch ends at the leader's revision, and rows keep theirs. Where nothing
+ * is in it but the revision is another, the leader has edited quietly, and the batch tells that. */
 bool state_close_mirror(struct state *state, uint64_t revision);
 /* The flight is durable: its versions become the committed ones. The changes carry the versions
  * before them until state_finish_batch, which frees them and removes the rows that are gone. */

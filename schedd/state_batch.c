@@ -135,7 +135,7 @@ bool state_close_batch(struct state *state)
 
 bool state_close_mirror(struct state *state, uint64_t revision)
 {
-	if (state->open.n == 0)
+	if (state->open.n == 0 && revision == state->revision)
 		return false;
 	close_batch(state, revision);
 	state->flight.copied = true;

@@ -37,10 +37,10 @@ teardown() {
 }
 
 # Their database is reached through the proxy.
-start() { # NAME
-	lab_start "$1" - "$BUILD_DIR/schedd/schedd" --database "host=$lab_dir/proxy user=portico dbname=portico" \
+start() { # NAME [DATABASE OFFLINE-AFTER]
+	lab_start "$1" - "$BUILD_DIR/schedd/schedd" --database "host=$lab_dir/proxy user=portico dbname=${2:-portico}" \
 		--listen "" --socket "$lab_dir/$1.sock" --port-addresses "$lab_public" --port-range 30001-39999 \
-		--offline-after 5m
+		--offline-after "${3:-5m}"
 }
 
 # call NAME METHOD PATH [CURL-OPTION...]: the answer's body.
@@ -153,6 +153,37 @@ agree() {
 	lab_wait 10 agree
 	lab_wait 10 agree_ports
 	[ "$(call b GET /v1/environments/again | jq -r .id)" = "$(call a GET /v1/environments/again | jq -r .id)" ]
+}
+
+is_offline() { # SCHEDD HOST
+	[ "$(call "$1" GET "/v1/hosts/$2" | jq -r .status)" = offline ]
+}
+
+told_after() { # REVISION: something of a later one
+	jq -se "map(.revision // 0) | max > $1" "$lab_dir/stream"
+}
+
+# How long a host is silent is written for the next leader, and changes nothing that a reader sees.
+@test "a standby tells of the revision of a commit that has nothing to tell" {
+	local watcher revision
+	lab_as_postgres "$lab_postgres_bin/createdb" -h "$lab_dir/postgres" -U portico quiet
+	start c quiet 1s
+	lab_wait 20 is_ready c
+	start d quiet 1s
+	lab_wait 20 is_standby d
+	call c POST /v1/hosts -f -d '{"name":"silent","address":"10.0.0.1","pool":"default","labels":{},"version":"1",
+		"capacity":{"cpu_milli":1000,"memory_bytes":1073741824,"gpus":[]}}' >/dev/null
+	lab_wait 20 is_offline d silent
+	timeout 60 curl -sN --unix-socket "$lab_dir/d.sock" 'http://localhost/v1/hosts?watch=1' >"$lab_dir/stream" 3>&- &
+	watcher=$!
+	lab_wait 20 grep -q '"synced"' "$lab_dir/stream"
+	revision=$(jq -s 'map(.revision // 0) | max' "$lab_dir/stream")
+	lab_wait 20 told_after "$revision"
+	kill "$watcher"
+	wait "$watcher" || true
+	run ! grep '"change"' "$lab_dir/stream"
+	lab_stop d
+	lab_stop c
 }
 
 # A stream of the standby's that was there before: PATH
