@@ -60,7 +60,7 @@ static bool on_taken(size_t index, const char *reason, void *userdata)
 	char field[ERROR_FIELD_MAX];
 
 	(void)snprintf(field, sizeof(field), "%s[%zu]%s", taken->field, index, taken->rest);
-	error_set(taken->err, -EBUSY, "in_use", field, "%s: %s", field, reason);
+	error_set(taken->err, -EBUSY, "in_use", field, "%s: %s, or force it", field, reason);
 	return false;
 }
 

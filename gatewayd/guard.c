@@ -79,7 +79,7 @@ static const char *describe(const struct listener *listener, char reason[GUARD_R
 	char who[LISTENER_STRING_MAX];
 
 	(void)snprintf(reason, GUARD_REASON_MAX,
-		       "the gateway itself listens there, on %s; choose another port, or force it",
+		       "the gateway itself listens there, on %s; choose another port",
 		       listener_describe(listener, who));
 	return reason;
 }

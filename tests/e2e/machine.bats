@@ -60,7 +60,7 @@ greets() {
 	listen 2200
 	port open 2200 10.0.1.2:7001
 	[ "$status" -eq 4 ]
-	[[ $output == *"the gateway itself listens there, on [::]:2200 (python3, pid $(lab_pid listener))"* ]]
+	[[ $output == *"the gateway itself listens there, on [::]:2200 (python3, pid $(lab_pid listener)); choose another port, or force it"* ]]
 	port open 2200 10.0.1.2:7001 --protocol udp
 	[ "$status" -eq 4 ]
 	[ "$(greet 2200)" = "2200 198.51.100.2" ]

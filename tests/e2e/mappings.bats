@@ -160,6 +160,7 @@ transactions() {
 	reload
 	lab_wait 10 ports_are 30004
 	lab_wait 10 finding_has 'warning 203.0.113.10:7009/tcp: '
+	run ! finding_has 'force' # which a file has no place for
 	[ "$(api GET /v1/mappings | jq -c '[.items[].port]')" = '[30004]' ]
 }
 
