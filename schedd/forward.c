@@ -72,12 +72,19 @@ static void refuse(struct http_request *request, const char *format, ...)
 
 /* ---- the answer ---- */
 
+static void reply_unknown(struct http_request *request, const char *leader, const char *why)
+{
+	struct error err = ERROR_INIT;
+
+	error_set(&err, -EINPROGRESS, "outcome_unknown", NULL,
+		  "the leader at %s did not answer (%s): look whether it was done", leader, why);
+	http_reply_error(request, &err);
+}
+
 /* Nothing has reached a leader to which there was no connection. After that nobody knows. */
 static void reply_failure(struct http_request *request, const char *leader,
 			  const struct http_response *response)
 {
-	struct error err = ERROR_INIT;
-
 	if (response->error == -ECONNREFUSED || response->error == -EHOSTUNREACH ||
 	    response->error == -ENOENT || response->error == -EKEYREJECTED ||
 	    response->error == -ENOMEM) {
@@ -85,10 +92,7 @@ static void reply_failure(struct http_request *request, const char *leader,
 		       response->message);
 		return;
 	}
-	error_set(&err, -EINPROGRESS, "outcome_unknown", NULL,
-		  "the leader at %s did not answer (%s): look whether it was done", leader,
-		  response->message);
-	http_reply_error(request, &err);
+	reply_unknown(request, leader, response->message);
 }
 
 static void reply_answer(struct http_request *request, const struct http_response *response)
@@ -346,8 +350,7 @@ void forward_free(struct forward *forward)
 		if (passed->stream)
 			http_stream_end(passed->stream);
 		else if (passed->request)
-			refuse(passed->request, "schedd is stopping; the leader is at %s",
-			       passed->leader);
+			reply_unknown(passed->request, passed->leader, "this schedd is stopping");
 		free(passed);
 	}
 	free(forward);

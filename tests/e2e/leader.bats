@@ -441,6 +441,21 @@ takes_over() {
 	lab_wait 10 agree
 }
 
+@test "a standby that stops does not say of what it has passed on that it was not done" {
+	roles
+	local holder client
+	writes_hold
+	status "$follows" POST /v1/customers -d '{"name":"passed-on"}' >"$lab_dir/code" 3>&- 7>&- & client=$!
+	lab_wait 20 eval '[ "$(sql "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = '"'Lock'"'")" = 1 ]'
+	lab_stop "$follows"
+	wait "$client"
+	writes_go_on
+	[ "$(cat "$lab_dir/code") $(jq -r .code "$lab_dir/answer")" = '504 outcome_unknown' ]
+	lab_wait 20 call "$leads" GET /v1/customers/passed-on -f
+	start "$follows"
+	lab_wait 20 is_standby "$follows"
+}
+
 metric() { # SCHEDD LINE-PREFIX
 	call "$1" GET /metrics | sed -n "s/^$2 //p"
 }
