@@ -16,7 +16,7 @@ struct forward;
 /* Sets the server's filter. holder names this process in what it passes on; borrowed. */
 int forward_new(struct forward **ret, struct event_base *base, struct http_server *server,
 		const struct scheduler *scheduler, const char *holder) _must_check_;
-/* Answers what is on its way with 503. NULL is fine. */
+/* Answers what is on its way with 504 "outcome_unknown". NULL is fine. */
 void forward_free(struct forward *forward);
 
 /* Requests that were passed on, and how many of them had no answer. */
