@@ -10,17 +10,9 @@
 
 #include "agentd/ends_file.h"
 #include "lib/file.h"
+#include "tests/unit/lib/syncs.h"
 
 static char data[64], folder[96], file[128];
-static unsigned syncs;
-
-int __real_fsync(int fd);
-int __wrap_fsync(int fd);
-int __wrap_fsync(int fd)
-{
-	syncs++;
-	return __real_fsync(fd);
-}
 
 static void setup(void)
 {

@@ -8,17 +8,9 @@
 
 #include "agentd/lease.h"
 #include "lib/file.h"
+#include "tests/unit/lib/syncs.h"
 
 static char folder[64], path[96];
-static unsigned syncs;
-
-int __real_fsync(int fd);
-int __wrap_fsync(int fd);
-int __wrap_fsync(int fd)
-{
-	syncs++;
-	return __real_fsync(fd);
-}
 
 static void setup(void)
 {

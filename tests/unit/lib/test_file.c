@@ -10,17 +10,9 @@
 #include <unistd.h>
 
 #include "lib/file.h"
+#include "tests/unit/lib/syncs.h"
 
 static char folder[64], path[96];
-static unsigned syncs;
-
-int __real_fsync(int fd);
-int __wrap_fsync(int fd);
-int __wrap_fsync(int fd)
-{
-	syncs++;
-	return __real_fsync(fd);
-}
 
 static void setup(void)
 {
