@@ -18,8 +18,13 @@
 #define MAPPINGS "/v1/mappings"
 
 static const struct table_column port_columns[] = {
-	{ .title = "PORT" },    { .title = "STATE" },  { .title = "ENVIRONMENT" },
-	{ .title = "SERVICE" }, { .title = "TARGET" }, { .title = "UNTIL", .wide_only = true },
+	{ .title = "PORT" },
+	{ .title = "STATE" },
+	{ .title = "ENVIRONMENT" },
+	{ .title = "SERVICE" },
+	{ .title = "TARGET" },
+	{ .title = "UNTIL", .wide_only = true },
+	{ .title = "ID", .wide_only = true },
 };
 
 static const struct table_column mapping_columns[] = {
@@ -42,13 +47,16 @@ static void add_port(struct table *table, json_t *item)
 {
 	_cleanup_free_ char *text = show_port_text(item);
 	const char *state = text_field(item, "state");
+	const char *name = text_field(item, "environment_name");
+	const char *id = text_field(item, "environment");
 
 	table_cell(table, STYLE_PLAIN, text);
 	table_cell(table, state_style(state), state);
-	table_cell(table, STYLE_PLAIN, text_field(item, "environment"));
+	table_cell(table, STYLE_PLAIN, *name ? name : id);
 	table_cell(table, STYLE_PLAIN, text_field(item, "service"));
 	show_endpoint_cell(table, json_object_get(item, "target"));
 	table_cell(table, STYLE_PLAIN, text_field(item, "until"));
+	table_cell(table, STYLE_PLAIN, id);
 }
 
 static void add_mapping(struct table *table, json_t *item)

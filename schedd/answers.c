@@ -249,12 +249,16 @@ json_t *answer_gateway(const struct state *state, const struct gateway_entry *en
 
 json_t *answer_port(const struct port_entry *entry)
 {
+	const struct environment *owner =
+		entry->environment ? environment_committed(entry->environment) : NULL;
 	const struct port *port = port_committed(entry);
 	_cleanup_json_ json_t *object = mapping_key_encode(&port->key);
 	int r = object ? 0 : -1;
 
 	set(object, "state", json_string(port_state_name(port->state)), &r);
 	set(object, "environment", json_string(port->environment), &r);
+	set(object, "environment_name", owner ? json_string(owner->origin->spec.name) : json_null(),
+	    &r);
 	set(object, "service", json_string(port->service), &r);
 	set(object, "target", port->has_target ? encode_endpoint(&port->target) : json_null(), &r);
 	set(object, "since", json_time(port->since), &r);

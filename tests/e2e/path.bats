@@ -122,6 +122,7 @@ teardown() {
 	container=$(fleet_env one .id)
 	port=$(fleet_port one)
 	fleet_ticker session one
+	lab_schedctl port list | grep -qE ":$port/tcp +published +one "
 	lab_schedctl env delete one --wait
 	lab_wait 10 lab_gone "$(lab_pid session || echo 1)" || [ -z "$(lab_pid session)" ]
 	run lab_exec client nc -z -w 2 "$lab_public" "$port"
@@ -130,6 +131,7 @@ teardown() {
 	[ -z "$(lab_docker host2 ps -aq --filter "name=$container")" ]
 	run lab_schedctl -o json port list
 	[ "$(jq -r ".items[] | select(.port == $port) | .state" <<<"$output")" = quarantined ]
+	lab_schedctl port list | grep -qE ":$port/tcp +quarantined +$container "
 	run lab_exec gateway nft list map inet portico mapping4
 	[[ $output != *". $port "* ]]
 }

@@ -142,6 +142,7 @@ Test(answers, only_what_is_committed_is_shown)
 	struct environment_entry *entry = load_environment();
 	struct port_entry *ssh = entry->ports[0];
 
+	expect(field(answer_port(ssh), "environment_name"), "'demo'");
 	state_edit_environment(&state, entry)->phase = PHASE_DELETING;
 	state_edit_port(&state, ssh)->state = PORT_WITHDRAWING;
 	expect(field(answer_environment(entry, NULL, NULL), "phase"), "'running'");
@@ -266,7 +267,7 @@ Test(answers, a_port_in_quarantine_says_until_when)
 	row_load(&state, port);
 	expect(answer_port(state_port(&state, &port->key)),
 	       "{'address':'2001:db8::10','protocol':'tcp','port':30001,'state':'quarantined',"
-	       "'environment':'env-abc','service':'ssh','target':null,"
+	       "'environment':'env-abc','environment_name':null,'service':'ssh','target':null,"
 	       "'since':'2027-01-15T08:00:00Z','until':'2027-01-15T08:10:00Z','revision':100}");
 }
 
