@@ -72,7 +72,9 @@ static int add(struct tar_writer *writer, const char *path, mode_t type_and_mode
 	archive_entry_set_gid(entry, gid);
 	archive_entry_set_mtime(entry, time(NULL), 0);
 	archive_entry_set_size(entry, (la_int64_t)length);
-	if (archive_write_header(writer->archive, entry) != ARCHIVE_OK ||
+	/* libarchive warns of a path that is not ASCII, and writes it as it is: no locale says what
+	 * it means. */
+	if (archive_write_header(writer->archive, entry) < ARCHIVE_WARN ||
 	    (length > 0 && archive_write_data(writer->archive, data, length) != (la_ssize_t)length))
 		r = -ENOMEM;
 	archive_entry_free(entry);

@@ -50,6 +50,23 @@ Test(tar, empty_file)
 	tar_writer_free(writer);
 }
 
+/* As a home folder may be that an image brings. */
+Test(tar, a_path_is_written_as_it_is_whatever_its_bytes)
+{
+	static const char *const paths[] = { "home/d\303\251v", "home/d\351v" };
+	struct tar_writer *writer = writer_with_file("", 0);
+	const void *data;
+	size_t length;
+
+	for (size_t i = 0; i < ARRAY_SIZE(paths); i++)
+		cr_assert_eq(tar_add_directory(writer, paths[i], 0700, 1000, 1001), 0);
+	cr_assert_eq(tar_finish(writer, &data, &length), 0);
+	for (size_t i = 0; i < ARRAY_SIZE(paths); i++)
+		cr_expect_not_null(memmem(data, length, paths[i], strlen(paths[i])), "%s",
+				   paths[i]);
+	tar_writer_free(writer);
+}
+
 Test(tar, holds_folders_and_files_in_order)
 {
 	struct tar_writer *writer = writer_with_file("x", 1);
