@@ -108,8 +108,13 @@ static int print_details(const struct output *output, json_t *gateway)
 	table_cell(table, STYLE_PLAIN, "Mappings:");
 	table_cellf(table, "%" PRIu64, number_field(gateway, "mappings"));
 	table_cell(table, STYLE_PLAIN, "Revision:");
-	table_cellf(table, "%" PRIu64 " applied, %" PRIu64 " asked for",
-		    number_field(gateway, "revision"), number_field(gateway, "desired_revision"));
+	if (behind(gateway) > 0)
+		table_cellf(table, "%" PRIu64 " applied, %" PRIu64 " asked for",
+			    number_field(gateway, "revision"),
+			    number_field(gateway, "desired_revision"));
+	else
+		table_cellf(table, "%" PRIu64 ", with all that is asked for",
+			    number_field(gateway, "revision"));
 	add_failures(table, gateway);
 	show_time(table, "Last heartbeat", text_field(gateway, "last_heartbeat"));
 	show_optional(table, "Version", text_field(gateway, "version"));

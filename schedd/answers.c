@@ -238,7 +238,7 @@ json_t *answer_gateway(const struct state *state, const struct gateway_entry *en
 	set(object, "status", json_string(gateway->online ? "online" : "offline"), &r);
 	set(object, "status_since", json_time(gateway->status_since), &r);
 	set(object, "revision", number(entry->report.revision), &r);
-	set(object, "desired_revision", number(state->revision), &r);
+	set(object, "desired_revision", number(state->mapping_revision), &r);
 	set(object, "mappings", number(entry->report.mappings), &r);
 	set(object, "failed", encode_failed(&entry->report), &r);
 	set(object, "last_heartbeat", time_or_null(entry->last_heartbeat), &r);

@@ -368,10 +368,11 @@ int state_load(struct state *state, struct record *record)
 	int r;
 
 	r = insert(state, record, true, &entry);
-	if (r < 0 || record->kind != RECORD_ENVIRONMENT)
+	if (r < 0)
 		return r;
 	state_count_committed(state, entry);
-	state_mark(state, (struct environment_entry *)entry);
+	if (record->kind == RECORD_ENVIRONMENT)
+		state_mark(state, (struct environment_entry *)entry);
 	return 0;
 }
 

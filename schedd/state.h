@@ -140,8 +140,9 @@ struct batch {
 };
 
 struct state {
-	uint64_t epoch, revision; /* committed */
-	unsigned cpu_overcommit;  /* of hosts without their own, in percent */
+	uint64_t epoch, revision;  /* committed */
+	uint64_t mapping_revision; /* the same, at which a gateway's item changed last */
+	unsigned cpu_overcommit;   /* of hosts without their own, in percent */
 	struct entry *tables[RECORD_KIND_MAX];
 	struct environment_entry *names; /* live environments by owner and name */
 	struct owner *owners;

@@ -166,10 +166,17 @@ static void count_committed(struct state *state, const struct environment *envir
 		host->committed.environments++;
 }
 
+static void note_mapping(struct state *state, const struct port *port)
+{
+	state->mapping_revision = MAX(state->mapping_revision, port->mapping_revision);
+}
+
 void state_count_committed(struct state *state, const struct entry *entry)
 {
 	if (entry->kind == RECORD_ENVIRONMENT)
 		count_committed(state, (const struct environment *)entry->committed, true);
+	else if (entry->kind == RECORD_PORT)
+		note_mapping(state, (const struct port *)entry->committed);
 }
 
 void state_commit_batch(struct state *state)
@@ -182,11 +189,10 @@ void state_commit_batch(struct state *state)
 
 		change->old = entry->committed;
 		entry->committed = TAKE_PTR(entry->flight);
-		if (entry->kind != RECORD_ENVIRONMENT)
-			continue;
-		count_committed(state, (const struct environment *)change->old, false);
-		count_committed(state, (const struct environment *)entry->committed, true);
-		if (entry->committed->gone)
+		if (entry->kind == RECORD_ENVIRONMENT)
+			count_committed(state, (const struct environment *)change->old, false);
+		state_count_committed(state, entry);
+		if (entry->kind == RECORD_ENVIRONMENT && entry->committed->gone)
 			state_uncount_owner(state, (struct environment_entry *)entry);
 	}
 	state->revision = batch->to_revision;

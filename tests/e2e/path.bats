@@ -40,6 +40,13 @@ teardown() {
 	[[ $output == *'"203.0.113.10"'*30001* ]]
 }
 
+# Its next report is up to a heartbeat away.
+@test "the gateway is behind by what it lacks, and not by what does not concern it" {
+	lab_schedctl customer create nobody
+	lab_schedctl gateway show gw1 | grep -q 'with all that is asked for'
+	lab_schedctl customer delete nobody
+}
+
 @test "a session by key, its command and its exit status" {
 	[ "$(fleet_ssh one 'whoami; hostname')" = $'developer\none' ]
 	run fleet_ssh one 'exit 7'

@@ -253,9 +253,34 @@ Test(answers, a_gateway_shows_how_far_it_is_and_what_failed)
 	gateway->last_heartbeat = ROW_TIME;
 	expect(answer_gateway(&state, gateway),
 	       "{'id':'gw1','addresses':['203.0.113.10'],'version':'1.2','status':'online',"
-	       "'status_since':'2027-01-15T08:00:00Z','revision':98,'desired_revision':100,"
+	       "'status_since':'2027-01-15T08:00:00Z','revision':98,'desired_revision':0,"
 	       "'mappings':12,'failed':[{'address':'203.0.113.10','protocol':'tcp','port':30005,"
 	       "'reason':'it is taken'}],'last_heartbeat':'2027-01-15T08:00:00Z'}");
+}
+
+/* And not with whatever else is committed. */
+Test(answers, a_gateway_falls_behind_with_a_mapping_that_is_committed)
+{
+	struct gateway_entry *gateway = state_gateway(&state, "gw1");
+	struct port *port = row_port(ENV, "ssh", "[2001:db8::10]:30001");
+	struct port_entry *entry;
+
+	port->mapping_revision = 97;
+	row_load(&state, port);
+	entry = state_port(&state, &port->key);
+	expect(field(answer_gateway(&state, gateway), "desired_revision"), "97");
+	state_edit_gateway(&state, gateway)->online = false;
+	state_edit_port(&state, entry)->mapping_revision = 101;
+	cr_assert(state_close_batch(&state));
+	expect(field(answer_gateway(&state, gateway), "desired_revision"), "97");
+	state_commit_batch(&state);
+	expect(field(answer_gateway(&state, gateway), "desired_revision"), "101");
+	state_finish_batch(&state);
+	state_edit_gateway(&state, gateway)->online = true;
+	cr_assert(state_close_batch(&state));
+	state_commit_batch(&state);
+	expect(field(answer_gateway(&state, gateway), "desired_revision"), "101");
+	state_finish_batch(&state);
 }
 
 Test(answers, a_port_in_quarantine_says_until_when)
