@@ -47,30 +47,35 @@ static void pending_free(struct pending *pending)
 
 DEFINE_CLEANUP(struct pending *, pending_free, cleanup_pending)
 
+static const char *socket_of(const char *address)
+{
+	static const char prefix[] = "unix://";
+	const size_t length = strlen(prefix);
+
+	return strncmp(address, prefix, length) == 0 && address[length] == '/' ? address + length
+									       : NULL;
+}
+
+bool docker_api_takes(const char *address)
+{
+	return socket_of(address) ||
+	       (strncmp(address, "http://", 7) == 0 && http_client_takes_url(address));
+}
+
 int docker_api_new(struct docker_api **ret, struct http_client *client, const char *address,
 		   struct metric *errors)
 {
-	static const char unix_prefix[] = "unix://";
 	_cleanup_(cleanup_docker_api) struct docker_api *api = calloc(1, sizeof(*api));
+	const char *socket = socket_of(address);
 
 	if (!api)
 		return -ENOMEM;
 	api->client = client;
 	api->errors = errors;
-	if (strncmp(address, unix_prefix, strlen(unix_prefix)) == 0) {
-		api->socket = strdup(address + strlen(unix_prefix));
-		api->base = strdup("http://localhost");
-		if (!api->socket || !api->base)
-			return -ENOMEM;
-		if (api->socket[0] != '/')
-			return -EINVAL;
-	} else if (strncmp(address, "http://", 7) == 0 && address[7] != '\0') {
-		api->base = strdup(address);
-		if (!api->base)
-			return -ENOMEM;
-	} else {
-		return -EINVAL;
-	}
+	api->socket = socket ? strdup(socket) : NULL;
+	api->base = strdup(socket ? "http://localhost" : address);
+	if (!api->base || (socket && !api->socket))
+		return -ENOMEM;
 	*ret = TAKE_PTR(api);
 	return 0;
 }

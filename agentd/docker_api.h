@@ -46,8 +46,10 @@ struct docker_call {
 	void *userdata;
 };
 
-/* address: "unix:///var/run/docker.sock" or "http://127.0.0.1:2375". errors may be NULL; it has the
- * label "operation". -EINVAL for any other address. */
+/* Whether it is an address like "unix:///var/run/docker.sock" or "http://127.0.0.1:2375". */
+bool docker_api_takes(const char *address);
+
+/* address: one that docker_api_takes. errors may be NULL; it has the label "operation". */
 int docker_api_new(struct docker_api **ret, struct http_client *client, const char *address,
 		   struct metric *errors) _must_check_;
 /* Ends every call without its callback. NULL is fine. */

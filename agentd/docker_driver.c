@@ -561,10 +561,6 @@ int docker_driver_new(struct driver **ret, const struct docker_driver_config *co
 	if (!docker->host)
 		return -ENOMEM;
 	r = docker_api_new(&docker->api, config->client, config->docker, config->errors);
-	if (r == -EINVAL)
-		return error_set(err, r, "invalid", "docker",
-				 "docker '%s' is neither unix:///PATH nor http://ADDRESS:PORT",
-				 config->docker);
 	if (r < 0)
 		return r;
 	r = volumes_new(&docker->volumes, config->data_dir, config->shared_dir, err);

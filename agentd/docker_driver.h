@@ -12,7 +12,7 @@
 struct docker_driver_config {
 	struct event_base *base;
 	struct http_client *client;
-	const char *docker;     /* see docker_api_new */
+	const char *docker;     /* see docker_api_takes */
 	const char *host;       /* name of this host */
 	struct address address; /* services are published on it */
 	const char *data_dir;

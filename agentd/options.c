@@ -7,8 +7,10 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "agentd/docker_api.h"
 #include "lib/file.h"
 #include "proto/follower.h"
+#include "proto/read.h"
 #include "proto/report.h"
 
 static const struct option_spec specs[] = {
@@ -96,6 +98,25 @@ static int resolve_address(struct options *options, struct error *err)
 	return 0;
 }
 
+static int check_docker(const struct options *options, struct error *err)
+{
+	if (docker_api_takes(options->docker))
+		return 0;
+	return error_set(err, -EINVAL, "invalid", "docker",
+			 "docker '%s' is neither unix:///PATH nor http://ADDRESS:PORT",
+			 options->docker);
+}
+
+static int check_pool(const struct options *options, struct error *err)
+{
+	if (strlen(options->pool) <= FOLLOWER_NAME_MAX && read_is_dns_label(options->pool, true))
+		return 0;
+	return error_set(err, -EINVAL, "invalid", "pool",
+			 "pool '%s' is no name of at most %d bytes of a-z, 0-9, . and -, that "
+			 "starts and ends with a letter or digit",
+			 options->pool, FOLLOWER_NAME_MAX);
+}
+
 static int resolve_labels(struct options *options, struct error *err)
 {
 	options->label_object = json_object();
@@ -112,6 +133,9 @@ static int resolve_labels(struct options *options, struct error *err)
 		key = strndup(text, (size_t)(equals - text));
 		if (!key)
 			return -ENOMEM;
+		if (json_object_get(options->label_object, key))
+			return error_set(err, -EINVAL, "invalid", "labels",
+					 "labels '%s': %s has a value already", text, key);
 		if (json_object_set_new(options->label_object, key, json_string(equals + 1)) < 0)
 			return error_set(err, -EINVAL, "invalid", "labels",
 					 "labels '%s' is no UTF-8 text", text);
@@ -165,6 +189,10 @@ int options_resolve(struct options *options, struct error *err)
 		r = check_server(options, err);
 	if (r == 0)
 		r = resolve_address(options, err);
+	if (r == 0)
+		r = check_docker(options, err);
+	if (r == 0)
+		r = check_pool(options, err);
 	if (r == 0)
 		r = resolve_labels(options, err);
 	if (r == 0)

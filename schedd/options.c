@@ -2,13 +2,18 @@
 /* schedd's options: the table, and their validation into what the modules take. */
 #include "schedd/options.h"
 
+#include <ctype.h>
 #include <errno.h>
+#include <inttypes.h>
 #include <stddef.h>
 #include <string.h>
 
+#include "lib/http_client.h"
 #include "schedd/store.h"
 
 #define LOGIN_MAX 32
+#define HOST_NAME_TEXT_MAX 253 /* RFC 1035, 2.3.4, without the lengths of its labels */
+#define LEASE_MIN_MS 1000
 
 static const struct option_spec specs[] = {
 	{ .name = "database",
@@ -351,16 +356,12 @@ static int resolve_listen(const struct options *options, struct settings *settin
 static int resolve_advertise(const struct options *options, struct settings *settings,
 			     struct error *err)
 {
-	static const char *const schemes[] = { "http://", "https://", "unix:/" };
 	const char *given = options->advertise;
 	char listen[ENDPOINT_STRING_MAX];
-	size_t i = 0;
 	int n = 0;
 
-	while (given && i < ARRAY_SIZE(schemes) &&
-	       strncmp(given, schemes[i], strlen(schemes[i])) != 0)
-		i++;
-	if (i == ARRAY_SIZE(schemes) || (given && strlen(given) >= sizeof(settings->advertise)))
+	if (given && ((strncmp(given, "unix:/", 6) != 0 && !http_client_takes_url(given)) ||
+		      strlen(given) >= sizeof(settings->advertise)))
 		return error_set(err, -EINVAL, "invalid", "advertise",
 				 "advertise: \"%s\" is not a URL like http://10.0.0.1:8000, or is "
 				 "longer than %zu bytes",
@@ -383,11 +384,17 @@ static int resolve_advertise(const struct options *options, struct settings *set
 static int parse_addresses(const struct string_list *list, struct address *addresses,
 			   struct error *err)
 {
-	for (size_t i = 0; i < list->n; i++)
+	for (size_t i = 0; i < list->n; i++) {
 		if (address_parse(list->items[i], &addresses[i]) < 0)
 			return error_set(err, -EINVAL, "invalid", "port-addresses",
 					 "port-addresses: \"%s\" is not an IP address",
 					 list->items[i]);
+		if (address_is_loopback(&addresses[i]))
+			return error_set(err, -EINVAL, "invalid", "port-addresses",
+					 "port-addresses: \"%s\" is no address at which a gateway "
+					 "can be reached",
+					 list->items[i]);
+	}
 	return 0;
 }
 
@@ -431,6 +438,29 @@ static int check_user(const char *user, struct error *err)
 	return 0;
 }
 
+/* It goes into commands that users paste into a shell. */
+static int check_public_name(const char *name, struct error *err)
+{
+	bool good = !name || (strlen(name) <= HOST_NAME_TEXT_MAX && *name != '-');
+
+	for (const char *c = name; good && c && *c; c++)
+		good = isalnum((unsigned char)*c) || strchr(".-_:", *c);
+	if (!good)
+		return error_set(err, -EINVAL, "invalid", "public-name",
+				 "public-name: \"%s\" is neither a host name nor an address", name);
+	return 0;
+}
+
+/* Reports come three times in a lease. */
+static int check_lease(uint64_t lease_ms, struct error *err)
+{
+	if (lease_ms == 0 || lease_ms >= LEASE_MIN_MS)
+		return 0;
+	return error_set(err, -ERANGE, "out_of_range", "lease",
+			 "lease: %" PRIu64 "ms is less than %dms, and not 0", lease_ms,
+			 LEASE_MIN_MS);
+}
+
 static int resolve_policy(const struct options *options, struct settings *settings,
 			  struct error *err)
 {
@@ -459,6 +489,10 @@ int options_resolve(const struct options *options, struct settings *ret, struct 
 	r = store_check_conninfo(options->database, err);
 	if (r == 0)
 		r = check_user(options->user, err);
+	if (r == 0)
+		r = check_public_name(options->public_name, err);
+	if (r == 0)
+		r = check_lease(options->lease_ms, err);
 	if (r == 0)
 		r = resolve_policy(options, &settings, err);
 	if (r == 0)
