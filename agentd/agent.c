@@ -175,18 +175,12 @@ static void on_answer(void *userdata, const json_t *answer, uint64_t sent_ms)
 		log_uploads_ask(agent->logs, session);
 }
 
-static void on_heartbeat(void *userdata, uint32_t heartbeat_ms)
+static void on_heartbeat(void *userdata, uint32_t heartbeat_ms, const char *complaint)
 {
-	struct agent *agent = userdata;
-	uint32_t own_ms = (uint32_t)agent->options->heartbeat_ms;
-
-	if (heartbeat_ms < own_ms)
-		log_warning(
-			"scheduler",
-			"heartbeat: every %u ms is too seldom for the scheduler, which wants a report every %u ms, a third of its offline-after or lease: it gets them that often",
-			own_ms, heartbeat_ms);
+	if (*complaint)
+		log_warning("scheduler", "%s", complaint);
 	else
-		log_info("scheduler", "heartbeat: every %u ms, as configured", own_ms);
+		log_info("scheduler", "heartbeat: every %u ms, as configured", heartbeat_ms);
 }
 
 static void on_state(void *userdata, enum follower_state state, const char *reason)

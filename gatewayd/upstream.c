@@ -444,18 +444,12 @@ static json_t *report(void *userdata)
 	return gateway_report_encode(&report);
 }
 
-static void on_heartbeat(void *userdata, uint32_t heartbeat_ms)
+static void on_heartbeat(void *userdata, uint32_t heartbeat_ms, const char *complaint)
 {
-	struct upstream *upstream = userdata;
-	uint32_t own_ms = upstream->config.heartbeat_ms;
-
-	if (heartbeat_ms < own_ms)
-		log_warning(
-			SUBJECT,
-			"heartbeat: every %u ms is too seldom for the scheduler, which wants a report every %u ms, a third of its offline-after or lease: it gets them that often",
-			own_ms, heartbeat_ms);
+	if (*complaint)
+		log_warning(SUBJECT, "%s", complaint);
 	else
-		log_info(SUBJECT, "heartbeat: every %u ms, as configured", own_ms);
+		log_info(SUBJECT, "heartbeat: every %u ms, as configured", heartbeat_ms);
 }
 
 static void on_state(void *userdata, enum follower_state state, const char *reason)

@@ -202,11 +202,20 @@ static uint32_t heartbeat_ms(const struct follower *follower)
 static void take_heartbeat(struct follower *follower, const json_t *answer)
 {
 	json_int_t asked = json_integer_value(json_object_get(answer, "heartbeat_ms"));
-	uint32_t before = heartbeat_ms(follower);
+	uint32_t before = heartbeat_ms(follower), now;
+	char complaint[ERROR_MESSAGE_MAX] = "";
 
 	follower->asked_ms = asked > 0 && asked <= UINT32_MAX ? (uint32_t)asked : 0;
-	if (heartbeat_ms(follower) != before && follower->events.on_heartbeat)
-		follower->events.on_heartbeat(follower->userdata, heartbeat_ms(follower));
+	now = heartbeat_ms(follower);
+	if (now == before || !follower->events.on_heartbeat)
+		return;
+	if (now < follower->heartbeat_ms)
+		(void)snprintf(complaint, sizeof(complaint),
+			       "heartbeat: every %u ms is too seldom for the scheduler, which "
+			       "wants a report every %u ms, a third of its offline-after or lease: "
+			       "it gets them that often",
+			       follower->heartbeat_ms, now);
+	follower->events.on_heartbeat(follower->userdata, now, complaint);
 }
 
 static void take_answer(struct follower *follower, const struct http_response *response)

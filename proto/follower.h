@@ -46,8 +46,9 @@ struct follower_events {
 	 * NULL. */
 	void (*on_answer)(void *userdata, const json_t *answer, uint64_t sent_ms);
 	/* schedd wants reports more often than configured, and now gets them so often; or does not
-	 * any more. At each change, for the log; may be NULL. */
-	void (*on_heartbeat)(void *userdata, uint32_t heartbeat_ms);
+	 * any more. At each change, for the log; complaint is a sentence for the first, else "".
+	 * May be NULL. */
+	void (*on_heartbeat)(void *userdata, uint32_t heartbeat_ms, const char *complaint);
 	/* At each change of state, for the log. reason is a sentence for WAITING, else "". */
 	void (*on_state)(void *userdata, enum follower_state state, const char *reason);
 };

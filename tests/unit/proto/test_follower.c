@@ -262,10 +262,12 @@ static void on_report(struct http_request *request, void *userdata)
 	http_reply_json(request, 200, json_loads(answer, 0, NULL));
 }
 
-static void on_heartbeat(void *userdata, uint32_t heartbeat_ms)
+static void on_heartbeat(void *userdata, uint32_t heartbeat_ms, const char *complaint)
 {
 	size_t length = strlen(often.used);
 
+	cr_expect_eq(*complaint != '\0', heartbeat_ms < SELDOM_MS, "%u ms: %s", heartbeat_ms,
+		     complaint);
 	(void)snprintf(often.used + length, sizeof(often.used) - length, "%u ", heartbeat_ms);
 	if (heartbeat_ms == SELDOM_MS)
 		(void)event_base_loopbreak(base);
